@@ -18,6 +18,7 @@ pub mod roster;
 pub mod session;
 pub mod sign;
 pub mod text;
+pub mod time;
 pub mod token;
 pub mod version;
 
