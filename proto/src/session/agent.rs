@@ -334,6 +334,9 @@ impl AgentSession {
         if reason == RefusalReason::Unavailable {
             return self.close(format!("the collector cannot store at the moment: {sentence}"));
         }
+        if epoch == 0 {
+            return self.close(format!("the collector could not tell which batch: {sentence}"));
+        }
         let flow = self.flow(lane);
         if epoch <= flow.refused_upto {
             return; // An answer to a batch that was under way when its epoch was given up.

@@ -51,7 +51,8 @@ pub enum Appended {
 /// What the collector must do.
 #[derive(Clone, Debug)]
 pub enum CollectorEffect {
-    /// Look an endpoint up and answer with [`CollectorSession::identified`].
+    /// Look an endpoint up and answer with [`CollectorSession::identified`], after every older
+    /// session of the same endpoint and boot has ended and its appends are settled.
     Identify {
         /// Which.
         endpoint: EndpointId,
@@ -59,7 +60,8 @@ pub enum CollectorEffect {
     /// The endpoint has proved who it is.
     Welcomed(Box<Hello>),
     /// Store a batch if its lane still stands at `after`; answer with
-    /// [`CollectorSession::appended`].
+    /// [`CollectorSession::appended`]: [`Appended::Same`] if the lane has moved on because this very
+    /// batch was stored.
     Append {
         /// The batch as received.
         batch: Batch,
@@ -105,6 +107,9 @@ struct LaneState {
     position: Option<LanePosition>,
     head: Vec<u8>,
     pending: VecDeque<Pending>,
+    /// A batch of this epoch was refused, so the agent gives it up: taking a later batch of it
+    /// could store events that the agent seals again.
+    refused_upto: u32,
 }
 
 struct Pending {
@@ -289,10 +294,15 @@ impl CollectorSession {
             return self.refuse_session("you send more than your window allows".to_owned());
         }
         let verdict = chain::judge(lane.position.as_ref(), header, gaps);
+        let given_up = header.epoch <= lane.refused_upto;
         let append = match verdict {
-            Verdict::Next | Verdict::NextAfterGap | Verdict::NewEpoch => true,
             Verdict::Stored => false,
+            Verdict::Next | Verdict::NextAfterGap | Verdict::NewEpoch if !given_up => true,
+            Verdict::Next | Verdict::NextAfterGap | Verdict::NewEpoch => {
+                return; // The refusal under way answers this one too.
+            }
             Verdict::Broken(sentence) => {
+                lane.refused_upto = lane.refused_upto.max(header.epoch);
                 let stored = (!lane.head.is_empty()).then(|| Signed { bytes: lane.head.clone() });
                 let refusal = Refusal {
                     lane: header.lane,
@@ -326,6 +336,10 @@ impl CollectorSession {
         let Pending { epoch, first, last, append } = pending;
         let refusal =
             |reason, sentence| Refusal { lane, epoch, first, reason, sentence, stored: None };
+        if answer == Appended::Conflict {
+            let lane = live.lane(lane);
+            lane.refused_upto = lane.refused_upto.max(epoch);
+        }
         match answer {
             Appended::Durable | Appended::Same => {
                 self.send(&CollectorMessage::Ack(Ack { lane, epoch, last }));
@@ -369,6 +383,10 @@ impl CollectorSession {
         let header = document::peek::<Header>(Kind::Batch, &batch.header);
         let (lane, epoch, first) =
             header.map_or((Lane::Telemetry, 0, 0), |h| (h.lane, h.epoch, h.first));
+        if let Phase::Live(live) = &mut self.phase {
+            let lane = live.lane(lane);
+            lane.refused_upto = lane.refused_upto.max(epoch);
+        }
         let reason = RefusalReason::Invalid;
         let refusal = Refusal { lane, epoch, first, reason, sentence, stored: None };
         self.send(&CollectorMessage::Refusal(refusal));
