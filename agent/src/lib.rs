@@ -1,1 +1,3 @@
-//! Under construction.
+//! Cordon's agent: watches an endpoint, streams signed events, contains it on signed command.
+
+pub mod sensor;
