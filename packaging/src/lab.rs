@@ -11,7 +11,6 @@ mod namespace;
 mod stale;
 mod wire;
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use cgroup::Cgroup;
@@ -85,17 +84,5 @@ impl Lab {
             return Err(LabError::Name { name: name.to_owned() });
         }
         Ok(format!("{}-{name}", self.prefix))
-    }
-}
-
-/// Whether two labs' machines could take the address for one of this machine's own: the lab uses
-/// only addresses set aside for documentation and for private networks.
-pub fn is_lab_address(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_documentation(),
-        IpAddr::V6(v6) => {
-            let [first, second, ..] = v6.segments();
-            first & 0xfe00 == 0xfc00 || (first, second) == (0x2001, 0x0db8)
-        }
     }
 }

@@ -12,8 +12,8 @@ use crate::arguments::MeasureOptions;
 use crate::pack::build_programs;
 use crate::process::Process;
 use crate::run_command::{ask, cargo};
-use crate::say;
 use crate::workspace::Workspace;
+use crate::{programs, say};
 
 /// True if the benchmark ended well and said what it measured.
 pub fn run(options: &MeasureOptions) -> Result<bool> {
@@ -66,7 +66,7 @@ fn play(
 ) -> Result<String> {
     let mut command = Command::new(program);
     command.args(options.quick.then_some("--quick")).args(&options.rest);
-    command.env("CORDON_PROGRAMS", workspace.program_folder("release"));
+    command.env(programs::FOLDER_VARIABLE, workspace.program_folder("release"));
     command.env("CORDON_COMMIT", commit(workspace));
     command.current_dir(&workspace.root).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut process = Process::start(name, &mut command)?;

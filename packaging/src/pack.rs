@@ -116,3 +116,75 @@ fn archive_it(folder: &Path, name: &str, archive: &Path, time: &str) -> Result<(
     command.arg("-C").arg(folder).arg("-cf").arg(archive).arg(name);
     ask("making the archive", &mut command).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of the test's own, removed at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("cordon-pack-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn file(&self, path: &str) -> PathBuf {
+            let file = self.0.join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, path).unwrap();
+            file
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn listing(folder: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                found.extend(listing(&entry.path()).iter().map(|below| format!("{name}/{below}")));
+            } else {
+                found.push(name);
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn every_file_has_its_place_and_nothing_old_stays() {
+        let folder = Folder::new("places");
+        let programs = [folder.file("release/cordon-agent"), folder.file("release/cordon")];
+        folder.file("linux/cordon-agent.service");
+        folder.file("linux/agent.toml");
+        folder.file("linux/README");
+        folder.file("staged/left-over");
+        let staged = folder.0.join("staged");
+        stage(&staged, &programs, &folder.0.join("linux")).unwrap();
+        let expected = [
+            "README",
+            "bin/cordon",
+            "bin/cordon-agent",
+            "etc/agent.toml",
+            "systemd/cordon-agent.service",
+        ];
+        assert_eq!(listing(&staged), expected);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let folder = Folder::new("missing");
+        let programs = [folder.0.join("cordon-agent")];
+        let error = stage(&folder.0.join("staged"), &programs, &folder.0).unwrap_err();
+        assert!(format!("{error:#}").contains("cordon-agent"), "{error:#}");
+    }
+}

@@ -69,13 +69,13 @@ impl Process {
 
     /// Waits for its end, without limit.
     pub fn wait(mut self) -> io::Result<ExitStatus> {
-        wait_readable(&*self.pidfd, PollFlags::IN, None)?;
+        wait_for(&*self.pidfd, PollFlags::IN, None)?;
         self.reap()
     }
 
     /// Its exit status, if it ends within the limit; it runs on if not.
     pub fn wait_at_most(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
-        if !wait_readable(&*self.pidfd, PollFlags::IN, Some(limit))? {
+        if !wait_for(&*self.pidfd, PollFlags::IN, Some(limit))? {
             return Ok(None);
         }
         self.reap().map(Some)
@@ -126,7 +126,7 @@ fn end_group(leader: Pid, pidfd: &OwnedFd) -> io::Result<()> {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => return Err(error.into()),
         }
-        if wait_readable(pidfd, PollFlags::IN, Some(GRACE))? {
+        if wait_for(pidfd, PollFlags::IN, Some(GRACE))? {
             return Ok(());
         }
     }
@@ -134,7 +134,7 @@ fn end_group(leader: Pid, pidfd: &OwnedFd) -> io::Result<()> {
 }
 
 /// Waits until the descriptor shows one of the flags; false when the limit passed first.
-pub(crate) fn wait_readable(
+pub(crate) fn wait_for(
     descriptor: impl AsFd,
     flags: PollFlags,
     limit: Option<Duration>,

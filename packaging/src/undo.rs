@@ -190,7 +190,7 @@ fn put_all_back(signal_name: &str) {
     let entries = std::mem::take(&mut book.entries);
     drop(book);
     if !entries.is_empty() {
-        say::line(&format!("{signal_name}: putting back {} changes", entries.len()));
+        say::line(&format!("{signal_name}: putting back what was changed: {}", entries.len()));
     }
     entries.into_iter().rev().for_each(carry_out);
 }

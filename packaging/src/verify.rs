@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use crate::arguments::VerifyOptions;
 use crate::clock::Stopwatch;
+use crate::programs::FOLDER_VARIABLE;
 use crate::run_command::{Ran, cargo, run as run_command};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -19,7 +20,11 @@ use crate::{demo, need, say};
 pub fn run(options: &VerifyOptions) -> Result<bool> {
     let watch = Stopwatch::start();
     let workspace = Workspace::read()?;
-    let steps = Steps { logs: workspace.task_folder("verify"), root: workspace.root.clone() };
+    let steps = Steps {
+        root: workspace.root.clone(),
+        programs: workspace.program_folder("debug"),
+        logs: workspace.task_folder("verify"),
+    };
     for missing in need::provide(&need::FOR_THE_LAB, &steps.logs)? {
         say::line(&format!("missing: {missing}"));
     }
@@ -37,6 +42,7 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
 
 struct Steps {
     root: PathBuf,
+    programs: PathBuf,
     logs: PathBuf,
 }
 
@@ -93,7 +99,7 @@ impl Steps {
 
     fn run(&self, what: &str, log: &str, command: &mut Command) -> Result<Ran> {
         say::begin(what);
-        command.current_dir(&self.root);
+        command.current_dir(&self.root).env(FOLDER_VARIABLE, &self.programs);
         run_command(what, command, &self.logs.join(format!("{log}.log")))
     }
 }

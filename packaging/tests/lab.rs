@@ -3,16 +3,18 @@
 //! Needs root; without it every test skips by name.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use cordon_packaging::clock;
 use cordon_packaging::demo::Stage;
 use cordon_packaging::lab::{Address, End, Lab, Launch, Namespace, unavailable};
+use cordon_packaging::lines::Lines;
 use cordon_packaging::process::Process;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::process::Signal;
@@ -57,11 +59,7 @@ fn unless(body: Body) -> Result<Completion, Failed> {
 
 fn both_families() -> Result<()> {
     let lab = Lab::new()?;
-    let (left, right) = (lab.namespace("left")?, lab.namespace("right")?);
-    lab.join(
-        &end(&left, "10.77.0.1/24", "fd77::1/64")?,
-        &end(&right, "10.77.0.2/24", "fd77::2/64")?,
-    )?;
+    let (left, right) = pair(&lab)?;
     greet(&left, &right, "10.77.0.2")?;
     greet(&left, &right, "fd77::2")
 }
@@ -83,11 +81,7 @@ fn switch_joins() -> Result<()> {
 fn initial_untouched() -> Result<()> {
     let before = initial_network()?;
     let lab = Lab::new()?;
-    let (left, right) = (lab.namespace("left")?, lab.namespace("right")?);
-    lab.join(
-        &end(&left, "10.77.0.1/24", "fd77::1/64")?,
-        &end(&right, "10.77.0.2/24", "fd77::2/64")?,
-    )?;
+    let (left, right) = pair(&lab)?;
     let during = initial_network()?;
     ensure!(during == before, "before:\n{before}\nwith a lab:\n{during}");
     drop((left, right));
@@ -233,13 +227,10 @@ fn start_holder() -> Result<(Process, Parts)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.env(HOLD, "1").stdin(Stdio::null()).stdout(Stdio::piped());
     let mut holder = Process::start("a holder of a lab", &mut command)?;
-    let output = holder.pipes().stdout.take().context("the holder has no output")?;
-    let mut lines = BufReader::new(output).lines();
-    let mut next = || loop {
-        let line = lines.next().context("the holder ended early")??;
-        if let Some(part) = line.strip_prefix("part ") {
-            return anyhow::Ok(part.to_owned());
-        }
+    let mut lines = Lines::new(holder.pipes().stdout.take().context("it has no output")?);
+    let mut next = || {
+        let part = |line: &str| line.strip_prefix("part ").map(str::to_owned);
+        lines.find_within(WAIT_MAX, part)?.context("the holder ended early")
     };
     let parts = Parts { namespace: next()?, cgroup: next()?, sleeper: next()?.parse()? };
     Ok((holder, parts))
@@ -263,6 +254,16 @@ fn hold() -> Result<()> {
     drop(out);
     sleeper.wait()?;
     Ok(())
+}
+
+/// Two namespaces and a wire between them.
+fn pair(lab: &Lab) -> Result<(Namespace, Namespace)> {
+    let (left, right) = (lab.namespace("left")?, lab.namespace("right")?);
+    lab.join(
+        &end(&left, "10.77.0.1/24", "fd77::1/64")?,
+        &end(&right, "10.77.0.2/24", "fd77::2/64")?,
+    )?;
+    Ok((left, right))
 }
 
 fn end<'a>(namespace: &'a Namespace, v4: &str, v6: &str) -> Result<End<'a>> {
@@ -315,14 +316,7 @@ fn is_alive(pid: u32) -> bool {
     !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'))
 }
 
-/// Looks again each time another program has run to its end, within a bounded number of looks.
 fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    for _ in 0..500 {
-        if is_so()? {
-            return Ok(());
-        }
-        let mut pause = Command::new("sleep").arg("0.01").spawn()?;
-        pause.wait()?;
-    }
-    bail!("waited in vain until {what}");
+    let seen = clock::wait_until(WAIT_MAX, || anyhow::Ok(is_so()?.then_some(())))?;
+    seen.with_context(|| format!("waited in vain until {what}"))
 }

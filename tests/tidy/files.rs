@@ -1,7 +1,7 @@
 //! How files are laid out: how they open, how long they are, where they lie, what is unsafe.
 
 use crate::code;
-use crate::tree::{Source, expect_none, rust_sources, sources};
+use crate::tree::{Source, check, expect_none, rust_sources, sources};
 
 const LINES_MAX: usize = 500;
 
@@ -69,13 +69,6 @@ fn unsafe_outside(sources: &[Source]) -> Vec<String> {
         }
     }
     faults
-}
-
-#[track_caller]
-fn check(rule: fn(&[Source]) -> Vec<String>, path: &str, text: &str, fault_at: Option<&str>) {
-    let faults = rule(&[Source::new(path, text)]);
-    let places: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
-    assert_eq!(places, fault_at.into_iter().collect::<Vec<_>>(), "{faults:?}");
 }
 
 #[test]

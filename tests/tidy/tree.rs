@@ -63,6 +63,19 @@ pub(crate) fn expect_none(faults: &[String]) {
     assert!(faults.is_empty(), "{} faults:\n{}\n", faults.len(), faults.join("\n"));
 }
 
+/// A rule over one file: where it finds its one fault (`path:line`), or that it finds none.
+#[track_caller]
+pub(crate) fn check(
+    rule: fn(&[Source]) -> Vec<String>,
+    path: &str,
+    text: &str,
+    fault_at: Option<&str>,
+) {
+    let faults = rule(&[Source::new(path, text)]);
+    let places: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
+    assert_eq!(places, fault_at.into_iter().collect::<Vec<_>>(), "{faults:?}");
+}
+
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(Result::unwrap).collect();
     entries.sort_by_key(fs::DirEntry::file_name);

@@ -1,7 +1,7 @@
 //! Which words are used: none that says nothing, none about the place where somebody builds this.
 
 use crate::code;
-use crate::tree::{Source, expect_none, rust_sources, sources};
+use crate::tree::{Source, check, expect_none, rust_sources, sources};
 
 /// Words that hide what a thing is.
 const EMPTY_WORDS: [&str; 6] = ["manager", "helper", "helpers", "util", "utils", "misc"];
@@ -88,13 +88,6 @@ fn foreign_words(sources: &[Source]) -> Vec<String> {
         }
     }
     faults
-}
-
-#[track_caller]
-fn check(rule: fn(&[Source]) -> Vec<String>, path: &str, text: &str, fault_at: Option<&str>) {
-    let faults = rule(&[Source::new(path, text)]);
-    let places: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
-    assert_eq!(places, fault_at.into_iter().collect::<Vec<_>>(), "{faults:?}");
 }
 
 #[test]

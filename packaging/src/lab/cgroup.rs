@@ -9,7 +9,7 @@ use rustix::event::PollFlags;
 
 use super::error::{LabError, doing};
 use crate::clock::Stopwatch;
-use crate::process::wait_readable;
+use crate::process::wait_for;
 use crate::undo::{self, Undo};
 
 /// How long the kernel may take to end what is in a group.
@@ -89,7 +89,7 @@ fn wait_until_empty(group: &Path) -> io::Result<()> {
         let left = watch.left_of(EMPTY_MAX);
         // The kernel marks the file when its content changed since it was read through this very
         // descriptor.
-        if left.is_zero() || !wait_readable(&events, PollFlags::PRI, Some(left))? {
+        if left.is_zero() || !wait_for(&events, PollFlags::PRI, Some(left))? {
             let message = format!("{} still has processes after SIGKILL", group.display());
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::error::LabError;
-use super::is_lab_address;
 use super::namespace::Namespace;
 
 /// The kernel's limit for a device's name.
@@ -35,10 +34,21 @@ impl FromStr for Address {
             text.split_once('/').ok_or_else(|| wrong("the /length of its prefix is missing"))?;
         let address: IpAddr = address.parse().map_err(|error| wrong(&format!("{error}")))?;
         let prefix = prefix.parse().map_err(|error| wrong(&format!("the prefix: {error}")))?;
-        if !is_lab_address(address) {
+        if !is_set_aside(address) {
             return Err(wrong("only private and documentation networks are used"));
         }
         Ok(Self { address, prefix })
+    }
+}
+
+/// Networks set aside for private use and for documentation: nobody in the world is meant by them.
+fn is_set_aside(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_documentation(),
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.segments();
+            first & 0xfe00 == 0xfc00 || (first, second) == (0x2001, 0x0db8)
+        }
     }
 }
 
