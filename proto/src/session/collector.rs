@@ -107,16 +107,12 @@ struct LaneState {
     position: Option<LanePosition>,
     head: Vec<u8>,
     pending: VecDeque<Pending>,
-    /// A batch of this epoch was refused, so the agent gives it up: taking a later batch of it
-    /// could store events that the agent seals again.
-    refused_upto: u32,
 }
 
 struct Pending {
     epoch: u32,
     first: u64,
     last: u64,
-    append: bool,
 }
 
 /// Gaps remembered per session; an agent coalesces consecutive drops, so that more means abuse.
@@ -294,15 +290,10 @@ impl CollectorSession {
             return self.refuse_session("you send more than your window allows".to_owned());
         }
         let verdict = chain::judge(lane.position.as_ref(), header, gaps);
-        let given_up = header.epoch <= lane.refused_upto;
         let append = match verdict {
+            Verdict::Next | Verdict::NextAfterGap | Verdict::NewEpoch => true,
             Verdict::Stored => false,
-            Verdict::Next | Verdict::NextAfterGap | Verdict::NewEpoch if !given_up => true,
-            Verdict::Next | Verdict::NextAfterGap | Verdict::NewEpoch => {
-                return; // The refusal under way answers this one too.
-            }
             Verdict::Broken(sentence) => {
-                lane.refused_upto = lane.refused_upto.max(header.epoch);
                 let stored = (!lane.head.is_empty()).then(|| Signed { bytes: lane.head.clone() });
                 let refusal = Refusal {
                     lane: header.lane,
@@ -312,11 +303,11 @@ impl CollectorSession {
                     sentence: sentence.to_owned(),
                     stored,
                 };
-                return self.send(&CollectorMessage::Refusal(refusal));
+                return self.refuse(refusal);
             }
         };
         let (epoch, first, last) = (header.epoch, header.first, header.last());
-        lane.pending.push_back(Pending { epoch, first, last, append });
+        lane.pending.push_back(Pending { epoch, first, last });
         let effect = if append {
             let after = lane.position.replace(chain::position(header, opened.hash));
             lane.head.clone_from(&batch.header);
@@ -333,30 +324,19 @@ impl CollectorSession {
     pub fn appended(&mut self, lane: Lane, answer: Appended) {
         let Phase::Live(live) = &mut self.phase else { return };
         let Some(pending) = live.lane(lane).pending.pop_front() else { return };
-        let Pending { epoch, first, last, append } = pending;
+        let Pending { epoch, first, last } = pending;
         let refusal =
             |reason, sentence| Refusal { lane, epoch, first, reason, sentence, stored: None };
-        if answer == Appended::Conflict {
-            let lane = live.lane(lane);
-            lane.refused_upto = lane.refused_upto.max(epoch);
-        }
         match answer {
             Appended::Durable | Appended::Same => {
                 self.send(&CollectorMessage::Ack(Ack { lane, epoch, last }));
             }
             Appended::Conflict => {
                 let sentence = "other content is stored under these numbers".to_owned();
-                let refusal = refusal(RefusalReason::Conflict, sentence);
-                self.send(&CollectorMessage::Refusal(refusal));
-                if append {
-                    // Another session has moved the lane on: only a new one knows where it stands.
-                    self.close("the lane was moved on by another session".to_owned());
-                }
+                self.refuse(refusal(RefusalReason::Conflict, sentence));
             }
             Appended::Unavailable(sentence) => {
-                let refusal = refusal(RefusalReason::Unavailable, sentence.clone());
-                self.send(&CollectorMessage::Refusal(refusal));
-                self.close(format!("a batch could not be stored: {sentence}"));
+                self.refuse(refusal(RefusalReason::Unavailable, sentence));
             }
         }
     }
@@ -383,13 +363,16 @@ impl CollectorSession {
         let header = document::peek::<Header>(Kind::Batch, &batch.header);
         let (lane, epoch, first) =
             header.map_or((Lane::Telemetry, 0, 0), |h| (h.lane, h.epoch, h.first));
-        if let Phase::Live(live) = &mut self.phase {
-            let lane = live.lane(lane);
-            lane.refused_upto = lane.refused_upto.max(epoch);
-        }
         let reason = RefusalReason::Invalid;
-        let refusal = Refusal { lane, epoch, first, reason, sentence, stored: None };
+        self.refuse(Refusal { lane, epoch, first, reason, sentence, stored: None });
+    }
+
+    /// Refuses a batch and ends the session. What the agent has under way behind it must not be
+    /// taken: the agent seals it again, and only a new session knows where the lanes then stand.
+    fn refuse(&mut self, refusal: Refusal) {
+        let why = format!("refused a batch: {}", refusal.sentence);
         self.send(&CollectorMessage::Refusal(refusal));
+        self.close(why);
     }
 
     fn complain(&mut self, error: &MessageError) {
