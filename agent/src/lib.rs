@@ -1,3 +1,4 @@
 //! Under construction.
 
+pub mod action;
 pub mod platform;
