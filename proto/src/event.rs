@@ -1,0 +1,237 @@
+//! The event: one fact that a sensor saw, with where it stands in its lane.
+//!
+//! Names of classes and fields follow OCSF 1.8.0.
+
+pub mod agent;
+pub mod disk;
+pub mod gap;
+pub mod json;
+pub mod log;
+pub mod process;
+pub mod receipt;
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+pub use agent::{Health, SensorHealth, SensorState, Started};
+pub use disk::DiskEvent;
+pub use gap::{ClassCount, Gap, GapReason};
+pub use log::LogLine;
+pub use process::ProcessEvent;
+pub use receipt::Receipt;
+
+/// One of the agent's two ordered streams.
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Lane {
+    /// Findings, receipts, health, gaps: little, and dropped last.
+    #[n(0)]
+    Control,
+    /// Everything that sensors see.
+    #[n(1)]
+    Telemetry,
+}
+
+impl Lane {
+    /// Both, in the order in which they are served.
+    pub const ALL: [Self; 2] = [Self::Control, Self::Telemetry];
+
+    /// The lane's name in text.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Telemetry => "telemetry",
+        }
+    }
+}
+
+/// How grave an event is: OCSF `severity_id`.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    PartialEq,
+    Ord,
+    PartialOrd,
+    Hash,
+    Encode,
+    Decode,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Severity {
+    /// Nothing to do.
+    #[default]
+    #[n(1)]
+    Informational,
+    /// Worth a look some day.
+    #[n(2)]
+    Low,
+    /// Worth a look soon.
+    #[n(3)]
+    Medium,
+    /// Act now.
+    #[n(4)]
+    High,
+    /// Act now, and wide.
+    #[n(5)]
+    Critical,
+}
+
+/// What kind of fact an event is; counts of what was dropped are kept by it.
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Class {
+    /// A process started or ended.
+    #[n(0)]
+    Process,
+    /// A line was appended to a log.
+    #[n(1)]
+    Log,
+    /// A file system's space, state or presence.
+    #[n(2)]
+    Disk,
+    /// The agent about itself.
+    #[n(3)]
+    Health,
+    /// Events were dropped.
+    #[n(4)]
+    Gap,
+    /// An answer about an action.
+    #[n(5)]
+    Receipt,
+    /// The agent started.
+    #[n(6)]
+    Lifecycle,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Process,
+        Self::Log,
+        Self::Disk,
+        Self::Health,
+        Self::Gap,
+        Self::Receipt,
+        Self::Lifecycle,
+    ];
+
+    /// The name used in filters and settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Log => "log",
+            Self::Disk => "disk",
+            Self::Health => "health",
+            Self::Gap => "gap",
+            Self::Receipt => "receipt",
+            Self::Lifecycle => "lifecycle",
+        }
+    }
+
+    /// The lane that events of this class travel in.
+    #[must_use]
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::Process | Self::Log | Self::Disk => Lane::Telemetry,
+            Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
+        }
+    }
+}
+
+/// The fact itself.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub enum Body {
+    /// A process started or ended.
+    #[n(0)]
+    Process(#[n(0)] ProcessEvent),
+    /// A line was appended to a log.
+    #[n(1)]
+    Log(#[n(0)] LogLine),
+    /// A file system's space, state or presence.
+    #[n(2)]
+    Disk(#[n(0)] DiskEvent),
+    /// The agent about itself.
+    #[n(3)]
+    Health(#[n(0)] Box<Health>),
+    /// Events were dropped.
+    #[n(4)]
+    Gap(#[n(0)] Gap),
+    /// An answer about an action.
+    #[n(5)]
+    Receipt(#[n(0)] Box<Receipt>),
+    /// The agent started.
+    #[n(6)]
+    Lifecycle(#[n(0)] Started),
+}
+
+impl Body {
+    /// What kind of fact this is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Process(_) => Class::Process,
+            Self::Log(_) => Class::Log,
+            Self::Disk(_) => Class::Disk,
+            Self::Health(_) => Class::Health,
+            Self::Gap(_) => Class::Gap,
+            Self::Receipt(_) => Class::Receipt,
+            Self::Lifecycle(_) => Class::Lifecycle,
+        }
+    }
+}
+
+/// A fact as a sensor hands it over, before it has a place in its lane.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Observation {
+    /// Wall clock, nanoseconds since 1970 UTC.
+    pub time_ns: u64,
+    /// Boot-time clock (runs through suspend), nanoseconds.
+    pub boot_ns: u64,
+    /// How grave.
+    pub severity: Severity,
+    /// What.
+    pub body: Body,
+}
+
+impl Observation {
+    /// Gives the observation its place; the result is what gets signed.
+    #[must_use]
+    pub fn at(self, seq: u64) -> Event {
+        let Self { time_ns, boot_ns, severity, body } = self;
+        Event { seq, time_ns, boot_ns, severity, body }
+    }
+}
+
+/// One fact with its place in its lane.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct Event {
+    /// Place in the lane, from 1, without holes.
+    #[n(0)]
+    pub seq: u64,
+    /// Wall clock, nanoseconds since 1970 UTC.
+    #[n(1)]
+    pub time_ns: u64,
+    /// Boot-time clock (runs through suspend), nanoseconds.
+    #[n(2)]
+    pub boot_ns: u64,
+    /// How grave.
+    #[n(3)]
+    pub severity: Severity,
+    /// What.
+    #[n(4)]
+    pub body: Body,
+}

@@ -1,0 +1,147 @@
+//! The agent about itself: that it started, and how it fares (class of Cordon's own OCSF extension).
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use super::process::Tier;
+use super::{ClassCount, Lane};
+use crate::command::{ActionKind, Nonce};
+use crate::id::CommandId;
+use crate::roster::RosterRef;
+
+/// The agent started.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct Started {
+    /// The agent's version.
+    #[n(0)]
+    pub agent_version: String,
+    /// The kernel's id of this boot.
+    #[n(1)]
+    pub boot_id: String,
+    /// How often this endpoint has booted since enrolment.
+    #[n(2)]
+    pub boot_count: u64,
+    /// Whether the run before ended without saying goodbye.
+    #[n(3)]
+    pub unclean: bool,
+}
+
+/// What a sensor's state is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum SensorState {
+    /// It sees all that it is meant to see.
+    #[n(0)]
+    Running,
+    /// It sees less than it is meant to; the reason says what is missing.
+    #[n(1)]
+    Degraded,
+    /// It sees nothing.
+    #[n(2)]
+    Blind,
+    /// It is switched off by settings or policy.
+    #[n(3)]
+    Off,
+}
+
+/// How one sensor fares.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct SensorHealth {
+    /// The sensor's name.
+    #[n(0)]
+    pub name: String,
+    /// Its state.
+    #[n(1)]
+    pub state: SensorState,
+    /// Why it is not simply running.
+    #[n(2)]
+    pub reason: Option<String>,
+    /// By which means it sees processes.
+    #[n(3)]
+    pub tier: Option<Tier>,
+    /// Events seen since the agent started.
+    #[n(4)]
+    pub seen: u64,
+    /// Events dropped since the agent started.
+    #[n(5)]
+    pub dropped: u64,
+}
+
+/// What waits in the spool for one lane.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+pub struct LaneDepth {
+    /// The lane.
+    #[n(0)]
+    pub lane: Lane,
+    /// The lane's epoch.
+    #[n(1)]
+    pub epoch: u32,
+    /// The number the next event will have.
+    #[n(2)]
+    pub next_seq: u64,
+    /// Events not yet acknowledged.
+    #[n(3)]
+    pub events: u64,
+    /// Their size in the spool.
+    #[n(4)]
+    pub bytes: u64,
+}
+
+/// A containment that stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+pub struct Standing {
+    /// The command that asked for it.
+    #[n(0)]
+    pub command: CommandId,
+    /// What it is.
+    #[n(1)]
+    pub action: ActionKind,
+    /// When its lease ends, in seconds of endpoint time.
+    #[n(2)]
+    pub until_secs: u64,
+    /// Whether the last look at it found it as it should be.
+    #[n(3)]
+    pub proved: bool,
+}
+
+/// How the agent fares.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct Health {
+    /// The agent's version.
+    #[n(0)]
+    pub agent_version: String,
+    /// Endpoint time in seconds.
+    #[n(1)]
+    pub endpoint_secs: u64,
+    /// What commands to this endpoint must carry.
+    #[n(2)]
+    pub nonce: Nonce,
+    /// The roster held.
+    #[n(3)]
+    pub roster: RosterRef,
+    /// The version of the policy held; 0 for none.
+    #[n(4)]
+    pub policy_version: u64,
+    /// Processor time used since the agent started, in microseconds.
+    #[n(5)]
+    pub cpu_us: u64,
+    /// Resident memory in bytes.
+    #[n(6)]
+    pub rss_bytes: u64,
+    /// Seconds since the agent started.
+    #[n(7)]
+    pub uptime_secs: u64,
+    /// What waits in the spool.
+    #[n(8)]
+    pub lanes: Vec<LaneDepth>,
+    /// Every sensor.
+    #[n(9)]
+    pub sensors: Vec<SensorHealth>,
+    /// Dropped since the agent started.
+    #[n(10)]
+    pub dropped: Vec<ClassCount>,
+    /// Containments that stand.
+    #[n(11)]
+    pub containments: Vec<Standing>,
+}

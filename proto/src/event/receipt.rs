@@ -1,0 +1,195 @@
+//! The endpoint's answer about a command: what it did, and what it then observed.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::command::ActionKind;
+use crate::id::{CommandId, Hash, OperatorId};
+
+/// The check of the guard that a command failed.
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Check {
+    /// The bytes are not a command.
+    #[n(0)]
+    Form,
+    /// The command is for another client.
+    #[n(1)]
+    Client,
+    /// The command does not name this endpoint by id and host name.
+    #[n(2)]
+    Target,
+    /// The command assumes a roster that this endpoint does not hold.
+    #[n(3)]
+    Roster,
+    /// A signature does not verify, or its key is not in the roster.
+    #[n(4)]
+    Signature,
+    /// A signer has no role that may do this.
+    #[n(5)]
+    Role,
+    /// Too few distinct persons have signed.
+    #[n(6)]
+    Approvals,
+    /// The nonce is not this endpoint's, or too old.
+    #[n(7)]
+    Freshness,
+    /// The command was obeyed before.
+    #[n(8)]
+    Replay,
+    /// A parameter is outside what the roster or this agent allows.
+    #[n(9)]
+    Parameters,
+}
+
+/// One attempt to get through, and whether it was stopped.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+pub struct Probe {
+    /// What was tried, for a person: `TCP over IPv4 to 10.0.0.1:443, outside the agent`.
+    #[n(0)]
+    pub what: String,
+    /// Whether it went as it must.
+    #[n(1)]
+    pub passed: bool,
+    /// What was seen.
+    #[n(2)]
+    pub seen: String,
+}
+
+/// What the endpoint observed of an isolation.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+pub struct Proof {
+    /// Digest of our rules as read back from the kernel.
+    #[n(0)]
+    pub ruleset: Hash,
+    /// Whether that is the digest of what was asked for.
+    #[n(1)]
+    pub ruleset_equal: bool,
+    /// Attempts that must pass or fail.
+    #[n(2)]
+    pub probes: Vec<Probe>,
+    /// Established sockets that lead elsewhere than to the collector or this machine.
+    #[n(3)]
+    pub sockets_residual: u64,
+    /// Packets dropped so far.
+    #[n(4)]
+    pub packets_dropped: u64,
+}
+
+impl Proof {
+    /// Whether everything was as it must be.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.ruleset_equal && self.sockets_residual == 0 && self.probes.iter().all(|p| p.passed)
+    }
+}
+
+/// Why a containment ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum EndCause {
+    /// A signed release.
+    #[n(0)]
+    Released,
+    /// Its lease ran out.
+    #[n(1)]
+    LeaseEnded,
+    /// It could not be proved, and the command said to let go in that case.
+    #[n(2)]
+    Unproved,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub enum Outcome {
+    /// The guard refused it.
+    #[n(0)]
+    Refused {
+        /// The check it failed.
+        #[n(0)]
+        check: Check,
+        /// The reason for a person.
+        #[n(1)]
+        reason: String,
+    },
+    /// The guard let it through: the endpoint has it, and it is authorised.
+    #[n(1)]
+    Accepted {
+        /// Whose signatures counted.
+        #[n(0)]
+        signers: Vec<OperatorId>,
+    },
+    /// It was done.
+    #[n(2)]
+    Applied {
+        /// How long the change itself took, in microseconds.
+        #[n(0)]
+        change_us: u64,
+        /// When its lease ends, in seconds of endpoint time; none where it needs no lease.
+        #[n(1)]
+        until_secs: Option<u64>,
+        /// Whether it stood already, so that nothing changed.
+        #[n(2)]
+        stood_already: bool,
+    },
+    /// Its effect was observed.
+    #[n(3)]
+    Proved(#[n(0)] Proof),
+    /// Its effect was not observed; it stands all the same unless the command said otherwise.
+    #[n(4)]
+    Unproved(#[n(0)] Proof),
+    /// What stands no longer matched; it was put back.
+    #[n(5)]
+    Drifted {
+        /// What was found.
+        #[n(0)]
+        found: String,
+        /// Whether it was put back.
+        #[n(1)]
+        reapplied: bool,
+    },
+    /// It could not be done; nothing stands.
+    #[n(6)]
+    Failed {
+        /// The reason for a person.
+        #[n(0)]
+        reason: String,
+    },
+    /// The containment ended.
+    #[n(7)]
+    Ended {
+        /// Why.
+        #[n(0)]
+        cause: EndCause,
+        /// Whether our rules were seen to be gone.
+        #[n(1)]
+        observed_gone: bool,
+    },
+}
+
+/// The endpoint's answer about a command.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct Receipt {
+    /// The command; none where it could not be read that far.
+    #[n(0)]
+    pub command: Option<CommandId>,
+    /// SHA-256 of the command's bytes as received.
+    #[n(1)]
+    pub command_hash: Hash,
+    /// What it asked for, where it could be read.
+    #[n(2)]
+    pub action: Option<ActionKind>,
+    /// When, in seconds of endpoint time.
+    #[n(3)]
+    pub endpoint_secs: u64,
+    /// What became of it.
+    #[n(4)]
+    pub outcome: Outcome,
+    /// How many further refusals of the same check this one stands for.
+    #[n(5)]
+    pub repeated: u64,
+}

@@ -1,0 +1,64 @@
+//! Every bound on the wire, by name and with its reason.
+
+/// One websocket message. Four times a full batch, so that a batch of incompressible events fits.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// The events of one batch before compression; bounds what a receiver must hold to check one.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// The events of one batch; keeps an event's audit path at ten hashes.
+pub const BATCH_EVENTS_MAX: usize = 1024;
+
+/// One event. Holds a command line of 4 KiB or a log line of 64 KiB with room to spare.
+pub const EVENT_BYTES_MAX: usize = 96 << 10;
+
+/// One line of a log; what is longer is cut and marked.
+pub const LOG_LINE_BYTES_MAX: usize = 64 << 10;
+
+/// The arguments of one process; what is longer is cut and marked.
+pub const ARGS_BYTES_MAX: usize = 4 << 10;
+
+/// A signed document: roster, policy, command.
+pub const DOCUMENT_BYTES_MAX: usize = 256 << 10;
+
+/// Endpoints that one command names.
+pub const TARGETS_MAX: usize = 256;
+
+/// Signatures under one command.
+pub const SIGNATURES_MAX: usize = 8;
+
+/// A host name, as DNS bounds it.
+pub const HOST_NAME_BYTES_MAX: usize = 255;
+
+/// The reason an operator gives for a command.
+pub const REASON_BYTES_MAX: usize = 1024;
+
+/// Sent and not yet acknowledged: what an agent may have under way in one lane.
+pub const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
+
+/// Sent and not yet acknowledged: batches an agent may have under way in one lane.
+pub const IN_FLIGHT_BATCHES_MAX: usize = 64;
+
+/// How old a nonce may be when a command does not say, in seconds of endpoint time.
+pub const NONCE_AGE_SECS_DEFAULT: u64 = 15 * 60;
+
+/// How old a nonce may ever be, in seconds of endpoint time.
+pub const NONCE_AGE_SECS_MAX: u64 = 7 * 24 * 3600;
+
+/// How often an endpoint makes a new nonce, in seconds of endpoint time.
+pub const NONCE_PERIOD_SECS: u64 = 60;
+
+/// How long an isolation stands when a command does not say.
+pub const LEASE_SECS_DEFAULT: u64 = 24 * 3600;
+
+/// How long an isolation may stand without being renewed.
+pub const LEASE_SECS_MAX: u64 = 7 * 24 * 3600;
+
+/// How often an endpoint reports its health.
+pub const HEALTH_PERIOD_SECS: u64 = 30;
+
+/// How often each end of a session is heard from at least; below the shortest common NAT timeout.
+pub const PING_PERIOD_SECS: u64 = 25;
+
+/// A session in which nothing was heard for this long is dead.
+pub const SILENCE_SECS_MAX: u64 = 60;

@@ -1,0 +1,94 @@
+//! The configuration of endpoints that operators sign: what stays open while one is cut off, and
+//! how careful to be with it.
+
+use std::net::IpAddr;
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ClientId, EndpointId};
+
+/// Transport protocol of an exemption.
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Transport {
+    /// TCP.
+    #[n(0)]
+    Tcp,
+    /// UDP.
+    #[n(1)]
+    Udp,
+}
+
+/// A destination that stays reachable while an endpoint is cut off (the MSP's own remote
+/// management, for one).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+pub struct Exemption {
+    /// The one address; names are not resolved, because what answers could lie.
+    #[cbor(n(0), with = "address")]
+    pub address: IpAddr,
+    /// The one port.
+    #[n(1)]
+    pub port: u16,
+    /// TCP or UDP.
+    #[n(2)]
+    pub transport: Transport,
+}
+
+/// A client's configuration. Versions only grow; a lower one is refused.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+pub struct Policy {
+    /// Whose.
+    #[n(0)]
+    pub client: ClientId,
+    /// Grows with every change.
+    #[n(1)]
+    pub version: u64,
+    /// What stays reachable while cut off.
+    #[n(2)]
+    pub exemptions: Vec<Exemption>,
+    /// Endpoints on which every action needs two operators.
+    #[n(3)]
+    pub critical: Vec<EndpointId>,
+}
+
+impl Policy {
+    /// Exemptions in one policy, unless the roster's ceiling is lower.
+    pub const EXEMPTIONS_MAX: usize = 32;
+
+    /// Critical endpoints in one policy.
+    pub const CRITICAL_MAX: usize = 4096;
+}
+
+/// An IP address as 4 or 16 bytes.
+pub(crate) mod address {
+    use std::net::IpAddr;
+
+    use minicbor::decode::{Decoder, Error};
+    use minicbor::encode::{self, Encoder, Write};
+
+    pub(crate) fn encode<C, W: Write>(
+        address: &IpAddr,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        match address {
+            IpAddr::V4(v4) => e.bytes(&v4.octets())?.ok(),
+            IpAddr::V6(v6) => e.bytes(&v6.octets())?.ok(),
+        }
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<IpAddr, Error> {
+        let bytes = d.bytes()?;
+        if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+            return Ok(v4.into());
+        }
+        match <[u8; 16]>::try_from(bytes) {
+            Ok(v6) => Ok(v6.into()),
+            Err(_) => Err(Error::message("an IP address has 4 or 16 bytes")),
+        }
+    }
+}
