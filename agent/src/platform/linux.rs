@@ -1,0 +1,8 @@
+//! Linux: one file for each part of the kernel that the agent talks to.
+
+pub mod netlink;
+pub mod netns;
+pub mod nft;
+pub mod route;
+pub mod sock_diag;
+pub mod socket;
