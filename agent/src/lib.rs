@@ -1,3 +1,4 @@
 //! Cordon's agent: watches an endpoint, streams signed events, contains it on signed command.
 
+pub mod platform;
 pub mod sensor;
