@@ -12,7 +12,7 @@ use crate::lab::{
     ANSWER_WAIT, COLLECTOR, ENDPOINT4, ENDPOINT6, Isolated, Lab, PEER4, PEER6, answers, peer4,
     peer6, shell,
 };
-use crate::packet::{PacketSocket, udp_frame};
+use crate::platform::packet::{PacketSocket, udp_frame};
 use crate::{Needs, Test};
 
 pub(crate) const TESTS: &[Test] = &[

@@ -6,11 +6,11 @@ use std::time::Duration;
 use cordon_agent::action::isolate::shell::ShellError;
 use cordon_agent::action::isolate::{Check, CutOutcome, Seen};
 use cordon_agent::platform::linux::netns::Netns;
-use cordon_agent::platform::linux::nft::Nftables;
+use cordon_agent::platform::linux::nft::{NftError, Nftables, Watch};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::lab::{ATTACKER, COLLECTOR, Isolated, Lab, answers, peer4, peer6, shell};
-use crate::packet::{PacketSocket, udp_frame};
+use crate::platform::packet::{PacketSocket, udp_frame};
 use crate::{Needs, Test};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -23,6 +23,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_silent_collector_is_told_from_an_open_wall", silent_is_not_open, Needs::Root),
     ("others_cannot_edit_the_wall", others_cannot_edit, Needs::Nft),
     ("a_wall_that_was_removed_is_seen_and_put_up_again", removal_is_seen, Needs::Nft),
+    ("a_wall_that_somebody_took_over_gets_another_beside_it", taken_over, Needs::Root),
+    ("a_change_by_others_is_heard_and_our_own_is_not", change_is_heard, Needs::Nft),
     ("a_device_that_appears_later_is_closed_too", later_devices, Needs::Root),
     ("the_cut_takes_less_than_ten_milliseconds", is_quick, Needs::Root),
 ];
@@ -178,6 +180,36 @@ fn removal_is_seen(lab: &Lab) {
         assert_eq!(proof.seen(), Seen::Proved);
         assert_ne!(read.digest, proof.read_back, "{edit:?} was not seen");
     }
+}
+
+fn taken_over(lab: &Lab) {
+    // Whoever holds our tables' name could have put anything in them; here it is another shell.
+    let mut holder = lab.isolate(&[]);
+    if !holder.cut_off(Check::Again, &[]).unwrap().owned {
+        return; // Older kernels know no owners: nobody can take a table over.
+    }
+    let mut second = lab.isolate(&[]);
+    let proof = second.prove();
+    assert_eq!(proof.seen(), Seen::Proved, "{proof:?}");
+    let read = |table: &[u8]| lab.endpoint.run(|| Nftables::open().unwrap().read(table).unwrap());
+    assert_eq!(read(b"cordon-2").digest, proof.read_back);
+    // What is held by somebody else cannot be let back, and that is told.
+    let refused = lab.endpoint.run(|| second.shell.let_back()).unwrap_err();
+    assert!(matches!(refused, ShellError::Nft(NftError::Held { .. })), "{refused}");
+    assert!(lab.endpoint.connect(peer4(ATTACKER)).is_err());
+    drop(holder);
+    assert!(second.let_back());
+    lab.endpoint.session(peer4(ATTACKER));
+}
+
+fn change_is_heard(lab: &Lab) {
+    let mut watch = lab.endpoint.run(|| Watch::open().unwrap());
+    let mut isolated = lab.isolate(&[]);
+    isolated.cut_off(Check::Again, &[]).unwrap();
+    assert!(!watch.changed(isolated.shell.port()).unwrap(), "our own change was taken for others'");
+    lab.endpoint.output("nft", &["add table inet other"]);
+    assert!(watch.changed(isolated.shell.port()).unwrap());
+    assert!(!watch.changed(isolated.shell.port()).unwrap(), "one change was heard twice");
 }
 
 fn later_devices(lab: &Lab) {

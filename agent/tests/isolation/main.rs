@@ -9,7 +9,7 @@
 mod closed;
 mod lab;
 mod life;
-mod packet;
+mod platform;
 mod sessions;
 
 use std::process::ExitCode;

@@ -176,6 +176,11 @@ impl Shell {
         Ok(stood)
     }
 
+    /// The netlink port of our own changes to nf_tables, once there were any.
+    pub fn port(&self) -> Option<u32> {
+        self.open.as_ref().map(|open| open.nft.port())
+    }
+
     /// May we touch this namespace? Asked before the first message to the kernel.
     fn allowed(&self) -> Result<Netns, ShellError> {
         let own = Netns::own()?;

@@ -95,6 +95,11 @@ impl Nftables {
         Ok(Self { socket, port })
     }
 
+    /// The port of our own changes, for [`Watch::changed`].
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
     /// Replaces whatever wall of ours there is by this one, in one transaction: at no moment is
     /// there none.
     pub fn raise(&mut self, wall: &Wall, links: &[Link]) -> Result<Raised, NftError> {
@@ -211,12 +216,12 @@ impl Watch {
         Ok(Self { socket: Netlink::open(Some(NETFILTER), GROUP_NFTABLES)? })
     }
 
-    /// Takes what is waiting; true when anybody but `own`'s socket changed something. A full
-    /// queue counts as a change: what was missed may have been one.
-    pub fn changed(&mut self, own: &Nftables) -> Result<bool, NetlinkError> {
+    /// Takes what is waiting; true when anybody but the netlink port `own` changed something. A
+    /// full queue counts as a change: what was missed may have been one.
+    pub fn changed(&mut self, own: Option<u32>) -> Result<bool, NetlinkError> {
         let mut changed = false;
         let heard = self.socket.notifications("hear of changes to nf_tables", |message| {
-            changed |= message.port != own.port;
+            changed |= Some(message.port) != own;
             Ok(())
         });
         match heard {

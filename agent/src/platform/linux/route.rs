@@ -7,6 +7,9 @@ use thiserror::Error;
 use super::netlink::wire::{Attribute, Encoder, Malformed, Message};
 use super::netlink::{Netlink, NetlinkError};
 
+/// The notification group of devices that come, go or change, for [`open`].
+pub const GROUP_LINKS: u32 = 1;
+
 const GET_LINK: u16 = 18;
 const GET_ROUTE: u16 = 26;
 const LINK_HEADER_BYTES: usize = 16;

@@ -5,7 +5,8 @@
 //!
 //! Known limits, because root on the endpoint can write any packet: root that sets the agent's
 //! mark reaches the collector's address and port; root can send neighbour discovery, DHCP
-//! broadcasts and ARP frames of its own making, one way.
+//! broadcasts and ARP frames of its own making, one way. Multicast listener reports are dropped,
+//! so a switch that prunes multicast by them may in time stop passing on neighbour solicitations.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
