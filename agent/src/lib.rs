@@ -1,3 +1,7 @@
 //! Cordon's agent: watches an endpoint, streams signed events, contains it on signed command.
 
+pub mod clock;
+pub mod endpoint_time;
+pub mod nonce;
 pub mod sensor;
+pub mod spool;
