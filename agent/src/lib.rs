@@ -2,4 +2,8 @@
 
 pub mod action;
 pub mod platform;
+pub mod clock;
+pub mod endpoint_time;
+pub mod nonce;
 pub mod sensor;
+pub mod spool;
