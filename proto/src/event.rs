@@ -5,7 +5,7 @@
 pub mod agent;
 pub mod disk;
 pub mod gap;
-// pub mod json;
+pub mod json;
 pub mod log;
 pub mod process;
 pub mod receipt;

@@ -8,15 +8,17 @@
 pub mod codec;
 pub mod command;
 pub mod event;
-// pub mod evidence;
+pub mod evidence;
+
 pub mod id;
 pub mod limits;
 pub mod message;
 pub mod policy;
 pub mod roster;
-// pub mod session;
+pub mod session;
 pub mod sign;
 pub mod text;
+pub mod time;
 pub mod token;
 pub mod version;
 
