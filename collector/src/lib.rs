@@ -1,10 +1,20 @@
 //! Cordon's collector: takes in signed events, keeps them, serves the console and passes signed
 //! commands on. It signs nothing that an endpoint would obey.
 
+pub mod api;
+pub mod audit;
 pub mod authority;
 pub mod bus;
 pub mod clock;
 pub mod collector;
+pub mod command;
 pub mod config;
+pub mod derive;
+pub mod handover;
 pub mod links;
+pub mod number;
+pub mod search;
+pub mod signin;
 pub mod store;
+pub mod tenant;
+pub mod time;
