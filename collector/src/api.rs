@@ -25,12 +25,11 @@ mod tokens;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use person::Peer;
 pub use problem::Problem;
 
 use crate::collector::Collector;
@@ -56,6 +55,7 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) collector: Arc<Collector>,
     pub(crate) tenants: Arc<Tenants>,
+    pub(crate) stop: watch::Receiver<bool>,
     pub(crate) sign_in: Mutex<SignIn>,
     pub(crate) searches: Semaphore,
     pub(crate) feeds: Arc<Semaphore>,
@@ -118,15 +118,20 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(audit::list))
 }
 
-/// The people's door, ready to be served. A request should carry [`Peer`], or limits on tries
-/// count everybody as one.
+/// The people's door, ready to be served. A request should carry the caller's address as
+/// `ConnectInfo`, or limits on tries count everybody as one. Live feeds end when `stop` turns true.
 #[must_use]
-pub fn router(collector: Arc<Collector>, tenants: Arc<Tenants>) -> Router {
+pub fn router(
+    collector: Arc<Collector>,
+    tenants: Arc<Tenants>,
+    stop: watch::Receiver<bool>,
+) -> Router {
     let (routes, openapi) = OpenApiRouter::new().nest(PREFIX, list()).split_for_parts();
     let openapi = openapi.to_json().unwrap_or_default();
     let app = App(Arc::new(Shared {
         collector,
         tenants,
+        stop,
         sign_in: Mutex::default(),
         searches: Semaphore::new(SEARCHES_MAX),
         feeds: Arc::new(Semaphore::new(FEEDS_MAX)),

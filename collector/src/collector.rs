@@ -6,6 +6,7 @@ use cordon_proto::id::Hash;
 
 use crate::authority::Authority;
 use crate::bus::Bus;
+use crate::ca::Ca;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::links::Links;
@@ -27,6 +28,8 @@ pub struct Collector {
     pub links: Arc<Links>,
     /// The public keys that rosters are signed with.
     pub authority: Authority,
+    /// What issues certificates.
+    pub ca: Arc<Ca>,
     /// SHA-256 of the root certificate (DER): what agents and operators pin.
     pub ca_pin: Hash,
 }

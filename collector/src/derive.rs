@@ -11,8 +11,9 @@ use cordon_proto::event::{Body, Gap, Health, Lane, Receipt};
 use cordon_proto::id::EndpointId;
 use cordon_proto::sign::batch::{self, Header};
 use cordon_proto::sign::document::{self, Kind};
+use tokio::sync::watch;
 
-use crate::bus::Bus;
+use crate::bus::Listener;
 use crate::command::Place;
 use crate::store::{Arrival, Log, LogError, Position, State, StateError, StoredBatch};
 use crate::time::Time;
@@ -22,6 +23,9 @@ const STEP_BATCHES_MAX: usize = 32;
 
 /// How long to wait before a step that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How long to wait for news before looking all the same.
+const LOOK_UP: Duration = Duration::from_secs(60);
 
 /// Something that an endpoint said about itself.
 #[derive(Clone, Debug)]
@@ -110,26 +114,30 @@ fn read(batch: StoredBatch) -> Vec<Told> {
     }
 }
 
-/// Follows the log until the bus closes.
-pub async fn follow(state: Arc<State>, log: Arc<dyn Log>, bus: Bus) {
-    let mut listener = bus.listen();
-    drop(bus);
+/// Follows the log until `stop` turns true.
+pub async fn follow(
+    state: Arc<State>,
+    log: Arc<dyn Log>,
+    mut listener: Listener,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let (state, log) = (Arc::clone(&state), Arc::clone(&log));
         let work = tokio::task::spawn_blocking(move || step(&state, log.as_ref()));
-        match work.await.unwrap_or(Err(DeriveError::Stopping)) {
-            Ok(true) => {}
+        let wait = match work.await.unwrap_or(Err(DeriveError::Stopping)) {
+            Ok(true) => Duration::ZERO,
             // What was missed by listening is read from the log all the same.
-            Ok(false) => {
-                if listener.next().await.is_none() {
-                    return;
-                }
-            }
+            Ok(false) => LOOK_UP,
             Err(DeriveError::Stopping) => return,
             Err(error) => {
                 tracing::error!(%error, "what endpoints said is not taken into account yet");
-                tokio::time::sleep(RETRY).await;
+                RETRY
             }
+        };
+        tokio::select! {
+            heard = listener.next(), if wait == LOOK_UP => if heard.is_none() { return },
+            () = tokio::time::sleep(wait) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Connected {
     pub hello: Arc<Hello>,
     /// When, nanoseconds since 1970 UTC.
     pub since_ns: u64,
+    /// Sessions of the same endpoint, live at that moment, that come from another machine or boot.
+    pub clones: usize,
 }
 
 /// What is called on every welcome; it must not block for long.
@@ -101,10 +103,13 @@ impl Links {
         live.count += 1;
         let endpoint = hello.endpoint;
         let client = client.clone();
-        let connected = Connected { link: live.next, endpoint, client, hello, since_ns };
+        let link = live.next;
+        let mut connected = Connected { link, endpoint, client, hello, since_ns, clones: 0 };
         let links = live.by_endpoint.entry(endpoint).or_default();
         let other = |link: &&Link| is_other_machine(&link.connected.hello, &connected.hello);
-        let clones = links.iter().filter(other).map(|link| link.connected.clone()).collect();
+        let clones: Vec<_> =
+            links.iter().filter(other).map(|link| link.connected.clone()).collect();
+        connected.clones = clones.len();
         links.push(Link { connected: connected.clone(), words: sender });
         drop(live);
         if let Some(call) = self.on_connect.get() {

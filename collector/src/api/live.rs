@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use futures_util::stream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::events::{AskedLive, query};
 use super::page::Params;
@@ -28,6 +28,9 @@ const CATCH_UP_BATCHES: usize = 16;
 /// How often a silent feed shows that it lives; keeps proxies from cutting it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How often a silent feed looks whether its session still lasts.
+const LOOK_UP: Duration = Duration::from_secs(60);
+
 /// One reader.
 struct Feed {
     app: App,
@@ -39,6 +42,7 @@ struct Feed {
     /// Up to here the log is read before the bus is listened to.
     until: Position,
     ready: VecDeque<Event>,
+    stop: watch::Receiver<bool>,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -76,8 +80,8 @@ pub(super) async fn feed(
             let until = app.collector.log.end()?;
             let at = resume.unwrap_or(Cursor { position: until, index: u32::MAX });
             let ready = VecDeque::new();
-            let app = app.clone();
-            Ok(Feed { app, person, query, listener, at, until, ready, _seat: seat })
+            let (app, stop) = (app.clone(), app.stop.clone());
+            Ok(Feed { app, person, query, listener, at, until, ready, stop, _seat: seat })
         })
         .await?;
     let events = stream::unfold(feed, |mut feed| async move {
@@ -101,7 +105,12 @@ impl Feed {
                 self.catch_up().await.ok()?;
                 continue;
             }
-            match self.listener.next().await? {
+            let heard = tokio::select! {
+                heard = self.listener.next() => heard?,
+                _ = self.stop.wait_for(|stop| *stop) => return None,
+                () = tokio::time::sleep(LOOK_UP) => continue,
+            };
+            match heard {
                 Heard::Arrival(arrival) => self.look_at(&arrival),
                 Heard::Missed(batches) => self.say_missed(batches),
             }

@@ -1,8 +1,9 @@
 //! Who asks: the operator behind a request's session, and the address it came from.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header;
 use axum::http::request::Parts;
 use base64::Engine;
@@ -16,16 +17,17 @@ use crate::signin::{SECRET_BYTES, Session};
 use crate::tenant::View;
 use crate::time::Time;
 
-/// The address that a request came from; whoever serves the door puts it into the request.
+/// The address that a request came from, as the server of the door puts it into the request.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl FromRequestParts<App> for Peer {
-    type Rejection = std::convert::Infallible;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Self::Rejection> {
-        let unknown = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Ok(parts.extensions.get::<Self>().copied().unwrap_or(unknown))
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        // Without it everybody counts as one.
+        Ok(Self(address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0.ip())))
     }
 }
 

@@ -124,6 +124,19 @@ impl State {
         })
     }
 
+    /// Whether a token would let an endpoint in now; changes nothing.
+    pub fn token_check(
+        &self,
+        token: TokenId,
+        endpoint: EndpointId,
+        client: &ClientId,
+        now_secs: u64,
+    ) -> Result<Result<(), TokenRefusal>, StateError> {
+        self.read("read an enrolment token", |connection| {
+            Ok(admission(connection, token, endpoint, client, now_secs)?.map(|_| ()))
+        })
+    }
+
     /// Registers an endpoint and counts the token's use, both or neither. An endpoint that is
     /// registered already (its answer was lost) is not counted twice.
     pub fn register(
@@ -132,25 +145,15 @@ impl State {
     ) -> Result<Result<EndpointId, TokenRefusal>, StateError> {
         self.write("register an endpoint", |change| {
             let id = EndpointId(asked.key.id().0);
-            let Some(found) = token::find(change, asked.token)? else {
-                return Ok(Err(TokenRefusal::Unknown));
-            };
-            if let Some(known) = find(change, id)? {
-                if known.client != *asked.client {
-                    return Ok(Err(TokenRefusal::OtherEndpoint));
-                }
-                if known.token == Some(asked.token) && !found.revoked {
-                    return Ok(Ok(id));
-                }
+            match admission(change, asked.token, id, asked.client, asked.now_secs)? {
+                Err(refusal) => return Ok(Err(refusal)),
+                Ok(Admission::Again) => {}
+                Ok(Admission::New) => token::count_use(change, asked.token)?,
             }
-            if let Err(refusal) = found.check(asked.client, asked.now_secs) {
-                return Ok(Err(refusal));
-            }
-            token::count_use(change, asked.token)?;
             let sql = "INSERT INTO endpoint (id, client, signing_key, host_name, machine_id, token,
                        enrolled_ns, certificate_until_secs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                        ON CONFLICT (id) DO UPDATE SET host_name = ?4, machine_id = ?5,
-                       token = ?6, enrolled_ns = ?7, certificate_until_secs = ?8";
+                       token = ?6, certificate_until_secs = ?8";
             let values = params![
                 id.0,
                 asked.client.as_str(),
@@ -181,7 +184,7 @@ impl State {
         clock_offset_ns: i64,
         now_ns: u64,
     ) -> Result<(), StateError> {
-        self.write("note an endpoint's hello", |change| {
+        self.write_soon("note an endpoint's hello", |change| {
             let sql = "UPDATE endpoint SET host_name = ?2, machine_id = ?3, os = ?4, kernel = ?5,
                        agent_version = ?6, boot_id = ?7, roster_version = ?8, roster_hash = ?9,
                        clock_offset_ns = ?10, hello_ns = ?11, last_seen_ns = ?11 WHERE id = ?1";
@@ -204,7 +207,7 @@ impl State {
 
     /// Notes when an endpoint was last heard.
     pub fn note_seen(&self, id: EndpointId, now_ns: u64) -> Result<(), StateError> {
-        self.write("note when an endpoint was last heard", |change| {
+        self.write_soon("note when an endpoint was last heard", |change| {
             let sql = "UPDATE endpoint SET last_seen_ns = max(coalesce(last_seen_ns, 0), ?2)
                        WHERE id = ?1";
             change.execute(sql, params![id.0, to_sql(now_ns)]).map(|_| ())
@@ -242,6 +245,38 @@ impl State {
             rows.collect()
         })
     }
+}
+
+/// How a token lets an endpoint in.
+enum Admission {
+    /// It counts as one use.
+    New,
+    /// It came with this very token before.
+    Again,
+}
+
+fn admission(
+    connection: &Connection,
+    token: TokenId,
+    endpoint: EndpointId,
+    client: &ClientId,
+    now_secs: u64,
+) -> rusqlite::Result<Result<Admission, TokenRefusal>> {
+    let Some(found) = token::find(connection, token)? else {
+        return Ok(Err(TokenRefusal::Unknown));
+    };
+    let known = find(connection, endpoint)?;
+    if known.as_ref().is_some_and(|known| known.client != *client) {
+        return Ok(Err(TokenRefusal::OtherEndpoint));
+    }
+    let again = known.is_some_and(|known| known.token == Some(token));
+    Ok(match found.check(client, now_secs) {
+        Ok(()) if !again => Ok(Admission::New),
+        // What it was spent on may have been this very endpoint.
+        Ok(()) | Err(TokenRefusal::Spent(_)) if again => Ok(Admission::Again),
+        Ok(()) => Ok(Admission::New),
+        Err(refusal) => Err(refusal),
+    })
 }
 
 fn find(connection: &Connection, id: EndpointId) -> rusqlite::Result<Option<Endpoint>> {

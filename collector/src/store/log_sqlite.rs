@@ -181,3 +181,113 @@ fn holds(batch: &StoredBatch, seq: u64) -> bool {
 
 /// What a request is answered with.
 pub(super) type Reply = oneshot::Sender<Result<Outcome, LogError>>;
+
+#[cfg(test)]
+mod tests {
+    use cordon_proto::event::Lane;
+
+    use super::super::conformance::{self, Chain, Running, append, exec};
+    use super::super::{Expected, Position};
+    use super::*;
+
+    fn open(path: &Path, options: LogOptions) -> Running {
+        let bus = Bus::default();
+        let listener = bus.listen();
+        let (log, writer) = SqliteLog::open(path, options, bus).unwrap();
+        std::thread::spawn(move || writer.run());
+        Running { log: Arc::new(log), listener }
+    }
+
+    #[tokio::test]
+    async fn it_keeps_the_promises_of_a_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = std::cell::Cell::new(0);
+        conformance::log(|| {
+            count.set(count.get() + 1);
+            open(&folder.path().join(format!("{}.db", count.get())), LogOptions::default())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_was_durable_is_there_when_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let mut lane = Chain::new(1, "acme", Lane::Telemetry);
+        let running = open(&path, LogOptions::default());
+        append(&*running.log, lane.next(&[exec(1)])).await.unwrap();
+        drop(running);
+        let running = open(&path, LogOptions::default());
+        let heads = running.log.heads(lane.endpoint()).unwrap();
+        assert_eq!(Some(heads[0].position), lane.stands);
+        let outcome = append(&*running.log, lane.next(&[exec(2)])).await.unwrap();
+        assert_eq!(outcome, Outcome::Durable(Position(2)));
+    }
+
+    #[tokio::test]
+    async fn a_full_file_stores_nothing_more_and_harms_nothing_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let options = LogOptions { free_bytes_min: 0, pages_max: Some(40) };
+        let running = open(&path, options);
+        let mut lane = Chain::new(1, "acme", Lane::Telemetry);
+        let mut stored = 0;
+        let refusal = loop {
+            let before = lane.stands;
+            let bodies: Vec<_> = (0..200).map(|n| exec(stored * 200 + n)).collect();
+            match append(&*running.log, lane.next(&bodies)).await {
+                Ok(_) => stored += 1,
+                Err(error) => break (error.to_string(), before),
+            }
+        };
+        assert!(refusal.0.contains("full"), "{}", refusal.0);
+        assert!(stored > 0);
+        let heads = running.log.heads(lane.endpoint()).unwrap();
+        assert_eq!(Some(heads[0].position), refusal.1, "not half a batch");
+        drop(running);
+        // Room again: the very same batch is taken.
+        let running = open(&path, LogOptions::default());
+        assert_eq!(running.log.end().unwrap(), Position(u64::from(stored)));
+    }
+
+    #[tokio::test]
+    async fn below_the_floor_of_free_space_nothing_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LogOptions { free_bytes_min: u64::MAX, pages_max: None };
+        let running = open(&folder.path().join("log.db"), options);
+        let mut lane = Chain::new(1, "acme", Lane::Telemetry);
+        let error = append(&*running.log, lane.next(&[exec(1)])).await.unwrap_err();
+        assert!(error.to_string().contains("must stay free"), "{error}");
+        assert_eq!(running.log.end().unwrap(), Position(0));
+    }
+
+    #[tokio::test]
+    async fn one_group_of_many_lanes_is_stored_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = Bus::default();
+        let path = folder.path().join("log.db");
+        let (log, writer) = SqliteLog::open(&path, LogOptions::default(), bus).unwrap();
+        let mut lanes: Vec<_> =
+            (1..=20).map(|seed| Chain::new(seed, "acme", Lane::Telemetry)).collect();
+        let mut answers = Vec::new();
+        for lane in &mut lanes {
+            // Each sends two at once, the second relying on the first.
+            for pid in 0..2 {
+                answers.push(log.append(lane.next(&[exec(pid)])).await);
+            }
+        }
+        let mut wrong = lanes[0].peek(&[exec(9)]);
+        wrong.expected = Expected::After(None);
+        let wrong = log.append(wrong).await;
+        std::thread::spawn(move || writer.run());
+        for answer in answers {
+            assert!(matches!(answer.await.unwrap(), Ok(Outcome::Durable(_))));
+        }
+        assert_eq!(
+            wrong.await.unwrap().unwrap(),
+            Outcome::Moved,
+            "and one does not spoil the rest"
+        );
+        assert_eq!(log.end().unwrap(), Position(40));
+    }
+}

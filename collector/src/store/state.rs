@@ -99,11 +99,22 @@ impl State {
     ) -> Result<T, StateError> {
         let failed = |cause| StateError::Sql { doing, cause };
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let change =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let answer = write(&change).map_err(failed)?;
-        change.commit().map_err(failed)?;
-        Ok(answer)
+        change(&mut connection, write).map_err(failed)
+    }
+
+    /// Changes what may be forgotten in a power failure, and saves the wait for the disk. A crash of
+    /// this process loses nothing, and the next [`Self::write`] makes it durable.
+    pub fn write_soon<T>(
+        &self,
+        doing: &'static str,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        let failed = |cause| StateError::Sql { doing, cause };
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+        let answer = change(&mut connection, write).map_err(failed);
+        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        answer
     }
 
     /// Does something with the state from a task, on a thread that may block.
@@ -117,6 +128,16 @@ impl State {
             Err(_) => Err(StateError::Stopping),
         }
     }
+}
+
+fn change<T>(
+    connection: &mut Connection,
+    write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let answer = write(&change)?;
+    change.commit()?;
+    Ok(answer)
 }
 
 /// A number as SQLite keeps it; what is past 2^63 is not a time or count of this world.
