@@ -17,19 +17,21 @@ pub(crate) enum Part {
     End(u8),
     /// Stays until it is killed.
     Stay,
+    /// Ends its first thread at once and, by another, itself with code 7 a little later.
+    FirstThreadFirst,
 }
 
 /// Writes a program of a few instructions, without libraries: it lives a tenth of a millisecond.
 pub(crate) fn tiny_program(path: &Path, part: Part) -> io::Result<()> {
+    const X86_64: u16 = 62;
     let code = code(part);
     let (header_bytes, segment_bytes) = (64u16, 56u16);
     let start = u64::from(header_bytes) + u64::from(segment_bytes);
     let base = 0x40_0000u64;
     let length = start + u64::try_from(code.len()).map_err(io::Error::other)?;
-    let machine: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    // An executable for this machine, version 1.
-    file.extend([2u16, machine].iter().flat_map(|half| half.to_le_bytes()));
+    // An executable, version 1.
+    file.extend([2, X86_64].iter().flat_map(|half| half.to_le_bytes()));
     file.extend(1u32.to_le_bytes());
     // Where it starts, where its only segment is described, no sections, no flags.
     file.extend([base + start, u64::from(header_bytes), 0].iter().flat_map(|x| x.to_le_bytes()));
@@ -44,34 +46,30 @@ pub(crate) fn tiny_program(path: &Path, part: Part) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
-#[cfg(target_arch = "x86_64")]
 fn code(part: Part) -> Vec<u8> {
     match part {
         // mov edi, code; mov eax, SYS_exit; syscall
         Part::End(code) => vec![0xbf, code, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05],
         // mov eax, SYS_pause; syscall; jmp to the start
         Part::Stay => vec![0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7],
+        Part::FirstThreadFirst => [
+            // push 200_000_000; push 0: a time of a fifth of a second
+            &[0x68, 0x00, 0xc2, 0xeb, 0x0b, 0x6a, 0x00][..],
+            // mov edi, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD
+            &[0xbf, 0x00, 0x0f, 0x01, 0x00],
+            // mov rsi, rsp; xor edx, edx; xor r10, r10; xor r8, r8
+            &[0x48, 0x89, 0xe6, 0x31, 0xd2, 0x4d, 0x31, 0xd2, 0x4d, 0x31, 0xc0],
+            // mov eax, SYS_clone; syscall; test eax, eax; jnz over the second thread's part
+            &[0xb8, 56, 0, 0, 0, 0x0f, 0x05, 0x85, 0xc0, 0x75, 24],
+            // mov rdi, rsp; xor esi, esi; mov eax, SYS_nanosleep; syscall
+            &[0x48, 0x89, 0xe7, 0x31, 0xf6, 0xb8, 35, 0, 0, 0, 0x0f, 0x05],
+            // mov edi, 7; mov eax, SYS_exit_group; syscall
+            &[0xbf, 7, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x05],
+            // xor edi, edi; mov eax, SYS_exit; syscall
+            &[0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05],
+        ]
+        .concat(),
     }
-}
-
-#[cfg(target_arch = "aarch64")]
-fn code(part: Part) -> Vec<u8> {
-    let instructions: Vec<u32> = match part {
-        // mov x0, code; mov x8, SYS_exit; svc 0
-        Part::End(code) => vec![0xd280_0000 | u32::from(code) << 5, 0xd280_0ba8, 0xd400_0001],
-        // ppoll of nothing without end: mov x0 … x4, 0; mov x8, SYS_ppoll; svc 0; b to itself
-        Part::Stay => vec![
-            0xd280_0000,
-            0xd280_0001,
-            0xd280_0002,
-            0xd280_0003,
-            0xd280_0004,
-            0xd280_0928,
-            0xd400_0001,
-            0x1400_0000,
-        ],
-    };
-    instructions.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
 /// Runs a program `count` times as fast as it goes and waits for each; every one is told its

@@ -40,7 +40,10 @@ pub(crate) struct Found {
     pub(crate) execs: HashMap<String, Vec<Exec>>,
     pub(crate) forks: HashMap<u32, Fork>,
     pub(crate) exits: HashMap<u32, Vec<Exit>>,
+    /// Ends of processes that this one had started.
+    pub(crate) own_ends: usize,
     pub(crate) lost_starts: usize,
+    pub(crate) lost_ends: usize,
     /// The time of the last event.
     pub(crate) last_ns: u64,
 }
@@ -63,14 +66,18 @@ impl Found {
             match event {
                 ProcessEvent::Exec(exec) => self.take_exec(marker, exec),
                 ProcessEvent::Fork(fork) => drop(self.forks.insert(fork.pid, fork)),
-                ProcessEvent::Exit(exit) => self.exits.entry(exit.pid).or_default().push(exit),
+                ProcessEvent::Exit(exit) => {
+                    self.own_ends += usize::from(exit.parent_pid == Some(std::process::id()));
+                    self.exits.entry(exit.pid).or_default().push(exit);
+                }
             }
         }
         for loss in sample.losses {
             ensure_eq(&loss.reason, &GapReason::KernelRing)?;
             let detail = loss.detail.unwrap_or_default();
-            let starts = detail.split(" starts").next().ok_or("a number of starts")?;
-            self.lost_starts += starts.parse::<usize>()?;
+            let mut parts = detail.split(", ").filter_map(|part| part.split(' ').next());
+            self.lost_starts += parts.next().ok_or("a number of starts")?.parse::<usize>()?;
+            self.lost_ends += parts.nth(1).ok_or("a number of ends")?.parse::<usize>()?;
         }
         Ok(())
     }
