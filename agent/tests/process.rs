@@ -21,7 +21,7 @@ use cordon_proto::event::process::{Exec, Exit, Tier};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::thread::{CapabilitySet, LinkNameSpaceType};
 
-use program::{Part, flat_out, tiny_program};
+use program::{Part, Storm, storm_if_asked, tiny_program};
 use watched::{Found, Sensor, ensure, ensure_eq};
 
 type Outcome = Result<(), Failed>;
@@ -43,6 +43,9 @@ const TESTS: [Test; 11] = [
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = storm_if_asked() {
+        return code;
+    }
     let mut arguments = Arguments::from_args();
     // A storm beside another test would measure neither.
     arguments.test_threads = Some(1);
@@ -81,23 +84,23 @@ fn flat_out_is_all_seen() -> Outcome {
     let folder = tempfile::tempdir()?;
     let program = folder.path().join("ends");
     tiny_program(&program, Part::End(0))?;
-    let loading = Sensor::start(ProcessSettings::default())?.stop()?;
     let mut sensor = Sensor::start(ProcessSettings::default())?;
     let marker = sensor.marker("");
-    let complete = |found: &Found| {
-        let (starts, ends) = (found.execs.len(), found.own_ends);
+    let loaded = sensor.processor_time()?;
+    let started = tokio::time::Instant::now();
+    let storm = Storm { program: &program, marker: &marker, count: COUNT, more_bytes: 0 };
+    let mut storm = Running(storm.start()?);
+    let parent = storm.0.id();
+    let told = sensor.look(|found: &Found| {
+        let (starts, ends) = (found.execs.len(), found.ends.get(&parent).copied().unwrap_or(0));
         starts + found.lost_starts >= COUNT && ends + found.lost_ends >= COUNT
-    };
-    let (took, told) = std::thread::scope(|scope| {
-        let storm = scope.spawn(|| flat_out(&program, &marker, COUNT, 0));
-        let told = sensor.look(complete);
-        (storm.join(), told)
     });
-    let took = took.map_err(|_panic| "the storm panicked")??;
-    let cpu = sensor.stop()?.saturating_sub(loading);
+    let (cpu, took) = (sensor.processor_time()?.saturating_sub(loaded), started.elapsed());
+    ensure(storm.0.wait()?.success(), "every process ran")?;
     let found = &sensor.found;
     let (seen, lost) = (found.execs.len(), found.lost_starts);
-    let (ends, lost_ends) = (found.own_ends, found.lost_ends);
+    let ends = found.ends.get(&parent).copied().unwrap_or(0);
+    let lost_ends = found.lost_ends;
     let counts = format!("{seen} starts, {ends} ends; lost {lost} and {lost_ends}; of {COUNT}");
     ensure(told.is_ok(), &counts)?;
     for (name, execs) in &found.execs {
@@ -112,7 +115,7 @@ fn flat_out_is_all_seen() -> Outcome {
         let args = format!("tiny\0{marker}{name}\0second argument with spaces\0end={name}\0");
         ensure_eq(&exec.args.as_ref().map(Text::as_bytes), &Some(args.as_bytes()))?;
         ensure_eq(&exec.args_bytes, &u64::try_from(args.len()).ok())?;
-        ensure_eq(&exec.parent_pid, &Some(std::process::id()))?;
+        ensure_eq(&exec.parent_pid, &Some(parent))?;
         ensure_eq(&(exec.uid, exec.euid), &(Some(0), Some(0)))?;
         ensure(exec.start_boot_ns.is_some() && exec.cgroup_id.is_some(), "start and cgroup")?;
     }
@@ -129,7 +132,10 @@ fn full_ring_is_counted() -> Outcome {
     // The ring holds some twenty such processes, and ends of any.
     let settings = ProcessSettings { ring_bytes: 1, ..ProcessSettings::default() };
     let mut sensor = Sensor::start(settings)?;
-    flat_out(&program, &sensor.marker(""), COUNT, 3_000)?;
+    let marker = sensor.marker("");
+    let storm = Storm { program: &program, marker: &marker, count: COUNT, more_bytes: 3_000 };
+    // Nobody takes the sensor's reports meanwhile.
+    ensure(storm.start()?.wait()?.success(), "every process ran")?;
     let told = sensor.look(|found| found.execs.len() + found.lost_starts >= COUNT);
     let (seen, lost) = (sensor.found.execs.len(), sensor.found.lost_starts);
     ensure(told.is_ok(), &format!("{seen} seen and {lost} lost of {COUNT}"))?;

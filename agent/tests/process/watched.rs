@@ -31,7 +31,9 @@ pub(crate) struct Sensor {
     runtime: Runtime,
     reports: Reports,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<io::Result<Duration>>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    /// The number of the thread.
+    task: i32,
 }
 
 /// What was reported; starts only of processes with the marker, by what follows it.
@@ -40,8 +42,8 @@ pub(crate) struct Found {
     pub(crate) execs: HashMap<String, Vec<Exec>>,
     pub(crate) forks: HashMap<u32, Fork>,
     pub(crate) exits: HashMap<u32, Vec<Exit>>,
-    /// Ends of processes that this one had started.
-    pub(crate) own_ends: usize,
+    /// Ends of processes, by their parent.
+    pub(crate) ends: HashMap<u32, usize>,
     pub(crate) lost_starts: usize,
     pub(crate) lost_ends: usize,
     /// The time of the last event.
@@ -67,7 +69,7 @@ impl Found {
                 ProcessEvent::Exec(exec) => self.take_exec(marker, exec),
                 ProcessEvent::Fork(fork) => drop(self.forks.insert(fork.pid, fork)),
                 ProcessEvent::Exit(exit) => {
-                    self.own_ends += usize::from(exit.parent_pid == Some(std::process::id()));
+                    *self.ends.entry(exit.parent_pid.unwrap_or(0)).or_default() += 1;
                     self.exits.entry(exit.pid).or_default().push(exit);
                 }
             }
@@ -107,7 +109,9 @@ impl Sensor {
         let marker = format!("cordon-{}-{serial}-", std::process::id());
         let (sender, mut reports) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
+        let (told_task, task) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
+            told_task.send(rustix::thread::gettid()).map_err(io::Error::other)?;
             prepare()?;
             watch(settings, sender, stopped)
         });
@@ -118,8 +122,9 @@ impl Sensor {
             return Err("the first report was not the sensor's condition".into());
         };
         let (stop, thread) = (Some(stop), Some(thread));
+        let task = task.recv()?.as_raw_nonzero().get();
         let found = Found::default();
-        Ok(Self { condition, found, marker, runtime, reports, stop, thread })
+        Ok(Self { condition, found, marker, runtime, reports, stop, thread, task })
     }
 
     /// What a process must have as its first argument in order to be found under this name.
@@ -146,13 +151,11 @@ impl Sensor {
         looked.map_err(|_elapsed| "what was looked for was not reported")?
     }
 
-    /// Ends the sensor; gives the processor time that it took.
-    pub(crate) fn stop(&mut self) -> Result<Duration, Failed> {
-        drop(self.stop.take());
-        self.reports.close();
-        let thread = self.thread.take().ok_or("it was stopped before")?;
-        let used = thread.join().map_err(|_panic| "the sensor panicked")?;
-        Ok(used?)
+    /// The processor time that the sensor's thread has taken, in user and kernel.
+    pub(crate) fn processor_time(&self) -> Result<Duration, Failed> {
+        let times = std::fs::read_to_string(format!("/proc/self/task/{}/schedstat", self.task))?;
+        let running_ns = times.split(' ').next().ok_or("the time of a thread")?;
+        Ok(Duration::from_nanos(running_ns.parse()?))
     }
 }
 
@@ -166,12 +169,12 @@ impl Drop for Sensor {
     }
 }
 
-/// Runs the sensor; gives the processor time of its thread, with that of loading the programs.
+/// Runs the sensor until it is told to stop.
 fn watch(
     settings: ProcessSettings,
     sender: mpsc::Sender<(&'static str, Report)>,
     stopped: oneshot::Receiver<()>,
-) -> io::Result<Duration> {
+) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let outlet = Outlet::new(process::NAME, sender);
     runtime.block_on(async {
@@ -180,7 +183,7 @@ fn watch(
             _dropped = stopped => {}
         }
     });
-    Ok(Duration::from_nanos(nanoseconds(ClockId::ThreadCPUTime)))
+    Ok(())
 }
 
 /// The clocks of this machine.
