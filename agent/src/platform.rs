@@ -1,4 +1,4 @@
-//! Operating-system calls that no library makes for us, and the only unsafe code.
+//! The operating system as the agent uses it: the only system calls, and the only unsafe code.
 
 #[cfg(target_os = "linux")]
 pub mod linux;

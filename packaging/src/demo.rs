@@ -1,6 +1,5 @@
 //! `cargo demo`: Cordon at work in a lab of network namespaces, step by step, each step checked.
 
-mod stage;
 mod step;
 
 use anyhow::{Result, bail};
@@ -9,7 +8,7 @@ use crate::arguments::DemoOptions;
 use crate::workspace::Workspace;
 use crate::{lab, need, say};
 
-pub use stage::{COLLECTOR, ENDPOINTS, Stage};
+use crate::stage::Stage;
 pub use step::step;
 
 /// What the demo starts.

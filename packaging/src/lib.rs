@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod clock;
 pub mod demo;
+pub mod fleet;
 pub mod lab;
 pub mod lines;
 pub mod measure;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod programs;
 pub mod run_command;
 pub mod say;
+pub mod stage;
 pub mod tally;
 pub mod undo;
 pub mod verify;

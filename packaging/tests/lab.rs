@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cordon_packaging::clock;
-use cordon_packaging::demo::Stage;
 use cordon_packaging::lab::{Address, End, Lab, Launch, Namespace, unavailable};
 use cordon_packaging::lines::Lines;
 use cordon_packaging::process::Process;
+use cordon_packaging::stage::Stage;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::process::Signal;
 

@@ -1,5 +1,11 @@
-//! Linux: BPF without a compiler, netlink, the heap.
+//! Linux: one file for each part of the kernel that the agent talks to.
 
 pub mod bpf;
 pub mod heap;
+pub mod netlink;
+pub mod netns;
+pub mod nft;
+pub mod route;
+pub mod sock_diag;
+pub mod socket;
 pub mod wait;

@@ -300,12 +300,9 @@ impl AgentSession {
     }
 
     fn acknowledged(&mut self, lane: Lane, upto: Cursor) {
-        let flow = self.flow(lane);
-        if upto > flow.sent {
-            return self.close("the collector acknowledges what was never sent".to_owned());
-        }
-        while flow.in_flight.front().is_some_and(|(place, _)| *place <= upto) {
-            flow.in_flight.pop_front();
+        // One acknowledgement a batch, in order: one that is passed over would be forgotten unstored.
+        if self.flow(lane).in_flight.pop_front().map(|(place, _)| place) != Some(upto) {
+            return self.close("the collector acknowledges out of turn".to_owned());
         }
         self.effects.push_back(AgentEffect::Forget { lane, upto });
         self.pump();
