@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cordon_agent::sensor::process::{self, Clocks, ProcessSettings};
+use cordon_agent::clock;
+use cordon_agent::sensor::process::{self, ProcessSettings};
 use cordon_agent::sensor::{Condition, Outlet, Report, Sample};
 use cordon_proto::event::process::{Exec, Exit, Fork, split_args};
 use cordon_proto::event::{Body, GapReason, ProcessEvent};
 use libtest_mimic::Failed;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
@@ -179,25 +179,11 @@ fn watch(
     let outlet = Outlet::new(process::NAME, sender);
     runtime.block_on(async {
         tokio::select! {
-            _ended = process::run(settings, clocks(), outlet) => {}
+            _ended = process::run(settings, clock::stamp, outlet) => {}
             _dropped = stopped => {}
         }
     });
     Ok(())
-}
-
-/// The clocks of this machine.
-pub(crate) fn clocks() -> Clocks {
-    Clocks {
-        wall_ns: || nanoseconds(ClockId::Realtime),
-        boot_ns: || nanoseconds(ClockId::Boottime),
-    }
-}
-
-fn nanoseconds(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    let nanoseconds = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
-    u64::try_from(nanoseconds).unwrap_or_default()
 }
 
 pub(crate) fn ensure(is_so: bool, what: &str) -> Result<(), Failed> {
