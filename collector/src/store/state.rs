@@ -1,0 +1,189 @@
+//! The state database: one SQLite file, one writer, short transactions.
+//!
+//! Each thing that lives here has a file of its own with its queries (`endpoint.rs`, `token.rs`);
+//! calls block on the disk, so tasks make them through [`State::from_task`].
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::migrate::migrate;
+
+/// How long one process waits for another that holds the database.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// What is known about clients, endpoints, commands and people.
+#[derive(Debug)]
+pub struct State {
+    connection: Mutex<Connection>,
+}
+
+/// Why the state could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file cannot be opened.
+    #[error("cannot open the state database {path}: {cause}")]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: rusqlite::Error,
+    },
+    /// A statement failed; nothing of its transaction stands.
+    #[error("cannot {doing}: {cause}")]
+    Sql {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        cause: rusqlite::Error,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the state database has schema {found}, this version knows up to {known}; run the newer cordon-collector"
+    )]
+    Newer {
+        /// What it has.
+        found: i64,
+        /// What is known here.
+        known: i64,
+    },
+    /// The thread that was to do it has ended.
+    #[error("the collector is stopping")]
+    Stopping,
+}
+
+impl State {
+    /// Opens the database, making it if it is not there.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let failed = |cause| StateError::Open { path: path.to_owned(), cause };
+        let connection = Connection::open(path).map_err(failed)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        Self::prepare(connection, failed)
+    }
+
+    /// A database that lives as long as this value; for tests.
+    pub fn in_memory() -> Result<Self, StateError> {
+        let failed = |cause| StateError::Open { path: PathBuf::from(":memory:"), cause };
+        Self::prepare(Connection::open_in_memory().map_err(failed)?, failed)
+    }
+
+    fn prepare(
+        mut connection: Connection,
+        failed: impl Fn(rusqlite::Error) -> StateError,
+    ) -> Result<Self, StateError> {
+        connection.busy_timeout(BUSY_WAIT).map_err(&failed)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(&failed)?;
+        connection.set_prepared_statement_cache_capacity(128);
+        migrate(&mut connection)?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Reads. `doing` completes the sentence "cannot …".
+    pub fn read<T>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&connection).map_err(|cause| StateError::Sql { doing, cause })
+    }
+
+    /// Changes, whole or not at all; durable once this returns. `doing` completes "cannot …".
+    pub fn write<T>(
+        &self,
+        doing: &'static str,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        let failed = |cause| StateError::Sql { doing, cause };
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut connection, write).map_err(failed)
+    }
+
+    /// Changes what may be forgotten in a power failure, and saves the wait for the disk. A crash of
+    /// this process loses nothing, and the next [`Self::write`] makes it durable.
+    pub fn write_soon<T>(
+        &self,
+        doing: &'static str,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        let failed = |cause| StateError::Sql { doing, cause };
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+        let answer = change(&mut connection, write).map_err(failed);
+        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        answer
+    }
+
+    /// Does something with the state from a task, on a thread that may block.
+    pub async fn from_task<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let state = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || work(&state)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StateError::Stopping),
+        }
+    }
+}
+
+fn change<T>(
+    connection: &mut Connection,
+    write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let answer = write(&change)?;
+    change.commit()?;
+    Ok(answer)
+}
+
+/// A number as SQLite keeps it; what is past 2^63 is not a time or count of this world.
+pub(crate) fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number as it was kept.
+pub(crate) fn from_sql(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// Reads a column of text or bytes that has a type of its own.
+pub(crate) fn parsed<T, E>(result: Result<T, E>, column: usize) -> rusqlite::Result<T>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    result.map_err(|cause| {
+        let kind = rusqlite::types::Type::Null;
+        rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(cause))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_fails_leaves_nothing() {
+        let state = State::in_memory().unwrap();
+        let failed = state.write("try", |change| {
+            change.execute("INSERT INTO client VALUES ('acme', 1)", [])?;
+            change.execute("INSERT INTO nowhere VALUES (1)", [])
+        });
+        assert!(failed.unwrap_err().to_string().starts_with("cannot try: "));
+        let count = |c: &Connection| c.query_row("SELECT count(*) FROM client", [], |r| r.get(0));
+        assert_eq!(state.read("count", count).unwrap(), 0_i64);
+    }
+
+    #[test]
+    fn what_was_written_is_there_when_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let insert = |c: &Transaction<'_>| c.execute("INSERT INTO client VALUES ('acme', 1)", []);
+        State::open(&path).unwrap().write("insert", insert).unwrap();
+        let count = |c: &Connection| c.query_row("SELECT count(*) FROM client", [], |r| r.get(0));
+        assert_eq!(State::open(&path).unwrap().read("count", count).unwrap(), 1_i64);
+    }
+}
