@@ -1,3 +1,5 @@
+//! Enrolment at a door on the loopback that answers rightly, wrongly, and not at all.
+
 use cordon_proto::message::Signed;
 use cordon_proto::token::SECRET_BYTES;
 

@@ -1,3 +1,5 @@
+//! Commands that are right in every way, and in every way but one.
+
 use std::net::Ipv4Addr;
 
 use cordon_proto::command::{Isolate, Target};

@@ -1,3 +1,5 @@
+//! Sessions with a door on the loopback: greeted, ended, refused, through a proxy.
+
 use cordon_proto::id::{EndpointId, Hash};
 use cordon_proto::message::{AgentMessage, CollectorMessage, Ping, Welcome};
 use cordon_proto::roster::RosterRef;
