@@ -18,12 +18,14 @@ use crate::clock::Clock;
 use crate::collector::Collector;
 use crate::config::Config;
 use crate::door::{self, Admission};
+use crate::handover::hand_over_on_connect;
 use crate::links::Links;
 use crate::listen::Listeners;
 use crate::setup::{authority_file, ca_folder};
 use crate::store::{LogOptions, LogWriter, SqliteLog, State};
+use crate::tenant::Tenants;
 use crate::tls::{self, Identity};
-use crate::{link, people};
+use crate::{api, derive, link, people};
 
 /// How often the collector looks whether its certificate must be renewed.
 const RENEWAL_PERIOD: Duration = Duration::from_secs(12 * 3600);
@@ -120,6 +122,10 @@ pub fn spawn_doors(
         "the doors are open"
     );
 
+    let (state, log) = (Arc::clone(&collector.state), Arc::clone(&collector.log));
+    tasks.spawn(derive::follow(state, log, collector.bus.listen(), stopping.clone()));
+    hand_over_on_connect(collector);
+
     let tls = tls::agents(Arc::clone(&collector.ca), Arc::clone(identity), clock.clone())?;
     let admission = Admission::new(agents_max, agents_per_address_max);
     let (theirs, stop) = (Arc::clone(collector), stopping.clone());
@@ -129,7 +135,8 @@ pub fn spawn_doors(
 
     let tls = tls::people(Arc::clone(identity), clock.clone())?;
     let admission = Admission::new(people_max, people_max);
-    let (router, stop) = (router(collector), stopping.clone());
+    let router = router(collector, stopping)?;
+    let stop = stopping.clone();
     let serve = move |stream, address| people::serve(router.clone(), stream, address, stop.clone());
     tasks.spawn(door::serve(people, Arc::new(tls), admission, stopping.clone(), serve));
 
@@ -139,8 +146,9 @@ pub fn spawn_doors(
 }
 
 /// What people reach.
-fn router(_: &Arc<Collector>) -> Router {
-    Router::new()
+fn router(collector: &Arc<Collector>, stopping: &watch::Receiver<bool>) -> anyhow::Result<Router> {
+    let tenants = Arc::new(Tenants::load(&collector.state)?);
+    Ok(api::router(Arc::clone(collector), tenants, stopping.clone()))
 }
 
 async fn renew(

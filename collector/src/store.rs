@@ -3,14 +3,18 @@
 //! [`Log`] holds the signed batches as received and is the truth; [`State`] holds what is known
 //! about clients and endpoints. Everything else is derived and can be made again.
 
+mod audit;
+mod command;
 #[cfg(test)]
 mod conformance;
+mod derived;
 mod endpoint;
 mod log_read;
 mod log_sqlite;
 mod log_write;
 mod migrate;
 mod roster;
+mod session;
 mod skim;
 mod state;
 mod token;
@@ -27,6 +31,8 @@ use cordon_proto::sign::document::{self, Kind};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
+pub use command::{NewCommand, StoredCommand, Taken};
+pub use derived::{Fared, Laggard, ToldGap};
 pub use endpoint::{Endpoint, EndpointFilter, NotedClone, Registration};
 pub use log_sqlite::{LogOptions, SqliteLog};
 pub use log_write::LogWriter;

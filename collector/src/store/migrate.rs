@@ -5,8 +5,10 @@ use rusqlite::Connection;
 use super::state::StateError;
 
 /// The steps, in order; the database remembers how many it has taken.
-const STEPS: &[(&str, &str)] =
-    &[("0001_enrolment", include_str!("../../migrations/0001_enrolment.sql"))];
+const STEPS: &[(&str, &str)] = &[
+    ("0001_enrolment", include_str!("../../migrations/0001_enrolment.sql")),
+    ("0002_people", include_str!("../../migrations/0002_people.sql")),
+];
 
 /// Takes the steps that are missing, each whole or not at all.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StateError> {

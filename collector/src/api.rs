@@ -1,0 +1,143 @@
+//! The people's door: every route in one list, and what they all stand on.
+//!
+//! JSON under `/api/v1`, described by an OpenAPI document made from the same list. What a person
+//! may see is decided by the rosters on every request; ids of other clients answer as if they were
+//! not there. Nothing here trusts a text that an endpoint sent: it goes out as JSON text.
+
+mod audit;
+mod clients;
+mod commands;
+mod console;
+mod containments;
+mod endpoints;
+mod events;
+mod export;
+mod health;
+mod live;
+mod page;
+mod person;
+mod problem;
+mod proof;
+mod shell;
+mod sign_in;
+mod tokens;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use tokio::sync::{Semaphore, watch};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use problem::Problem;
+
+use crate::collector::Collector;
+use crate::signin::SignIn;
+use crate::tenant::Tenants;
+
+/// Under this path everything but the console's page stands.
+pub const PREFIX: &str = "/api/v1";
+
+/// Searches at once; more wait.
+const SEARCHES_MAX: usize = 4;
+
+/// Live feeds at once; more are refused.
+const FEEDS_MAX: usize = 128;
+
+/// Exports at once, each of up to [`export::BYTES_MAX`]; more wait.
+const EXPORTS_MAX: usize = 1;
+
+/// What every handler is given.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) collector: Arc<Collector>,
+    pub(crate) tenants: Arc<Tenants>,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) sign_in: Mutex<SignIn>,
+    pub(crate) searches: Semaphore,
+    pub(crate) feeds: Arc<Semaphore>,
+    pub(crate) exports: Semaphore,
+    /// Held while signatures are joined, so that of two that come at once neither is lost.
+    pub(crate) signing: Mutex<()>,
+    pub(crate) openapi: String,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    /// Does something that blocks on the disk.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let app = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&app));
+        done.await.unwrap_or_else(|_| Err(Problem::stopping()))
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Cordon",
+    description = "What people and programs may ask a Cordon collector. Sign in with an operator's \
+                   key; times are RFC 3339 in UTC with nanoseconds, and numbers that may pass 2^53 \
+                   are strings.",
+    license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+))]
+struct Document;
+
+/// Every route there is. The authorisation test walks it.
+fn list() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(health::health))
+        .routes(routes!(health::openapi))
+        .routes(routes!(sign_in::challenge))
+        .routes(routes!(sign_in::sign_in, sign_in::sign_out))
+        .routes(routes!(clients::list))
+        .routes(routes!(clients::roster, clients::put_roster))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(endpoints::list))
+        .routes(routes!(endpoints::show))
+        .routes(routes!(proof::proof))
+        .routes(routes!(events::search))
+        .routes(routes!(live::feed))
+        .routes(routes!(commands::list, commands::upload))
+        .routes(routes!(commands::show))
+        .routes(routes!(commands::sign))
+        .routes(routes!(containments::list))
+        .routes(routes!(export::export))
+        .routes(routes!(audit::list))
+}
+
+/// The people's door, ready to be served. A request should carry the caller's address as
+/// `ConnectInfo`, or limits on tries count everybody as one. Live feeds end when `stop` turns true.
+#[must_use]
+pub fn router(
+    collector: Arc<Collector>,
+    tenants: Arc<Tenants>,
+    stop: watch::Receiver<bool>,
+) -> Router {
+    let (routes, openapi) = OpenApiRouter::new().nest(PREFIX, list()).split_for_parts();
+    let openapi = openapi.to_json().unwrap_or_default();
+    let app = App(Arc::new(Shared {
+        collector,
+        tenants,
+        stop,
+        sign_in: Mutex::default(),
+        searches: Semaphore::new(SEARCHES_MAX),
+        feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
+        exports: Semaphore::new(EXPORTS_MAX),
+        signing: Mutex::default(),
+        openapi,
+    }));
+    shell::around(routes.merge(console::routes())).with_state(app)
+}

@@ -1,0 +1,94 @@
+//! What requests and answers share: reading a query, a path or a body, and giving a page.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use super::{App, Problem};
+
+/// Things on a page when the asker does not say.
+const LIMIT_DEFAULT: usize = 100;
+
+/// Things on a page at most.
+const LIMIT_MAX: usize = 500;
+
+/// A part of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// The things.
+    pub(crate) items: Vec<T>,
+    /// Give this as `cursor` for what follows; none at the end.
+    pub(crate) next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Makes a page from one thing more than fits, if there is one more.
+    pub(crate) fn cut(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(cursor);
+        Self { items, next }
+    }
+}
+
+/// How many things the asker wants, within bounds.
+pub(crate) fn limit(asked: Option<usize>) -> usize {
+    asked.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
+}
+
+/// The part of a request after the question mark.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(read)) => Ok(Self(read)),
+            Err(error) => Err(Problem::unreadable(error.body_text())),
+        }
+    }
+}
+
+/// A body that is read once it is clear that the asker may send one.
+pub(crate) struct Body(Bytes);
+
+impl FromRequest<App> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        match Bytes::from_request(request, app).await {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Problem::new(error.status(), "the body is longer than this route takes"))
+            }
+            Err(error) => Err(Problem::unreadable(error.body_text())),
+        }
+    }
+}
+
+impl Body {
+    /// Reads it as JSON.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.0)
+            .map_err(|error| Problem::unreadable(format!("the body is not as it must be: {error}")))
+    }
+}
+
+/// Bytes as JSON carries them: base64url without padding.
+pub(crate) fn to_b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads such bytes.
+pub(crate) fn from_b64(field: &str, text: &str) -> Result<Vec<u8>, Problem> {
+    let wrong = || Problem::unreadable(format!("`{field}` is not base64url without padding"));
+    URL_SAFE_NO_PAD.decode(text).ok().ok_or_else(wrong)
+}

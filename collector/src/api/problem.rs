@@ -1,0 +1,146 @@
+//! What went wrong, as RFC 9457 says it: for a program by its status, for a person by a sentence.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cordon_proto::roster::Role;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::signin::{SignInRefused, TooMany};
+use crate::store::{LogError, StateError};
+use crate::tenant::Denied;
+
+/// An answer that is not what was asked for.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    retry_secs: Option<u64>,
+}
+
+/// The body of such an answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong here, for a person.
+    detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), retry_secs: None }
+    }
+
+    /// The request cannot be read.
+    pub(crate) fn unreadable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// The request can be read and asks for something that cannot be.
+    pub(crate) fn refused(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// What was asked for has changed or is there already.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// It is not there, or not for this person: the words are the same.
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no such thing, or it is not for you to see")
+    }
+
+    /// Nobody is signed in.
+    pub(crate) fn nobody() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "sign in first, or again: the session is over")
+    }
+
+    /// Too fast, or too much at once.
+    pub(crate) fn too_many(detail: impl Into<String>, retry_secs: u64) -> Self {
+        let detail = detail.into();
+        Self { status: StatusCode::TOO_MANY_REQUESTS, detail, retry_secs: Some(retry_secs) }
+    }
+
+    /// The collector is going down.
+    pub(crate) fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the collector is stopping")
+    }
+
+    /// Something inside failed; the log says what, the answer does not.
+    fn inside(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "a request could not be answered");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the collector failed; its log says how")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, detail, retry_secs } = self;
+        let title = status.canonical_reason().unwrap_or("Error");
+        let body = ProblemBody { kind: "about:blank", title, status: status.as_u16(), detail };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(secs) = retry_secs {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        response
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::NotFound => Self::not_found(),
+            Denied::Role(least) => {
+                let least = match least {
+                    Role::Viewer => "viewer",
+                    Role::Responder => "responder",
+                    Role::Administrator => "administrator",
+                };
+                let detail = format!("the client's roster gives you no role of {least} or above");
+                Self::new(StatusCode::FORBIDDEN, detail)
+            }
+        }
+    }
+}
+
+impl From<StateError> for Problem {
+    fn from(error: StateError) -> Self {
+        Self::inside(&error)
+    }
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        Self::inside(&error)
+    }
+}
+
+impl From<TooMany> for Problem {
+    fn from(error: TooMany) -> Self {
+        Self::too_many(error.to_string(), error.retry_secs)
+    }
+}
+
+impl From<SignInRefused> for Problem {
+    fn from(refused: SignInRefused) -> Self {
+        match refused {
+            SignInRefused::Wrong => Self::new(StatusCode::UNAUTHORIZED, refused.to_string()),
+            SignInRefused::TooMany(too_many) => too_many.into(),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! One event with everything that proves it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use cordon_proto::codec;
+use cordon_proto::event::Lane;
+use cordon_proto::sign::batch::EventProof;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::endpoints::find;
+use super::page::{Params, to_b64};
+use super::person::Person;
+use super::problem::ProblemBody;
+use super::{App, Problem};
+use crate::store::Place;
+
+/// Which event.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    /// `control` or `telemetry`.
+    lane: String,
+    /// The lane's epoch.
+    epoch: u32,
+    /// The event's number.
+    seq: u64,
+}
+
+/// The proof.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Proof {
+    /// CBOR of [signed header, event bytes, index, audit path], base64url.
+    proof: String,
+    /// The endpoint's public key, base64url: its hash must be the endpoint's id.
+    key: String,
+}
+
+/// An event's proof: its bytes, its audit path and the signed header of its batch.
+#[utoipa::path(get, path = "/endpoints/{id}/proof", tag = "events",
+    params(("id" = String, Path, description = "the endpoint's id"), Asked),
+    responses((status = 200, body = Proof), (status = 401, body = ProblemBody),
+        (status = 404, body = ProblemBody)))]
+pub(super) async fn proof(
+    State(app): State<App>,
+    person: Person,
+    Path(id): Path<String>,
+    Params(asked): Params<Asked>,
+) -> Result<Json<Proof>, Problem> {
+    let lane = Lane::ALL.into_iter().find(|lane| lane.name() == asked.lane);
+    let lane = lane.ok_or_else(|| Problem::unreadable("`lane` is `control` or `telemetry`"))?;
+    app.work(move |app| {
+        let endpoint = find(app, &person, &id)?;
+        let Asked { epoch, seq, .. } = asked;
+        let place = Place { client: &endpoint.client, endpoint: endpoint.id, lane, epoch, seq };
+        let stored = app.collector.log.batch_holding(place)?.ok_or_else(Problem::not_found)?;
+        let position = stored.position;
+        let arrival = stored.unpack().map_err(|error| {
+            tracing::error!(position = position.0, %error, "a stored batch cannot be unpacked");
+            Problem::not_found()
+        })?;
+        let index = seq.checked_sub(arrival.header.first).and_then(|i| usize::try_from(i).ok());
+        let proof = index.and_then(|i| EventProof::of(&arrival.header_bytes, &arrival.events, i));
+        let proof = proof.ok_or_else(Problem::not_found)?;
+        Ok(Json(Proof { proof: to_b64(codec::encode(&proof)), key: to_b64(endpoint.key.0) }))
+    })
+    .await
+}

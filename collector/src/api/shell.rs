@@ -1,0 +1,69 @@
+//! What stands around every route: limits on size and time, headers that keep browsers honest, and
+//! answers for what is not there.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use cordon_proto::limits::DOCUMENT_BYTES_MAX;
+
+use super::{App, Problem};
+
+/// A signed document in base64, with its JSON around it.
+const BODY_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 3 * 4 + 1024;
+
+/// How long an answer may take to begin; a live feed then goes on.
+const ANSWER_SECS_MAX: u64 = 30;
+
+/// On every answer. The console's page has its own policy for content.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// Puts all of it around the routes.
+pub(super) fn around(routes: Router<App>) -> Router<App> {
+    routes
+        .fallback(nothing)
+        .method_not_allowed_fallback(other_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(timely))
+        .layer(middleware::from_fn(headers))
+}
+
+async fn nothing() -> Problem {
+    Problem::not_found()
+}
+
+async fn other_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")
+}
+
+async fn timely(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(Duration::from_secs(ANSWER_SECS_MAX), next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("there was no answer within {ANSWER_SECS_MAX} s");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
+        }
+    }
+}
+
+async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let nothing = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    let policy = headers.entry(header::CONTENT_SECURITY_POLICY);
+    policy.or_insert(HeaderValue::from_static(nothing));
+    response
+}

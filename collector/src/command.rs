@@ -1,0 +1,585 @@
+//! The life of a command on one endpoint: five facts, each with its time, never one status.
+//!
+//! Pure: uploads, receipts and health reports come in with the time and their place in the
+//! endpoint's control lane; what is known comes out. Handing a command to a link is no fact about
+//! it: it counts as delivered when the endpoint says that it has it.
+
+mod authority;
+mod brake;
+mod freshness;
+
+use cordon_proto::command::ActionKind;
+use cordon_proto::event::Lane;
+use cordon_proto::event::agent::Standing;
+use cordon_proto::event::receipt::{Check, EndCause, Outcome};
+use cordon_proto::id::{CommandId, OperatorId};
+use serde::{Deserialize, Serialize};
+
+pub use authority::{Authority, CommandRefused, authority, check_upload};
+pub use brake::Brake;
+pub use freshness::has_lapsed;
+
+use crate::time::Time;
+
+/// Receipts remembered by place for one target; the runs between first and last are folded.
+pub const RECEIPTS_MAX: usize = 64;
+
+/// Of those, the earliest ones that are never dropped for later ones.
+const RECEIPTS_FIRST: usize = 16;
+
+/// Everything known of a command on one endpoint.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Life {
+    /// The facts.
+    pub facts: Facts,
+    /// What the endpoint last observed of it.
+    pub observed: Option<Observed>,
+    /// Where its receipts stand, so that each can be proved.
+    pub receipts: Vec<ReceiptAt>,
+    /// Whether what it asks for stands until it ends, as an isolation does and a release does not.
+    lasts: bool,
+    /// The control lane up to where this was told: what comes again is passed over.
+    told: Option<(u32, u64)>,
+}
+
+/// What happened, and when.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Somebody asked for it.
+    pub requested: Requested,
+    /// Enough of the right persons have signed.
+    pub authorised: Option<Authorised>,
+    /// The endpoint has it.
+    pub delivered: Option<At>,
+    /// The endpoint did it.
+    pub applied: Option<Applied>,
+    /// The endpoint observed the effect.
+    pub proved: Option<At>,
+    /// The endpoint refused it.
+    pub refused: Option<Refused>,
+    /// The endpoint tried and could not; nothing stands.
+    pub failed: Option<Failed>,
+    /// What stood no longer matched what was asked for.
+    pub drifted: Option<Drifted>,
+    /// It no longer stands.
+    pub ended: Option<Ended>,
+    /// It was never delivered, and its nonce is too old to count: sign it again.
+    pub lapsed: Option<At>,
+}
+
+/// When.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct At {
+    /// The time.
+    pub at: Time,
+}
+
+/// Who asked, and when.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Requested {
+    /// When it was uploaded.
+    pub at: Time,
+    /// By whom.
+    pub by: OperatorId,
+}
+
+/// Whose signatures counted, and since when.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Authorised {
+    /// When the last one needed was there.
+    pub at: Time,
+    /// Whose they are.
+    pub by: Vec<OperatorId>,
+}
+
+/// The endpoint did it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// When.
+    pub at: Time,
+    /// How long the change itself took, in microseconds.
+    pub change_us: u64,
+    /// When its lease ends, in seconds of endpoint time.
+    pub until_secs: Option<u64>,
+    /// Whether it stood already, so that nothing changed.
+    pub stood_already: bool,
+}
+
+/// The endpoint refused it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// When.
+    pub at: Time,
+    /// The check it failed.
+    pub check: Check,
+    /// Why, for a person; the endpoint's words.
+    pub reason: String,
+}
+
+/// The endpoint could not do it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// When.
+    pub at: Time,
+    /// Why, for a person; the endpoint's words.
+    pub reason: String,
+}
+
+/// What stood no longer matched; the latest time, and how often.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Drifted {
+    /// When last.
+    pub at: Time,
+    /// What was found.
+    pub found: String,
+    /// Whether it was put back.
+    pub reapplied: bool,
+    /// How often so far.
+    pub times: u64,
+}
+
+/// It no longer stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When.
+    pub at: Time,
+    /// Why; none where health stopped listing it without a receipt that says so.
+    pub cause: Option<EndCause>,
+    /// Whether our rules were seen to be gone.
+    pub observed_gone: bool,
+}
+
+/// What the endpoint last observed, and when; how old that is, is for the reader to see.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// What.
+    pub state: ObservedState,
+    /// When.
+    pub at: Time,
+}
+
+/// How what was asked for stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObservedState {
+    /// It was seen to hold.
+    Holds,
+    /// It stands, but was not seen to hold.
+    Unproved,
+    /// It was found changed and could not be put back.
+    Drifted,
+    /// It was seen to be gone.
+    Gone,
+}
+
+/// A receipt's place: enough to fetch and prove it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ReceiptAt {
+    /// The lane.
+    pub lane: Lane,
+    /// The lane's epoch.
+    pub epoch: u32,
+    /// Its number, as text because it may pass 2^53.
+    #[serde(with = "crate::number")]
+    pub seq: u64,
+    /// When.
+    pub at: Time,
+    /// What became of the command, in one word.
+    pub outcome: String,
+}
+
+/// Where in an endpoint's control lane something was said.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Place {
+    /// The lane's epoch.
+    pub epoch: u32,
+    /// The event's number.
+    pub seq: u64,
+}
+
+impl Life {
+    /// A command's life begins when somebody uploads it.
+    #[must_use]
+    pub fn requested(action: ActionKind, by: OperatorId, at: Time) -> Self {
+        let lasts = match action {
+            ActionKind::Isolate => true,
+            ActionKind::Release | ActionKind::SetPolicy => false,
+        };
+        let facts = Facts {
+            requested: Requested { at, by },
+            authorised: None,
+            delivered: None,
+            applied: None,
+            proved: None,
+            refused: None,
+            failed: None,
+            drifted: None,
+            ended: None,
+            lapsed: None,
+        };
+        Self { facts, observed: None, receipts: Vec::new(), lasts, told: None }
+    }
+
+    /// Enough signatures are there, as far as the collector can tell.
+    pub fn handle_authorised(&mut self, by: Vec<OperatorId>, at: Time) {
+        self.facts.authorised.get_or_insert(Authorised { at, by });
+    }
+
+    /// Its nonce can no longer count and the endpoint never had it.
+    pub fn handle_lapsed(&mut self, at: Time) {
+        if self.facts.delivered.is_none() {
+            self.facts.lapsed.get_or_insert(At { at });
+        }
+    }
+
+    /// The endpoint says what became of it. Saying it again changes nothing.
+    pub fn handle_receipt(&mut self, place: Place, outcome: &Outcome, at: Time) {
+        if !self.goes_on(place) {
+            return;
+        }
+        let known = self.facts.delivered.is_some();
+        self.remember(place, outcome, at);
+        let facts = &mut self.facts;
+        facts.delivered.get_or_insert(At { at });
+        facts.lapsed = None;
+        match outcome {
+            Outcome::Refused { check, reason } => {
+                // A command that was taken and comes again is refused as a replay; the facts of
+                // the first time stand.
+                let again = facts.applied.is_some() || (known && *check == Check::Replay);
+                if !again {
+                    let reason = reason.clone();
+                    facts.refused.get_or_insert(Refused { at, check: *check, reason });
+                }
+            }
+            Outcome::Accepted { signers } => {
+                facts.authorised.get_or_insert(Authorised { at, by: signers.clone() });
+                facts.refused = None;
+            }
+            Outcome::Applied { change_us, until_secs, stood_already } => {
+                let (change_us, until_secs, stood_already) =
+                    (*change_us, *until_secs, *stood_already);
+                facts.applied.get_or_insert(Applied { at, change_us, until_secs, stood_already });
+            }
+            Outcome::Proved(_) => {
+                facts.proved.get_or_insert(At { at });
+                self.observe(ObservedState::Holds, at);
+            }
+            Outcome::Unproved(_) => self.observe(ObservedState::Unproved, at),
+            Outcome::Drifted { found, reapplied } => self.handle_drift(found, *reapplied, at),
+            Outcome::Failed { reason } => {
+                facts.failed.get_or_insert(Failed { at, reason: reason.clone() });
+            }
+            Outcome::Ended { cause, observed_gone } => {
+                let (cause, observed_gone) = (Some(*cause), *observed_gone);
+                if facts.ended.is_none_or(|ended| ended.cause.is_none()) {
+                    facts.ended = Some(Ended { at, cause, observed_gone });
+                }
+                // A release asks for nothing else: that the rules are gone is its proof.
+                if observed_gone && !self.lasts {
+                    facts.proved.get_or_insert(At { at });
+                }
+                if observed_gone {
+                    let holds = if self.lasts { ObservedState::Gone } else { ObservedState::Holds };
+                    self.observe(holds, at);
+                }
+            }
+        }
+    }
+
+    /// The endpoint lists what stands; `command` is this life's own.
+    pub fn handle_health(
+        &mut self,
+        place: Place,
+        command: CommandId,
+        standing: &[Standing],
+        at: Time,
+    ) {
+        if !self.goes_on(place) {
+            return;
+        }
+        match standing.iter().find(|one| one.command == command) {
+            Some(one) => {
+                // Listed again: what looked like an end nobody told of was none.
+                if self.facts.ended.is_some_and(|ended| ended.cause.is_none()) {
+                    self.facts.ended = None;
+                }
+                let state = if one.proved { ObservedState::Holds } else { ObservedState::Unproved };
+                self.observe(state, at);
+            }
+            None if self.stands() => {
+                self.facts.ended = Some(Ended { at, cause: None, observed_gone: false });
+            }
+            None => {}
+        }
+    }
+
+    /// Whether the endpoint said that it did it and not that it ended.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        let Facts { applied, ended, failed, .. } = &self.facts;
+        self.lasts && applied.is_some() && ended.is_none() && failed.is_none()
+    }
+
+    /// Whether the endpoint still waits to be given it.
+    #[must_use]
+    pub fn undelivered(&self) -> bool {
+        self.facts.authorised.is_some()
+            && self.facts.delivered.is_none()
+            && self.facts.lapsed.is_none()
+    }
+
+    /// Whether what is said at this place is news.
+    fn goes_on(&mut self, place: Place) -> bool {
+        let place = (place.epoch, place.seq);
+        let news = self.told.is_none_or(|told| told < place);
+        if news {
+            self.told = Some(place);
+        }
+        news
+    }
+
+    fn observe(&mut self, state: ObservedState, at: Time) {
+        self.observed = Some(Observed { state, at });
+    }
+
+    fn handle_drift(&mut self, found: &str, reapplied: bool, at: Time) {
+        let times = self.facts.drifted.as_ref().map_or(0, |drifted| drifted.times) + 1;
+        self.facts.drifted = Some(Drifted { at, found: found.to_owned(), reapplied, times });
+        let state = if reapplied { ObservedState::Unproved } else { ObservedState::Drifted };
+        self.observe(state, at);
+    }
+
+    /// Keeps the place of a receipt; of a run of equal outcomes the first and the latest.
+    fn remember(&mut self, place: Place, outcome: &Outcome, at: Time) {
+        let Place { epoch, seq } = place;
+        let outcome = outcome_name(outcome).to_owned();
+        if let [.., before, last] = self.receipts.as_slice()
+            && before.outcome == outcome
+            && last.outcome == outcome
+        {
+            self.receipts.pop();
+        }
+        self.receipts.push(ReceiptAt { lane: Lane::Control, epoch, seq, at, outcome });
+        if self.receipts.len() > RECEIPTS_MAX {
+            self.receipts.remove(RECEIPTS_FIRST);
+        }
+    }
+}
+
+/// An outcome in one word.
+#[must_use]
+pub fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Refused { .. } => "refused",
+        Outcome::Accepted { .. } => "accepted",
+        Outcome::Applied { .. } => "applied",
+        Outcome::Proved(_) => "proved",
+        Outcome::Unproved(_) => "unproved",
+        Outcome::Drifted { .. } => "drifted",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Ended { .. } => "ended",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cordon_proto::event::receipt::Proof;
+    use cordon_proto::id::Hash;
+
+    use super::*;
+
+    fn command() -> CommandId {
+        CommandId(uuid::Uuid::from_u128(7))
+    }
+
+    fn proof() -> Proof {
+        Proof {
+            ruleset: Hash::default(),
+            ruleset_equal: true,
+            probes: vec![],
+            sockets_residual: 0,
+            packets_dropped: 0,
+        }
+    }
+
+    fn outcome(word: &str) -> Outcome {
+        match word {
+            "accepted" => Outcome::Accepted { signers: vec!["ann".parse().unwrap()] },
+            "applied" => Outcome::Applied { change_us: 9, until_secs: None, stood_already: false },
+            "proved" => Outcome::Proved(proof()),
+            "unproved" => Outcome::Unproved(proof()),
+            "drifted" => Outcome::Drifted { found: "flushed".to_owned(), reapplied: true },
+            "lost" => Outcome::Drifted { found: "flushed".to_owned(), reapplied: false },
+            "failed" => Outcome::Failed { reason: "no nftables".to_owned() },
+            "stale" => {
+                Outcome::Refused { check: Check::Freshness, reason: "an hour old".to_owned() }
+            }
+            "replay" => Outcome::Refused { check: Check::Replay, reason: "again".to_owned() },
+            "ended" => Outcome::Ended { cause: EndCause::Released, observed_gone: true },
+            "let go" => Outcome::Ended { cause: EndCause::LeaseEnded, observed_gone: false },
+            other => panic!("{other}"),
+        }
+    }
+
+    fn standing(proved: bool) -> Vec<Standing> {
+        let (command, action) = (command(), ActionKind::Isolate);
+        vec![Standing { command, action, until_secs: 0, proved }]
+    }
+
+    /// Lines of `SECOND: word`, each said at the place of its second; `SECOND@PLACE: word` is said
+    /// at another. What is known afterwards is told as `fact SECOND` in the order of a life.
+    #[track_caller]
+    fn check(timeline: &str, says: &str) {
+        let mut life = Life::requested(ActionKind::Isolate, "ann".parse().unwrap(), Time(0));
+        for line in timeline.lines() {
+            let (when, word) = line.trim().split_once(": ").unwrap();
+            let (second, seq) = when.split_once('@').unwrap_or((when, when));
+            let at = Time::default().plus_secs(second.parse().unwrap());
+            let place = Place { epoch: 1, seq: seq.parse().unwrap() };
+            match word {
+                "authorised" => life.handle_authorised(vec!["ann".parse().unwrap()], at),
+                "lapses" => life.handle_lapsed(at),
+                "health proved" => life.handle_health(place, command(), &standing(true), at),
+                "health unproved" => life.handle_health(place, command(), &standing(false), at),
+                "health nothing" => life.handle_health(place, command(), &[], at),
+                word => life.handle_receipt(place, &outcome(word), at),
+            }
+        }
+        assert_eq!(told(&life), says);
+    }
+
+    fn told(life: &Life) -> String {
+        let facts = &life.facts;
+        let gone = |ended: &Ended| if ended.observed_gone { "ended" } else { "ended unseen" };
+        let state = |state| match state {
+            ObservedState::Holds => "holds",
+            ObservedState::Unproved => "unproved",
+            ObservedState::Drifted => "drifted!",
+            ObservedState::Gone => "gone",
+        };
+        let all = [
+            facts.authorised.as_ref().map(|fact| ("authorised", fact.at)),
+            facts.delivered.map(|fact| ("delivered", fact.at)),
+            facts.applied.map(|fact| ("applied", fact.at)),
+            facts.proved.map(|fact| ("proved", fact.at)),
+            facts.refused.as_ref().map(|fact| ("refused", fact.at)),
+            facts.failed.as_ref().map(|fact| ("failed", fact.at)),
+            facts.drifted.as_ref().map(|fact| ("drifted", fact.at)),
+            facts.ended.as_ref().map(|fact| (gone(fact), fact.at)),
+            facts.lapsed.map(|fact| ("lapsed", fact.at)),
+            life.observed.map(|seen| (state(seen.state), seen.at)),
+        ];
+        let word = |(word, at): (&str, Time)| format!("{word} {}", at.secs_since(Time(0)));
+        all.into_iter().flatten().map(word).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn an_isolation_goes_through_its_five_facts_one_at_a_time() {
+        check("", "");
+        check("1: authorised", "authorised 1");
+        check("1: authorised\n 2: accepted", "authorised 1, delivered 2");
+        check("1: authorised\n 2: accepted\n 3: applied", "authorised 1, delivered 2, applied 3");
+        check(
+            "1: authorised\n 2: accepted\n 3: applied\n 4: proved\n 64: proved",
+            "authorised 1, delivered 2, applied 3, proved 4, holds 64",
+        );
+    }
+
+    #[test]
+    fn applied_is_not_proved() {
+        check("3: applied\n 4: unproved", "delivered 3, applied 3, unproved 4");
+    }
+
+    #[test]
+    fn what_was_said_before_changes_nothing_when_it_comes_again() {
+        check(
+            "3: applied\n 4: proved\n 5: drifted\n 6@3: applied\n 6@4: proved\n 6@5: drifted",
+            "delivered 3, applied 3, proved 4, drifted 5, unproved 5",
+        );
+    }
+
+    #[test]
+    fn a_drift_that_was_put_back_is_unproved_until_it_is_proved_again() {
+        let until = "3: applied\n 4: proved\n 70: drifted";
+        check(until, "delivered 3, applied 3, proved 4, drifted 70, unproved 70");
+        check(
+            &format!("{until}\n 71: proved"),
+            "delivered 3, applied 3, proved 4, drifted 70, holds 71",
+        );
+        check("3: applied\n 9: lost", "delivered 3, applied 3, drifted 9, drifted! 9");
+    }
+
+    #[test]
+    fn a_refusal_is_delivered_and_not_applied() {
+        check("1: authorised\n 2: stale", "authorised 1, delivered 2, refused 2");
+    }
+
+    #[test]
+    fn a_replay_refused_takes_nothing_back() {
+        check("2: accepted\n 3: applied\n 9: replay", "authorised 2, delivered 2, applied 3");
+        check("2: accepted\n 3: replay", "authorised 2, delivered 2");
+    }
+
+    #[test]
+    fn an_end_that_nobody_saw_is_told_apart_from_one_that_was_seen() {
+        check(
+            "3: applied\n 4: proved\n 9: ended",
+            "delivered 3, applied 3, proved 4, ended 9, gone 9",
+        );
+        check(
+            "3: applied\n 4: proved\n 9: let go",
+            "delivered 3, applied 3, proved 4, ended unseen 9, holds 4",
+        );
+    }
+
+    #[test]
+    fn a_release_is_proved_when_the_rules_are_seen_to_be_gone_and_never_stands() {
+        let by = "ann".parse().unwrap();
+        let mut life = Life::requested(ActionKind::Release, by, Time(0));
+        let at = |secs| Time(0).plus_secs(secs);
+        life.handle_receipt(Place { epoch: 1, seq: 3 }, &outcome("applied"), at(3));
+        assert!(!life.stands());
+        life.handle_receipt(Place { epoch: 1, seq: 4 }, &outcome("ended"), at(4));
+        assert_eq!(told(&life), "delivered 3, applied 3, proved 4, ended 4, holds 4");
+    }
+
+    #[test]
+    fn health_tells_what_stands_between_receipts() {
+        check("3: applied\n 33: health proved", "delivered 3, applied 3, holds 33");
+        check("3: applied\n 33: health unproved", "delivered 3, applied 3, unproved 33");
+        check("3: applied\n 33: health nothing", "delivered 3, applied 3, ended unseen 33");
+        check(
+            "3: applied\n 33: health nothing\n 34: ended",
+            "delivered 3, applied 3, ended 34, gone 34",
+        );
+        check(
+            "3: applied\n 33: health nothing\n 63: health proved",
+            "delivered 3, applied 3, holds 63",
+        );
+        check("2: accepted\n 33: health nothing", "authorised 2, delivered 2");
+    }
+
+    #[test]
+    fn a_command_that_nobody_took_lapses_and_one_that_was_taken_does_not() {
+        check("1: authorised\n 900: lapses", "authorised 1, lapsed 900");
+        check("1: authorised\n 2: accepted\n 900: lapses", "authorised 1, delivered 2");
+        check("1: authorised\n 900: lapses\n 901@2: accepted", "authorised 1, delivered 901");
+    }
+
+    #[test]
+    fn a_day_of_proofs_keeps_the_first_and_the_latest() {
+        let mut life = Life::requested(ActionKind::Isolate, "ann".parse().unwrap(), Time(0));
+        for seq in 1..=1440 {
+            life.handle_receipt(Place { epoch: 1, seq }, &outcome("proved"), Time(seq));
+        }
+        assert_eq!(life.receipts.iter().map(|r| r.seq).collect::<Vec<_>>(), [1, 1440]);
+        for seq in 1441..3000 {
+            let word = if seq % 2 == 0 { "proved" } else { "drifted" };
+            life.handle_receipt(Place { epoch: 1, seq }, &outcome(word), Time(seq));
+        }
+        assert_eq!(life.receipts.len(), RECEIPTS_MAX);
+        assert_eq!(life.receipts[0].seq, 1);
+        assert_eq!(life.receipts[RECEIPTS_MAX - 1].seq, 2999);
+    }
+}

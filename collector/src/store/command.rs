@@ -1,0 +1,317 @@
+//! Commands and their lives as the state keeps them.
+
+use std::collections::BTreeSet;
+
+use cordon_proto::command::{Action, ActionKind, Command};
+use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash, OperatorId};
+use cordon_proto::sign::command::SignedCommand;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::audit;
+use super::state::{State, StateError, from_sql, parsed, to_sql};
+use crate::audit::Act;
+use crate::command::{Brake, Life};
+use crate::time::Time;
+
+/// Commands handed to one endpoint when it connects; the rest follow at its next connection.
+const WAITING_MAX: i64 = 64;
+
+/// A command as stored, with its life on every endpoint it is for.
+#[derive(Clone, Debug)]
+pub struct StoredCommand {
+    /// The command and its signatures.
+    pub signed: SignedCommand,
+    /// When it was uploaded.
+    pub requested: Time,
+    /// Its targets, in the order of the command.
+    pub lives: Vec<(EndpointId, Life)>,
+}
+
+/// A command on its way in.
+#[derive(Debug)]
+pub struct NewCommand<'a> {
+    /// The command and its signatures; they were verified.
+    pub signed: &'a SignedCommand,
+    /// Who brings it.
+    pub by: OperatorId,
+    /// Whose signatures suffice, if they do.
+    pub authorised: Option<Vec<OperatorId>>,
+    /// The entry in the audit trail.
+    pub act: Act,
+    /// The limit.
+    pub brake: Brake,
+    /// When.
+    pub now: Time,
+}
+
+/// What became of an upload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Taken {
+    /// It is stored.
+    New,
+    /// A command of this id is stored already.
+    Known,
+    /// A target is not one of the client's endpoints.
+    NotATarget(EndpointId),
+    /// Too many in an hour; there is room again after so many seconds.
+    Braked(u64),
+}
+
+impl State {
+    /// Takes a command in, with its entry in the audit trail, or nothing of it.
+    pub fn add_command(&self, new: NewCommand<'_>) -> Result<Taken, StateError> {
+        self.write("store a command", |change| {
+            let NewCommand { signed, by, authorised, act, brake, now } = new;
+            let command = signed.command();
+            let id = command.id.0.as_bytes();
+            let known = "SELECT 1 FROM command WHERE id = ?1";
+            if change.prepare_cached(known)?.exists([id])? {
+                return Ok(Taken::Known);
+            }
+            for target in &command.targets {
+                let sql = "SELECT 1 FROM endpoint WHERE id = ?1 AND client = ?2";
+                let values = params![target.endpoint.0, command.client.as_str()];
+                if !change.prepare_cached(sql)?.exists(values)? {
+                    return Ok(Taken::NotATarget(target.endpoint));
+                }
+            }
+            let recent = recent(change, &command.client, now.minus_secs(3600))?;
+            if let Err(retry_secs) = brake.check(&recent, now) {
+                return Ok(Taken::Braked(retry_secs));
+            }
+            let document = signed.to_bytes();
+            insert(change, command, &document, now)?;
+            let mut life = Life::requested(command.action.kind(), by, now);
+            if let Some(by) = authorised {
+                life.handle_authorised(by, now);
+                keep_form(change, command.id, &document)?;
+            }
+            for target in &command.targets {
+                put_life(change, command.id, target.endpoint, &life)?;
+            }
+            audit::append(change, act, now.0)?;
+            Ok(Taken::New)
+        })
+    }
+
+    /// Keeps further signatures, with their entry in the audit trail; the command may have become
+    /// authorised by them.
+    pub fn sign_command(
+        &self,
+        signed: &SignedCommand,
+        authorised: Option<&[OperatorId]>,
+        act: Act,
+        now: Time,
+    ) -> Result<(), StateError> {
+        self.write("keep a signature", |change| {
+            let command = signed.command();
+            let document = signed.to_bytes();
+            let sql = "UPDATE command SET document = ?2 WHERE id = ?1";
+            change.execute(sql, params![command.id.0.as_bytes(), document])?;
+            if let Some(by) = authorised {
+                keep_form(change, command.id, &document)?;
+                for target in &command.targets {
+                    if let Some(mut life) = life(change, command.id, target.endpoint)? {
+                        life.handle_authorised(by.to_vec(), now);
+                        put_life(change, command.id, target.endpoint, &life)?;
+                    }
+                }
+            }
+            audit::append(change, act, now.0)
+        })
+    }
+
+    /// A command of one of these clients.
+    pub fn command(
+        &self,
+        clients: &[ClientId],
+        id: CommandId,
+    ) -> Result<Option<StoredCommand>, StateError> {
+        let found = self.read("read a command", |connection| find(connection, id))?;
+        Ok(found.filter(|found| clients.contains(&found.signed.command().client)))
+    }
+
+    /// Commands of these clients, newest first, before the one given.
+    pub fn commands(
+        &self,
+        clients: &[ClientId],
+        before: Option<CommandId>,
+        count_max: usize,
+    ) -> Result<Vec<StoredCommand>, StateError> {
+        self.read("list commands", |connection| {
+            let clients = serde_json::to_string(clients).unwrap_or_default();
+            let sql = "SELECT id FROM command WHERE client IN (SELECT value FROM json_each(?1))
+                       AND (?2 IS NULL OR (requested_ns, id) <
+                            (SELECT requested_ns, id FROM command WHERE id = ?2))
+                       ORDER BY requested_ns DESC, id DESC LIMIT ?3";
+            let before = before.map(|id| id.0.as_bytes().to_vec());
+            let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+            let mut statement = connection.prepare_cached(sql)?;
+            let ids = statement.query_map(params![clients, before, count_max], command_id)?;
+            let ids: Vec<CommandId> = ids.collect::<Result<_, _>>()?;
+            ids.into_iter().filter_map(|id| find(connection, id).transpose()).collect()
+        })
+    }
+
+    /// Commands of these clients of which something stands on an endpoint, newest first.
+    pub fn standing_commands(
+        &self,
+        clients: &[ClientId],
+        count_max: usize,
+    ) -> Result<Vec<StoredCommand>, StateError> {
+        self.read("list what stands", |connection| {
+            let clients = serde_json::to_string(clients).unwrap_or_default();
+            let sql = "SELECT DISTINCT command.id FROM command_target
+                       JOIN command ON command.id = command_target.command
+                       WHERE stands AND client IN (SELECT value FROM json_each(?1))
+                       ORDER BY requested_ns DESC, command.id DESC LIMIT ?2";
+            let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+            let mut statement = connection.prepare_cached(sql)?;
+            let ids = statement.query_map(params![clients, count_max], command_id)?;
+            let ids: Vec<CommandId> = ids.collect::<Result<_, _>>()?;
+            ids.into_iter().filter_map(|id| find(connection, id).transpose()).collect()
+        })
+    }
+
+    /// Authorised commands that an endpoint was never heard to have, oldest first, as they travel.
+    /// The agents' door hands them over when the endpoint connects.
+    pub fn waiting_commands(&self, endpoint: EndpointId) -> Result<Vec<Vec<u8>>, StateError> {
+        self.read("read the commands that wait for an endpoint", |connection| {
+            let sql = "SELECT document FROM command_target
+                       JOIN command ON command.id = command_target.command
+                       WHERE endpoint = ?1 AND undelivered ORDER BY requested_ns, id LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![endpoint.0, WAITING_MAX], |row| row.get(0))?;
+            rows.collect()
+        })
+    }
+
+    /// The endpoints that a client's newest authorised policy calls critical.
+    pub fn critical_endpoints(
+        &self,
+        client: &ClientId,
+    ) -> Result<BTreeSet<EndpointId>, StateError> {
+        self.read("read which endpoints are critical", |connection| {
+            let sql = "SELECT document FROM command WHERE client = ?1 AND id IN
+                       (SELECT command FROM command_form) AND policy
+                       ORDER BY requested_ns DESC, id DESC LIMIT 64";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([client.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
+            let mut newest = (0, BTreeSet::new());
+            for document in rows {
+                let signed = parsed(SignedCommand::read(&document?), 0)?;
+                if let Action::SetPolicy(policy) = &signed.command().action
+                    && policy.version > newest.0
+                {
+                    newest = (policy.version, policy.critical.iter().copied().collect());
+                }
+            }
+            Ok(newest.1)
+        })
+    }
+}
+
+/// Which command was handed out in this form.
+pub(super) fn of_form(connection: &Connection, hash: Hash) -> rusqlite::Result<Option<CommandId>> {
+    let sql = "SELECT command FROM command_form WHERE hash = ?1";
+    connection.prepare_cached(sql)?.query_row([hash.0], command_id).optional()
+}
+
+/// A command's life on an endpoint; none if it is not for it.
+pub(super) fn life(
+    connection: &Connection,
+    command: CommandId,
+    endpoint: EndpointId,
+) -> rusqlite::Result<Option<Life>> {
+    let sql = "SELECT life FROM command_target WHERE command = ?1 AND endpoint = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement
+        .query_row(params![command.0.as_bytes(), endpoint.0], |row| {
+            parsed(serde_json::from_str(&row.get::<_, String>(0)?), 0)
+        })
+        .optional()
+}
+
+/// Commands that stand on an endpoint, or that it was never heard to have.
+pub(super) fn open_on(
+    connection: &Connection,
+    endpoint: EndpointId,
+) -> rusqlite::Result<Vec<(SignedCommand, Life)>> {
+    let sql = "SELECT document, life FROM command_target
+               JOIN command ON command.id = command_target.command
+               WHERE endpoint = ?1 AND (stands OR undelivered)";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([endpoint.0], |row| {
+        let signed = parsed(SignedCommand::read(&row.get::<_, Vec<u8>>(0)?), 0)?;
+        Ok((signed, parsed(serde_json::from_str(&row.get::<_, String>(1)?), 1)?))
+    })?;
+    rows.collect()
+}
+
+/// Keeps a life as it stands now.
+pub(super) fn put_life(
+    change: &Transaction<'_>,
+    command: CommandId,
+    endpoint: EndpointId,
+    life: &Life,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO command_target (command, endpoint, life, undelivered, stands)
+               VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO UPDATE SET life = ?3, undelivered = ?4, stands = ?5";
+    let text = serde_json::to_string(life)
+        .map_err(|cause| rusqlite::Error::ToSqlConversionFailure(Box::new(cause)))?;
+    let id = command.0.as_bytes();
+    let values = params![id, endpoint.0, text, life.undelivered(), life.stands()];
+    change.prepare_cached(sql)?.execute(values).map(|_| ())
+}
+
+fn insert(
+    change: &Transaction<'_>,
+    command: &Command,
+    document: &[u8],
+    now: Time,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO command (id, client, policy, document, requested_ns)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let policy = command.action.kind() == ActionKind::SetPolicy;
+    let id = command.id.0.as_bytes();
+    let values = params![id, command.client.as_str(), policy, document, to_sql(now.0)];
+    change.execute(sql, values).map(|_| ())
+}
+
+fn keep_form(
+    change: &Transaction<'_>,
+    command: CommandId,
+    document: &[u8],
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO command_form (hash, command) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    change.execute(sql, params![Hash::of(document).0, command.0.as_bytes()]).map(|_| ())
+}
+
+fn recent(connection: &Connection, client: &ClientId, since: Time) -> rusqlite::Result<Vec<Time>> {
+    let sql = "SELECT requested_ns FROM command WHERE client = ?1 AND requested_ns > ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let values = params![client.as_str(), to_sql(since.0)];
+    statement.query_map(values, |row| Ok(Time(from_sql(row.get(0)?))))?.collect()
+}
+
+fn find(connection: &Connection, id: CommandId) -> rusqlite::Result<Option<StoredCommand>> {
+    let sql = "SELECT document, requested_ns FROM command WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement
+        .query_row([id.0.as_bytes()], |row| {
+            let signed = parsed(SignedCommand::read(&row.get::<_, Vec<u8>>(0)?), 0)?;
+            Ok((signed, Time(from_sql(row.get(1)?))))
+        })
+        .optional()?;
+    let Some((signed, requested)) = found else { return Ok(None) };
+    let targets = signed.command().targets.iter().map(|target| target.endpoint);
+    let with_life = |endpoint| Ok(life(connection, id, endpoint)?.map(|life| (endpoint, life)));
+    let lives = targets.filter_map(|endpoint| with_life(endpoint).transpose());
+    let lives = lives.collect::<rusqlite::Result<_>>()?;
+    Ok(Some(StoredCommand { signed, requested, lives }))
+}
+
+fn command_id(row: &rusqlite::Row<'_>) -> rusqlite::Result<CommandId> {
+    Ok(CommandId(parsed(uuid::Uuid::from_slice(&row.get::<_, Vec<u8>>(0)?), 0)?))
+}

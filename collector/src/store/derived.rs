@@ -1,0 +1,262 @@
+//! What is derived from the log, as the state keeps it: health, losses, facts of commands.
+
+use std::collections::BTreeMap;
+
+use cordon_proto::event::{Body, Gap, Health, Receipt};
+use cordon_proto::id::{ClientId, CommandId, EndpointId};
+use cordon_proto::roster::RosterRef;
+use cordon_proto::sign::batch;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::Position;
+use super::command::{life, of_form, open_on, put_life};
+use super::state::{State, StateError, from_sql, to_sql};
+use crate::command::{Place, has_lapsed};
+use crate::derive::{News, Told};
+use crate::time::Time;
+
+/// Under this name the place reached in the log is kept.
+const NAME: &str = "endpoints";
+
+/// Losses kept for each endpoint; the log keeps them all.
+const GAPS_MAX: i64 = 1000;
+
+/// How an endpoint fared when it last said so.
+#[derive(Clone, Debug)]
+pub struct Fared {
+    /// When, by the collector's clock.
+    pub at: Time,
+    /// What it said.
+    pub health: Health,
+}
+
+/// A loss that an endpoint told of.
+#[derive(Clone, Debug)]
+pub struct ToldGap {
+    /// When it said so, by the collector's clock.
+    pub at: Time,
+    /// Where in its control lane.
+    pub place: Place,
+    /// What it said.
+    pub gap: Gap,
+}
+
+/// An endpoint that does not hold a roster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Laggard {
+    /// Which.
+    pub endpoint: EndpointId,
+    /// Its host name.
+    pub host_name: String,
+    /// The roster it was last heard to hold.
+    pub roster_version: u64,
+}
+
+impl State {
+    /// Up to where in the log everything is derived.
+    pub fn derived_to(&self) -> Result<Position, StateError> {
+        self.read("read how far the log is derived", |connection| {
+            let sql = "SELECT position FROM derived WHERE name = ?1";
+            let found = connection.prepare_cached(sql)?.query_row([NAME], |row| row.get(0));
+            Ok(Position(found.optional()?.map_or(0, from_sql)))
+        })
+    }
+
+    /// Takes what endpoints told into account, and that the log is derived up to `reached`.
+    pub fn derive(&self, reached: Position, told: &[Told]) -> Result<(), StateError> {
+        self.write("take in what endpoints told", |change| {
+            told.iter().try_for_each(|told| take_in(change, told))?;
+            let sql = "INSERT INTO derived (name, position) VALUES (?1, ?2)
+                       ON CONFLICT DO UPDATE SET position = ?2";
+            change.execute(sql, params![NAME, to_sql(reached.0)]).map(|_| ())
+        })
+    }
+
+    /// How endpoints fared when they last said so; those that never did are missing.
+    pub fn fared(
+        &self,
+        endpoints: &[EndpointId],
+    ) -> Result<BTreeMap<EndpointId, Fared>, StateError> {
+        self.read("read how endpoints fare", |connection| {
+            let mut fared = BTreeMap::new();
+            for endpoint in endpoints {
+                if let Some(found) = health(connection, *endpoint)? {
+                    fared.insert(*endpoint, found);
+                }
+            }
+            Ok(fared)
+        })
+    }
+
+    /// How many machines were noticed to share an endpoint's key, where any were.
+    pub fn clone_counts(
+        &self,
+        endpoints: &[EndpointId],
+    ) -> Result<BTreeMap<EndpointId, u64>, StateError> {
+        self.read("count clones", |connection| {
+            let sql = "SELECT count(*) FROM clone WHERE endpoint = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut counts = BTreeMap::new();
+            for endpoint in endpoints {
+                let count = from_sql(statement.query_row([endpoint.0], |row| row.get(0))?);
+                counts.insert(*endpoint, count);
+            }
+            Ok(counts)
+        })
+    }
+
+    /// What an endpoint of a client lost, newest first.
+    pub fn gaps_of(
+        &self,
+        client: &ClientId,
+        endpoint: EndpointId,
+        count_max: usize,
+    ) -> Result<Vec<ToldGap>, StateError> {
+        self.read("list what an endpoint lost", |connection| {
+            let sql = "SELECT epoch, seq, at_ns, event FROM gap
+                       JOIN endpoint ON endpoint.id = gap.endpoint
+                       WHERE gap.endpoint = ?1 AND client = ?2
+                       ORDER BY epoch DESC, seq DESC LIMIT ?3";
+            let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+            let mut statement = connection.prepare_cached(sql)?;
+            let values = params![endpoint.0, client.as_str(), count_max];
+            let rows = statement.query_map(values, |row| {
+                let place = Place { epoch: row.get(0)?, seq: from_sql(row.get(1)?) };
+                Ok((place, Time(from_sql(row.get(2)?)), row.get::<_, Vec<u8>>(3)?))
+            })?;
+            let mut gaps = Vec::new();
+            for row in rows {
+                let (place, at, bytes) = row?;
+                if let Some(Body::Gap(gap)) = body(&bytes) {
+                    gaps.push(ToldGap { at, place, gap });
+                }
+            }
+            Ok(gaps)
+        })
+    }
+
+    /// A client's endpoints that were not yet heard to hold this roster or a newer one.
+    pub fn laggards(
+        &self,
+        client: &ClientId,
+        roster: RosterRef,
+        count_max: usize,
+    ) -> Result<Vec<Laggard>, StateError> {
+        self.read("list roster laggards", |connection| {
+            let sql = "SELECT id, host_name, roster_version FROM endpoint WHERE client = ?1
+                       AND (roster_version < ?2 OR (roster_version = ?2 AND roster_hash <> ?3))
+                       ORDER BY id LIMIT ?4";
+            let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+            let mut statement = connection.prepare_cached(sql)?;
+            let version = to_sql(roster.version);
+            let values = params![client.as_str(), version, roster.hash.0, count_max];
+            let rows = statement.query_map(values, |row| {
+                Ok(Laggard {
+                    endpoint: EndpointId(row.get(0)?),
+                    host_name: row.get(1)?,
+                    roster_version: from_sql(row.get(2)?),
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Every roster of a client, oldest first, as the authority signed them.
+    pub fn rosters(&self, client: &ClientId) -> Result<Vec<Vec<u8>>, StateError> {
+        self.read("read a client's rosters", |connection| {
+            let sql = "SELECT document FROM roster WHERE client = ?1 ORDER BY version";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_map([client.as_str()], |row| row.get(0))?.collect()
+        })
+    }
+}
+
+fn take_in(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
+    match &told.news {
+        News::Health(health) => take_health(change, told, health),
+        News::Receipt(receipt) => take_receipt(change, told, receipt),
+        News::Gap(_) => take_gap(change, told),
+    }
+}
+
+fn take_health(change: &Transaction<'_>, told: &Told, health: &Health) -> rusqlite::Result<()> {
+    let Told { endpoint, place, at, bytes, .. } = told;
+    let sql = "INSERT INTO health (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO UPDATE SET epoch = ?2, seq = ?3, at_ns = ?4, event = ?5
+               WHERE (?2, ?3) > (epoch, seq)";
+    let values = params![endpoint.0, place.epoch, to_sql(place.seq), to_sql(at.0), bytes];
+    if change.prepare_cached(sql)?.execute(values)? == 0 {
+        return Ok(());
+    }
+    // A roster held is never given up for an older one, so the highest heard of is the one held.
+    let sql = "UPDATE endpoint SET roster_version = ?2, roster_hash = ?3
+               WHERE id = ?1 AND roster_version < ?2";
+    let version = to_sql(health.roster.version);
+    change.prepare_cached(sql)?.execute(params![endpoint.0, version, health.roster.hash.0])?;
+    let mut open: BTreeMap<CommandId, _> = BTreeMap::new();
+    for (signed, life) in open_on(change, *endpoint)? {
+        let lapsed = has_lapsed(signed.command(), *endpoint, &health.nonce);
+        open.insert(signed.command().id, (life, lapsed));
+    }
+    for standing in &health.containments {
+        if !open.contains_key(&standing.command)
+            && let Some(life) = life(change, standing.command, *endpoint)?
+        {
+            open.insert(standing.command, (life, false));
+        }
+    }
+    for (command, (before, lapsed)) in open {
+        let mut life = before.clone();
+        if life.undelivered() {
+            if lapsed {
+                life.handle_lapsed(*at);
+            }
+        } else {
+            life.handle_health(*place, command, &health.containments, *at);
+        }
+        if life != before {
+            put_life(change, command, *endpoint, &life)?;
+        }
+    }
+    Ok(())
+}
+
+fn take_receipt(change: &Transaction<'_>, told: &Told, receipt: &Receipt) -> rusqlite::Result<()> {
+    let command = match receipt.command {
+        Some(command) => Some(command),
+        None => of_form(change, receipt.command_hash)?,
+    };
+    let Some(command) = command else { return Ok(()) };
+    // An endpoint can speak only of a command that is for it.
+    let Some(mut life) = life(change, command, told.endpoint)? else { return Ok(()) };
+    life.handle_receipt(told.place, &receipt.outcome, told.at);
+    put_life(change, command, told.endpoint, &life)
+}
+
+fn take_gap(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
+    let Told { endpoint, place, at, bytes, .. } = told;
+    let sql = "INSERT INTO gap (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO NOTHING";
+    let values = params![endpoint.0, place.epoch, to_sql(place.seq), to_sql(at.0), bytes];
+    change.prepare_cached(sql)?.execute(values)?;
+    let sql = "DELETE FROM gap WHERE endpoint = ?1 AND (epoch, seq) <=
+               (SELECT epoch, seq FROM gap WHERE endpoint = ?1
+                ORDER BY epoch DESC, seq DESC LIMIT 1 OFFSET ?2)";
+    change.prepare_cached(sql)?.execute(params![endpoint.0, GAPS_MAX]).map(|_| ())
+}
+
+fn health(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Option<Fared>> {
+    let sql = "SELECT at_ns, event FROM health WHERE endpoint = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement
+        .query_row([endpoint.0], |row| Ok((Time(from_sql(row.get(0)?)), row.get::<_, Vec<u8>>(1)?)))
+        .optional()?;
+    Ok(found.and_then(|(at, bytes)| match body(&bytes) {
+        Some(Body::Health(health)) => Some(Fared { at, health: *health }),
+        Some(_) | None => None,
+    }))
+}
+
+fn body(bytes: &[u8]) -> Option<Body> {
+    batch::read_event(bytes).ok().map(|event| event.body)
+}
