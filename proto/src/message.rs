@@ -93,7 +93,8 @@ pub struct Welcome {
     pub heads: Vec<Signed>,
 }
 
-/// Everything of a lane up to and including `last` is durable at the collector.
+/// One batch, and everything of its lane before it, is durable at the collector. There is one
+/// acknowledgement for each batch, in the order in which they were sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode)]
 pub struct Ack {
     /// The lane.
@@ -102,7 +103,7 @@ pub struct Ack {
     /// Its epoch.
     #[n(1)]
     pub epoch: u32,
-    /// Number of the last durable event.
+    /// Number of the batch's last event.
     #[n(2)]
     pub last: u64,
 }

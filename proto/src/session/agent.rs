@@ -2,7 +2,7 @@
 //!
 //! The control lane is served before telemetry, so that a signed gap always arrives before the
 //! jump it accounts for. A refusal never wedges a lane: what was refused is sealed again in a new
-//! epoch.
+//! epoch, and a new session goes on with it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -87,21 +87,13 @@ struct Flow {
     /// Sent and not yet acknowledged: place and size.
     in_flight: VecDeque<(Cursor, usize)>,
     fetching: bool,
-    /// The answer under way was asked for before the lane was rewound.
-    discard: bool,
     /// The spool may have more than was sent.
     more: bool,
     /// More was sealed since the last fetch was asked for.
     sealed_since: bool,
     /// A jump after this place is known, and the control lane was read since.
     jump_allowed: bool,
-    /// Refusals of this epoch and below were answered already.
-    refused_upto: u32,
-    epochs_begun: u32,
 }
-
-/// New epochs per lane and session; more means that something is wrong that new epochs do not mend.
-const EPOCHS_MAX: u32 = 3;
 
 impl Flow {
     fn window(&self) -> Option<(usize, usize)> {
@@ -109,13 +101,6 @@ impl Flow {
         let batches_left = limits::IN_FLIGHT_BATCHES_MAX.checked_sub(self.in_flight.len())?;
         let bytes_left = limits::IN_FLIGHT_BYTES_MAX.checked_sub(bytes)?;
         (batches_left > 0 && bytes_left > 0).then_some((batches_left, bytes_left))
-    }
-
-    fn rewind(&mut self, to: Cursor) {
-        self.sent = to;
-        self.in_flight.clear();
-        self.discard = self.fetching;
-        self.more = true;
     }
 }
 
@@ -230,9 +215,6 @@ impl AgentSession {
     pub fn handle_batches(&mut self, lane: Lane, batches: Vec<SealedBatch>) {
         let flow = self.flow(lane);
         flow.fetching = false;
-        if std::mem::take(&mut flow.discard) {
-            return self.pump();
-        }
         if batches.is_empty() {
             flow.more = flow.sealed_since;
         }
@@ -318,49 +300,36 @@ impl AgentSession {
     }
 
     fn acknowledged(&mut self, lane: Lane, upto: Cursor) {
-        let flow = self.flow(lane);
-        if upto > flow.sent {
-            return self.close("the collector acknowledges what was never sent".to_owned());
-        }
-        while flow.in_flight.front().is_some_and(|(place, _)| *place <= upto) {
-            flow.in_flight.pop_front();
+        // One acknowledgement a batch, in order: one that is passed over would be forgotten unstored.
+        if self.flow(lane).in_flight.pop_front().map(|(place, _)| place) != Some(upto) {
+            return self.close("the collector acknowledges out of turn".to_owned());
         }
         self.effects.push_back(AgentEffect::Forget { lane, upto });
         self.pump();
     }
 
+    /// A refusal ends the session. Unless it was only for want of room, the batches that were not
+    /// taken are sealed again in a new epoch first, so that the next session can go on.
     fn refused(&mut self, refusal: Refusal) {
         let Refusal { lane, epoch, first, reason, sentence, stored } = refusal;
-        if reason == RefusalReason::Unavailable {
-            return self.close(format!("the collector cannot store at the moment: {sentence}"));
-        }
-        let flow = self.flow(lane);
-        if epoch <= flow.refused_upto {
-            return; // An answer to a batch that was under way when its epoch was given up.
-        }
-        if flow.epochs_begun >= EPOCHS_MAX {
-            return self.close(format!("the collector keeps refusing batches: {sentence}"));
-        }
         let before = Cursor { epoch, last: first.saturating_sub(1) };
-        let stored = stored.and_then(|head| self.own_place(lane, &head));
-        let above = epoch.max(stored.map_or(0, |stored| stored.epoch));
-        // After what is stored nothing was taken; before what was refused everything was.
+        let stored = stored.and_then(|head| self.own_place(lane, &head)).unwrap_or_default();
         let reseal_after = match reason {
-            RefusalReason::BrokenChain => stored.unwrap_or_default().min(before),
-            RefusalReason::Invalid | RefusalReason::Conflict | RefusalReason::Unavailable => before,
+            RefusalReason::Unavailable => None,
+            // A batch that could not be read has no numbers: the spool finds the damage itself.
+            RefusalReason::Invalid if epoch == 0 => None,
+            RefusalReason::BrokenChain => Some(stored.min(before)),
+            RefusalReason::Invalid | RefusalReason::Conflict => Some(before),
         };
-        let flow = self.flow(lane);
-        flow.refused_upto = above;
-        flow.epochs_begun = flow.epochs_begun.saturating_add(1);
-        flow.rewind(reseal_after);
-        flow.sealed_since = true;
-        self.effects.push_back(AgentEffect::BeginEpoch {
-            lane,
-            above,
-            cause: EpochCause::Refused,
-            reseal_after: Some(reseal_after),
-        });
-        self.pump();
+        if let Some(reseal_after) = reseal_after {
+            self.effects.push_back(AgentEffect::BeginEpoch {
+                lane,
+                above: epoch.max(stored.epoch),
+                cause: EpochCause::Refused,
+                reseal_after: Some(reseal_after),
+            });
+        }
+        self.close(format!("the collector refused a batch: {sentence}"));
     }
 
     /// The place of a head that the collector shows, if this endpoint signed it.

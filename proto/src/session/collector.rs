@@ -51,7 +51,8 @@ pub enum Appended {
 /// What the collector must do.
 #[derive(Clone, Debug)]
 pub enum CollectorEffect {
-    /// Look an endpoint up and answer with [`CollectorSession::identified`].
+    /// Look an endpoint up and answer with [`CollectorSession::identified`], after every older
+    /// session of the same endpoint and boot has ended and its appends are settled.
     Identify {
         /// Which.
         endpoint: EndpointId,
@@ -59,7 +60,8 @@ pub enum CollectorEffect {
     /// The endpoint has proved who it is.
     Welcomed(Box<Hello>),
     /// Store a batch if its lane still stands at `after`; answer with
-    /// [`CollectorSession::appended`].
+    /// [`CollectorSession::appended`]: [`Appended::Same`] if the lane has moved on because this very
+    /// batch was stored.
     Append {
         /// The batch as received.
         batch: Batch,
@@ -111,7 +113,6 @@ struct Pending {
     epoch: u32,
     first: u64,
     last: u64,
-    append: bool,
 }
 
 /// Gaps remembered per session; an agent coalesces consecutive drops, so that more means abuse.
@@ -302,11 +303,11 @@ impl CollectorSession {
                     sentence: sentence.to_owned(),
                     stored,
                 };
-                return self.send(&CollectorMessage::Refusal(refusal));
+                return self.refuse(refusal);
             }
         };
         let (epoch, first, last) = (header.epoch, header.first, header.last());
-        lane.pending.push_back(Pending { epoch, first, last, append });
+        lane.pending.push_back(Pending { epoch, first, last });
         let effect = if append {
             let after = lane.position.replace(chain::position(header, opened.hash));
             lane.head.clone_from(&batch.header);
@@ -323,7 +324,7 @@ impl CollectorSession {
     pub fn appended(&mut self, lane: Lane, answer: Appended) {
         let Phase::Live(live) = &mut self.phase else { return };
         let Some(pending) = live.lane(lane).pending.pop_front() else { return };
-        let Pending { epoch, first, last, append } = pending;
+        let Pending { epoch, first, last } = pending;
         let refusal =
             |reason, sentence| Refusal { lane, epoch, first, reason, sentence, stored: None };
         match answer {
@@ -332,17 +333,10 @@ impl CollectorSession {
             }
             Appended::Conflict => {
                 let sentence = "other content is stored under these numbers".to_owned();
-                let refusal = refusal(RefusalReason::Conflict, sentence);
-                self.send(&CollectorMessage::Refusal(refusal));
-                if append {
-                    // Another session has moved the lane on: only a new one knows where it stands.
-                    self.close("the lane was moved on by another session".to_owned());
-                }
+                self.refuse(refusal(RefusalReason::Conflict, sentence));
             }
             Appended::Unavailable(sentence) => {
-                let refusal = refusal(RefusalReason::Unavailable, sentence.clone());
-                self.send(&CollectorMessage::Refusal(refusal));
-                self.close(format!("a batch could not be stored: {sentence}"));
+                self.refuse(refusal(RefusalReason::Unavailable, sentence));
             }
         }
     }
@@ -370,8 +364,15 @@ impl CollectorSession {
         let (lane, epoch, first) =
             header.map_or((Lane::Telemetry, 0, 0), |h| (h.lane, h.epoch, h.first));
         let reason = RefusalReason::Invalid;
-        let refusal = Refusal { lane, epoch, first, reason, sentence, stored: None };
+        self.refuse(Refusal { lane, epoch, first, reason, sentence, stored: None });
+    }
+
+    /// Refuses a batch and ends the session. What the agent has under way behind it must not be
+    /// taken: the agent seals it again, and only a new session knows where the lanes then stand.
+    fn refuse(&mut self, refusal: Refusal) {
+        let why = format!("refused a batch: {}", refusal.sentence);
         self.send(&CollectorMessage::Refusal(refusal));
+        self.close(why);
     }
 
     fn complain(&mut self, error: &MessageError) {

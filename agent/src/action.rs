@@ -1,0 +1,3 @@
+//! What the agent can do to its endpoint on command: one action a file.
+
+pub mod isolate;

@@ -1,0 +1,4 @@
+//! The operating system as the agent uses it: the only system calls, and the only unsafe code.
+
+#[cfg(target_os = "linux")]
+pub mod linux;

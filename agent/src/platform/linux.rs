@@ -1,0 +1,11 @@
+//! Linux: one file for each part of the kernel that the agent talks to.
+
+pub mod bpf;
+pub mod heap;
+pub mod netlink;
+pub mod netns;
+pub mod nft;
+pub mod route;
+pub mod sock_diag;
+pub mod socket;
+pub mod wait;

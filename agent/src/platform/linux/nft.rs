@@ -1,0 +1,250 @@
+//! nf_tables over raw netlink: raises the wall of an isolated endpoint, reads it back, takes it
+//! down. One transaction each way; nothing of it touches anybody else's tables.
+//!
+//! Where the kernel can (6.9 and later) the tables are owned by our socket and outlive it: no
+//! other process can edit them while the agent runs, and they stay when it dies. Older kernels
+//! refuse these flags; there the tables are plain, any root process can change them, and only
+//! [`Nftables::read`] shows it. Ownership alone, without outliving, is never asked for: the wall
+//! would fall with the agent.
+
+pub mod expr;
+mod read;
+pub mod ruleset;
+pub mod wall;
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::io::Errno;
+use rustix::net::netlink::NETFILTER;
+use thiserror::Error;
+
+use super::netlink::wire::{ACK, CREATE, Encoder};
+use super::netlink::{Netlink, NetlinkError};
+use super::route::Link;
+use read::Found;
+use ruleset::{DELETE_TABLE, Digest, Ruleset, message};
+use wall::Wall;
+
+pub use read::Dropped;
+
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+/// The header of a batch names the subsystem that it is for: nf_tables.
+const BATCH_HEADER: [u8; 4] = [0, 0, 0, 10];
+const OWNED_AND_LASTING: u32 = 0x2 | 0x4;
+/// Notifications of every change to nf_tables.
+const GROUP_NFTABLES: u32 = 1 << 6;
+
+/// The names our tables may have: the next one where another process holds the one before.
+/// Walls beside each other add up; a packet must pass all of them.
+const NAMES: [&[u8]; 4] = [b"cordon", b"cordon-2", b"cordon-3", b"cordon-4"];
+/// Somebody may change the tables between our look and our transaction.
+const ATTEMPTS_MAX: usize = 4;
+
+#[derive(Debug, Error)]
+pub enum NftError {
+    #[error("nf_tables is not available here: {0}")]
+    Unavailable(NetlinkError),
+    #[error("cannot look at our tables: {0}")]
+    Look(NetlinkError),
+    #[error("cannot raise the wall: {0}")]
+    Raise(NetlinkError),
+    #[error("cannot take the wall down: {0}")]
+    TakeDown(NetlinkError),
+    #[error("other processes (netlink ports {ports:?}) hold every table name of ours")]
+    AllNamesHeld { ports: Vec<u32> },
+    #[error("a table of ours is held by another process (netlink port {port})")]
+    Held { port: u32 },
+    #[error("our tables are still there after they were removed")]
+    StillThere,
+}
+
+/// A wall that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// What was asked for, and what must be read back.
+    pub ruleset: Ruleset,
+    pub table: Vec<u8>,
+    /// Other processes cannot edit it.
+    pub owned: bool,
+    /// Packet sockets are closed too. False where the kernel has no egress hook (before 5.16).
+    pub egress: bool,
+}
+
+/// The wall as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub ruleset: Ruleset,
+    pub digest: Digest,
+    pub dropped: Dropped,
+}
+
+/// The one socket that owns our tables; closing it gives the ownership up, not the wall.
+#[derive(Debug)]
+pub struct Nftables {
+    socket: Netlink,
+    port: u32,
+}
+
+impl Nftables {
+    /// Opens the namespace of the calling thread; an error says that nf_tables is missing.
+    pub fn open() -> Result<Self, NftError> {
+        let mut socket = Netlink::open(Some(NETFILTER), 0).map_err(NftError::Unavailable)?;
+        let port = socket.port().map_err(NftError::Unavailable)?;
+        read::generation(&mut socket).map_err(NftError::Unavailable)?;
+        Ok(Self { socket, port })
+    }
+
+    /// The port of our own changes, for [`Watch::changed`].
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Replaces whatever wall of ours there is by this one, in one transaction: at no moment is
+    /// there none.
+    pub fn raise(&mut self, wall: &Wall, links: &[Link]) -> Result<Raised, NftError> {
+        let mut last = None;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.raise_once(wall, links) {
+                // Somebody removed or took a table since we looked.
+                Err(NftError::Raise(error))
+                    if matches!(error.errno(), Some(Errno::NOENT | Errno::PERM)) =>
+                {
+                    last = Some(NftError::Raise(error));
+                }
+                result => return result,
+            }
+        }
+        Err(last.unwrap_or(NftError::StillThere))
+    }
+
+    fn raise_once(&mut self, wall: &Wall, links: &[Link]) -> Result<Raised, NftError> {
+        let found = self.find()?;
+        let held = |table: &&Found| table.owner.is_some_and(|owner| owner != self.port);
+        let taken: Vec<_> = found.iter().filter(held).collect();
+        let free = NAMES.into_iter().find(|name| taken.iter().all(|table| table.name != *name));
+        let Some(name) = free else {
+            let ports = taken.iter().filter_map(|table| table.owner).collect();
+            return Err(NftError::AllNamesHeld { ports });
+        };
+        let stale: Vec<_> = found.iter().filter(|table| !held(table)).cloned().collect();
+        let mut refused = None;
+        for (owned, egress) in [(true, true), (false, true), (true, false), (false, false)] {
+            let ruleset = wall.ruleset(name, links, egress);
+            let flags = if owned { OWNED_AND_LASTING } else { 0 };
+            match self.replace(&stale, &ruleset, flags) {
+                Ok(()) => return Ok(Raised { ruleset, table: name.into(), owned, egress }),
+                // What this kernel cannot do: ownership that lasts, or the egress hook.
+                Err(error) if matches!(error.errno(), Some(Errno::OPNOTSUPP | Errno::INVAL)) => {
+                    refused = Some(error);
+                }
+                Err(error) => return Err(NftError::Raise(error)),
+            }
+        }
+        Err(refused.map_or(NftError::StillThere, NftError::Raise))
+    }
+
+    /// The tables called `table`, as the kernel has them now.
+    pub fn read(&mut self, table: &[u8]) -> Result<Standing, NftError> {
+        let (ruleset, dropped) = read::ruleset(&mut self.socket, table).map_err(NftError::Look)?;
+        Ok(Standing { digest: ruleset.digest(), ruleset, dropped })
+    }
+
+    /// Removes every table of ours and looks that they are gone. True when there were any.
+    pub fn take_down(&mut self) -> Result<bool, NftError> {
+        let found = self.find()?;
+        let foreign = found.iter().find_map(|table| table.owner.filter(|port| *port != self.port));
+        if let Some(port) = foreign {
+            return Err(NftError::Held { port });
+        }
+        if found.is_empty() {
+            return Ok(false);
+        }
+        let result = self.batch("take the wall down", |encoder| delete(encoder, &found, ACK));
+        match result {
+            Ok(()) => {}
+            Err(error) if error.errno() == Some(Errno::NOENT) => {}
+            Err(error) => return Err(NftError::TakeDown(error)),
+        }
+        if self.find()?.is_empty() { Ok(true) } else { Err(NftError::StillThere) }
+    }
+
+    fn find(&mut self) -> Result<Vec<Found>, NftError> {
+        for _ in 0..ATTEMPTS_MAX {
+            match read::tables(&mut self.socket, &NAMES) {
+                Err(NetlinkError::Interrupted { .. }) => {}
+                result => return result.map_err(NftError::Look),
+            }
+        }
+        Err(NftError::Look(NetlinkError::Interrupted { doing: "list the tables" }))
+    }
+
+    fn replace(
+        &mut self,
+        stale: &[Found],
+        ruleset: &Ruleset,
+        flags: u32,
+    ) -> Result<(), NetlinkError> {
+        self.batch("raise the wall", |encoder| {
+            delete(encoder, stale, 0);
+            ruleset.encode(encoder, flags, CREATE, ACK)
+        })
+    }
+
+    fn batch(
+        &mut self,
+        doing: &'static str,
+        body: impl FnOnce(&mut Encoder) -> u32,
+    ) -> Result<(), NetlinkError> {
+        self.socket.transact(doing, |encoder| {
+            encoder.message(BATCH_BEGIN, 0, |header| header.raw(&BATCH_HEADER));
+            let last = body(encoder);
+            encoder.message(BATCH_END, 0, |header| header.raw(&BATCH_HEADER));
+            last
+        })
+    }
+}
+
+/// Hears of every change to nf_tables, to look at the wall as soon as somebody touches it.
+#[derive(Debug)]
+pub struct Watch {
+    socket: Netlink,
+}
+
+impl Watch {
+    pub fn open() -> Result<Self, NetlinkError> {
+        Ok(Self { socket: Netlink::open(Some(NETFILTER), GROUP_NFTABLES)? })
+    }
+
+    /// Takes what is waiting; true when anybody but the netlink port `own` changed something. A
+    /// full queue counts as a change: what was missed may have been one.
+    pub fn changed(&mut self, own: Option<u32>) -> Result<bool, NetlinkError> {
+        let mut changed = false;
+        let heard = self.socket.notifications("hear of changes to nf_tables", |message| {
+            changed |= Some(message.port) != own;
+            Ok(())
+        });
+        match heard {
+            Err(error) if error.errno() == Some(Errno::NOBUFS) => Ok(true),
+            result => result.map(|()| changed),
+        }
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Adds the removal of these tables; the last one carries `last_flags`. Returns its number.
+fn delete(encoder: &mut Encoder, tables: &[Found], last_flags: u16) -> u32 {
+    let mut last = 0;
+    for (at, table) in tables.iter().enumerate() {
+        let flags = if at + 1 == tables.len() { last_flags } else { 0 };
+        last = message(encoder, DELETE_TABLE, flags, table.family, |body| {
+            body.name(1, &table.name);
+        });
+    }
+    last
+}

@@ -1,0 +1,324 @@
+//! Tier 1: BPF programs on the scheduler's trace points report every process, however short.
+//!
+//! The reader wakes, waits a little so that more gathers, then empties the ring. What the kernel
+//! had no room for is counted there and becomes a loss here.
+
+use std::time::Duration;
+
+use cordon_proto::event::process::Tier;
+use cordon_proto::event::{Body, Class, ClassCount, GapReason, Observation, ProcessEvent};
+use rustix::process::{Resource, Rlimit};
+use tokio::io::unix::AsyncFd;
+
+use crate::platform::linux::bpf::asm::AsmError;
+use crate::platform::linux::bpf::btf::{self, Btf, BtfError};
+use crate::platform::linux::bpf::ring::{Ring, RingError};
+use crate::platform::linux::bpf::sys::{Attached, Map, MapKind, SysError};
+use crate::platform::linux::{heap, wait};
+use crate::sensor::{Loss, Outlet, SAMPLE_EVENTS_MAX, Sample};
+
+use super::programs::{self, DROP_COUNTERS, Maps, Offsets, Points, SCRATCH_BYTES};
+use super::record::{File, Record};
+use super::{Clocks, End, ProcessSettings, observation, proc_file};
+
+/// Emptying the ring at every wake costs ten times the processor time and slows the machine's own
+/// work by a third; twenty milliseconds of a storm fit the ring several times.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How often the kernel's counters are looked at when nothing happens.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Losses of a storm are told once a second, not with every sample.
+const LOSS_PERIOD_NS: u64 = 1_000_000_000;
+
+/// Resolving a program's path costs three system calls; a sample with more starts than this is a
+/// storm whose processes are gone already.
+const RESOLVED_MAX: usize = 32;
+
+/// Two threads of one process that end at once can report its end twice, one right after another.
+const RECENT_EXITS: usize = 16;
+
+/// Why this tier is not available.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BpfError {
+    /// The programs read structures of 64-bit kernels.
+    #[error("the BPF programs are written for 64-bit kernels")]
+    NotSixtyFour,
+    /// The kernel's types are missing or lack a name.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// A program could not be assembled.
+    #[error(transparent)]
+    Asm(#[from] AsmError),
+    /// The kernel refused a map or a program.
+    #[error(transparent)]
+    Sys(#[from] SysError),
+    /// The ring could not be made or read.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// The ring could not be waited for.
+    #[error("waiting for the ring buffer: {0}")]
+    Wait(#[from] std::io::Error),
+}
+
+/// The programs at work, and where their records arrive.
+pub(super) struct Watch {
+    ring: AsyncFd<Ring>,
+    drops: Map,
+    _scratch: Map,
+    programs: Vec<Attached>,
+    told: Told,
+    malformed: u64,
+    exits: RecentExits,
+}
+
+/// What was told of losses, and when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    drops: Drops,
+    boot_ns: u64,
+    wall_ns: u64,
+}
+
+/// Records that the kernel could not hand over, since the programs were loaded.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Drops {
+    execs: u64,
+    forks: u64,
+    exits: u64,
+    /// Programs that did not run, or records that made no sense: of any kind.
+    others: u64,
+}
+
+impl Watch {
+    /// Loads everything. Nothing is left behind in the kernel if it fails.
+    pub(super) fn open(settings: &ProcessSettings, clocks: Clocks) -> Result<Self, BpfError> {
+        match Self::load(settings, clocks) {
+            // Kernels before 5.11 count maps against the limit on locked memory.
+            Err(BpfError::Sys(error) | BpfError::Ring(RingError::Sys(error)))
+                if error.is_not_permitted() && raise_locked_memory() =>
+            {
+                Self::load(settings, clocks)
+            }
+            result => result,
+        }
+    }
+
+    fn load(settings: &ProcessSettings, clocks: Clocks) -> Result<Self, BpfError> {
+        if cfg!(not(target_pointer_width = "64")) {
+            return Err(BpfError::NotSixtyFour);
+        }
+        let (points, offsets) = kernel()?;
+        let ring = Ring::new("cordon_ring", settings.ring_bytes)?;
+        let scratch = Map::create(MapKind::PerCpuArray, "cordon_scratch", SCRATCH_BYTES, 1)?;
+        let drops = Map::create(MapKind::Array, "cordon_drops", 8, DROP_COUNTERS)?;
+        let maps = Maps {
+            ring: descriptor(&ring),
+            scratch: descriptor(&scratch),
+            drops: descriptor(&drops),
+        };
+        let exec = programs::exec(&offsets, maps)?;
+        let exit = programs::exit(&offsets, maps)?;
+        let mut programs = vec![
+            Attached::trace_point("cordon_exec", points.exec, &exec)?,
+            Attached::trace_point("cordon_exit", points.exit, &exit)?,
+        ];
+        if settings.forks {
+            let fork = programs::fork(&offsets, maps)?;
+            programs.push(Attached::trace_point("cordon_fork", points.fork, &fork)?);
+        }
+        let ring = wait::readable(ring)?;
+        let told = Told { boot_ns: clocks.boot_ns(), wall_ns: clocks.wall_ns(), ..Told::default() };
+        let exits = RecentExits::default();
+        Ok(Self { ring, drops, _scratch: scratch, programs, told, malformed: 0, exits })
+    }
+
+    /// Reports until the agent stops or the ring cannot be read any more.
+    pub(super) async fn run(mut self, clocks: Clocks, outlet: &Outlet) -> End {
+        loop {
+            match self.round(clocks, outlet).await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    async fn round(&mut self, clocks: Clocks, outlet: &Outlet) -> Result<(), End> {
+        if let Ok(ready) = tokio::time::timeout(LOOK_EVERY, self.ring.readable_mut()).await {
+            ready.map_err(failed)?.clear_ready();
+            tokio::time::sleep(GATHER).await;
+        }
+        loop {
+            let (sample, emptied) = self.sample(clocks).map_err(failed)?;
+            if !sample.observations.is_empty() || !sample.losses.is_empty() {
+                outlet.sample(sample).await?;
+            }
+            if emptied {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One sample out of the ring, and whether that was all.
+    fn sample(&mut self, clocks: Clocks) -> Result<(Sample, bool), BpfError> {
+        let Self { ring, exits, malformed, .. } = self;
+        let (wall_ns, boot_ns) = (clocks.wall_ns(), clocks.boot_ns());
+        let mut sample = Sample::default();
+        let mut files = Vec::new();
+        let drained =
+            ring.get_mut().drain(SAMPLE_EVENTS_MAX, |bytes| match Record::parse(bytes) {
+                Ok(record) if exits.is_repeated(&record.event) => {}
+                Ok(Record { boot_ns: at_ns, event, file }) => {
+                    files.extend(file.map(|file| (sample.observations.len(), file)));
+                    let time_ns = wall_ns.saturating_sub(boot_ns.saturating_sub(at_ns));
+                    sample.observations.push(observation(time_ns, at_ns, event));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a record of the process sensor was not understood");
+                    *malformed += 1;
+                }
+            })?;
+        if files.len() <= RESOLVED_MAX {
+            resolve(&mut sample.observations, &files);
+        }
+        if boot_ns.saturating_sub(self.told.boot_ns) >= LOSS_PERIOD_NS {
+            sample.losses.extend(self.loss(wall_ns, boot_ns)?);
+        }
+        Ok((sample, drained.emptied))
+    }
+
+    /// What was lost since this was last asked.
+    fn loss(&mut self, wall_ns: u64, boot_ns: u64) -> Result<Option<Loss>, BpfError> {
+        let [execs, forks, exits] = self.drops.counters()?;
+        let mut others = self.malformed;
+        for program in &self.programs {
+            others += program.misses()?;
+        }
+        let drops = Drops { execs, forks, exits, others };
+        let told = std::mem::replace(&mut self.told, Told { drops, boot_ns, wall_ns });
+        Ok(drops.since(told.drops).loss(told.wall_ns, wall_ns))
+    }
+}
+
+impl Drops {
+    fn since(self, before: Self) -> Self {
+        Self {
+            execs: self.execs.saturating_sub(before.execs),
+            forks: self.forks.saturating_sub(before.forks),
+            exits: self.exits.saturating_sub(before.exits),
+            others: self.others.saturating_sub(before.others),
+        }
+    }
+
+    fn loss(self, from_ns: u64, to_ns: u64) -> Option<Loss> {
+        let Self { execs, forks, exits, others } = self;
+        let count = execs + forks + exits + others;
+        let detail = format!("{execs} starts, {forks} forks, {exits} ends, {others} of any kind");
+        (count > 0).then(|| Loss {
+            reason: GapReason::KernelRing,
+            counts: vec![ClassCount { class: Class::Process, count }],
+            from_ns,
+            to_ns,
+            detail: Some(detail),
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+struct RecentExits {
+    processes: [(u32, Option<u64>); RECENT_EXITS],
+    next: usize,
+}
+
+impl RecentExits {
+    fn is_repeated(&mut self, event: &ProcessEvent) -> bool {
+        let ProcessEvent::Exit(exit) = event else { return false };
+        let process = (exit.pid, exit.start_boot_ns);
+        if self.processes.contains(&process) {
+            return true;
+        }
+        self.processes[self.next] = process;
+        self.next = (self.next + 1) % RECENT_EXITS;
+        false
+    }
+}
+
+/// Where the kernel keeps things. Its types fill ten megabytes, which are given back at once.
+fn kernel() -> Result<(Points, Offsets), BtfError> {
+    let btf = Btf::read(btf::VMLINUX.as_ref())?;
+    let kernel = (Points::read(&btf)?, Offsets::read(&btf)?);
+    drop(btf);
+    heap::trim();
+    Ok(kernel)
+}
+
+fn descriptor(map: &impl std::os::fd::AsRawFd) -> std::os::fd::RawFd {
+    map.as_raw_fd()
+}
+
+/// Whether trying again is worth while.
+fn raise_locked_memory() -> bool {
+    let unlimited = Rlimit { current: None, maximum: None };
+    rustix::process::setrlimit(Resource::Memlock, unlimited).is_ok()
+}
+
+fn failed(error: impl Into<BpfError>) -> End {
+    End::Failed { tier: Tier::Bpf, reason: error.into().to_string() }
+}
+
+/// Adds the resolved path where the process still lives; where it has ended within the sample
+/// there is nothing to look for.
+fn resolve(observations: &mut [Observation], files: &[(usize, File)]) {
+    let mut ended = Vec::new();
+    for seen in &*observations {
+        if let Body::Process(ProcessEvent::Exit(exit)) = &seen.body {
+            ended.push(exit.pid);
+        }
+    }
+    for (index, file) in files {
+        let Some(seen) = observations.get_mut(*index) else { continue };
+        if let Body::Process(ProcessEvent::Exec(exec)) = &mut seen.body
+            && !ended.contains(&exec.pid)
+        {
+            exec.image_resolved = proc_file::resolve(exec.pid, *file);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cordon_proto::event::process::Exit;
+
+    fn exit(pid: u32, start_boot_ns: u64) -> ProcessEvent {
+        let start_boot_ns = Some(start_boot_ns);
+        let (parent_pid, uid, wait_status) = (Some(1), Some(0), Some(0));
+        ProcessEvent::Exit(Exit {
+            tier: Tier::Bpf,
+            pid,
+            start_boot_ns,
+            parent_pid,
+            uid,
+            wait_status,
+        })
+    }
+
+    #[test]
+    fn an_end_told_twice_counts_once_and_a_number_used_again_counts() {
+        let mut exits = RecentExits::default();
+        let seen = [(7, 1), (8, 1), (7, 1), (7, 2)]
+            .map(|(pid, start)| exits.is_repeated(&exit(pid, start)));
+        assert_eq!(seen, [false, false, true, false]);
+    }
+
+    #[test]
+    fn losses_are_told_by_difference_and_only_where_there_are_some() {
+        let before = Drops { execs: 10, forks: 0, exits: 4, others: 0 };
+        assert_eq!(before.since(before).loss(1, 2), None);
+        let after = Drops { execs: 12, forks: 0, exits: 5, others: 1 };
+        let loss = after.since(before).loss(1, 2).unwrap();
+        assert_eq!(loss.reason, GapReason::KernelRing);
+        assert_eq!(loss.counts, [ClassCount { class: Class::Process, count: 4 }]);
+        assert_eq!(loss.detail.as_deref(), Some("2 starts, 0 forks, 1 ends, 1 of any kind"));
+    }
+}

@@ -1,0 +1,319 @@
+//! The BPF programs that see processes start, fork and end, emitted for this kernel's structures.
+//!
+//! They only read and report. Each is a straight line without loops: fields are plain loads that
+//! the verifier checks against the kernel's types, and texts are read with a bound.
+
+use std::os::fd::RawFd;
+
+use crate::platform::linux::bpf::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
+use crate::platform::linux::bpf::asm::{AsmError, Assembler, Helper, Instruction, Size, When};
+use crate::platform::linux::bpf::btf::{Btf, BtfError, Kind};
+
+use super::record::{ARGS_BYTES_MAX, IMAGE_BYTES_MAX, Place, RecordKind};
+
+/// An exec record at its longest: what the scratch memory of a processor must hold.
+pub(super) const SCRATCH_BYTES: u32 = 8288;
+
+/// Which counter of the drops map a program adds to.
+pub(super) const DROP_COUNTERS: u32 = 3;
+
+/// The trace points, by the kernel's number for their types.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Points {
+    pub(super) exec: u32,
+    pub(super) fork: u32,
+    pub(super) exit: u32,
+}
+
+/// Where this kernel keeps what the programs read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Offsets {
+    task: Task,
+    cred_uid: i16,
+    cred_euid: i16,
+    signal_live: i16,
+    signal_flags: i16,
+    signal_exit_code: i16,
+    binary_filename: i16,
+    binary_file: i16,
+    file_inode: i16,
+    inode_number: i16,
+    inode_bytes: i16,
+    mm_arg_start: i16,
+    mm_arg_end: i16,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Task {
+    pid: i16,
+    tgid: i16,
+    real_parent: i16,
+    group_leader: i16,
+    cred: i16,
+    start: i16,
+    signal: i16,
+    mm: i16,
+    exit_code: i16,
+}
+
+/// The maps that the programs use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Maps {
+    pub(super) ring: RawFd,
+    pub(super) scratch: RawFd,
+    pub(super) drops: RawFd,
+}
+
+impl Points {
+    pub(super) fn read(btf: &Btf) -> Result<Self, BtfError> {
+        Ok(Self {
+            exec: btf.find(Kind::Typedef, "btf_trace_sched_process_exec")?,
+            fork: btf.find(Kind::Typedef, "btf_trace_sched_process_fork")?,
+            exit: btf.find(Kind::Typedef, "btf_trace_sched_process_exit")?,
+        })
+    }
+}
+
+impl Offsets {
+    pub(super) fn read(btf: &Btf) -> Result<Self, BtfError> {
+        let task = |member| btf.offset("task_struct", member);
+        Ok(Self {
+            task: Task {
+                pid: task("pid")?,
+                tgid: task("tgid")?,
+                real_parent: task("real_parent")?,
+                group_leader: task("group_leader")?,
+                cred: task("cred")?,
+                start: task("start_boottime")?,
+                signal: task("signal")?,
+                mm: task("mm")?,
+                exit_code: task("exit_code")?,
+            },
+            cred_uid: btf.offset("cred", "uid.val")?,
+            cred_euid: btf.offset("cred", "euid.val")?,
+            signal_live: btf.offset("signal_struct", "live.counter")?,
+            signal_flags: btf.offset("signal_struct", "flags")?,
+            signal_exit_code: btf.offset("signal_struct", "group_exit_code")?,
+            binary_filename: btf.offset("linux_binprm", "filename")?,
+            binary_file: btf.offset("linux_binprm", "file")?,
+            file_inode: btf.offset("file", "f_inode")?,
+            inode_number: btf.offset("inode", "i_ino")?,
+            inode_bytes: btf.offset("inode", "i_size")?,
+            mm_arg_start: btf.offset("mm_struct", "arg_start")?,
+            mm_arg_end: btf.offset("mm_struct", "arg_end")?,
+        })
+    }
+}
+
+/// `sched_process_exec(task, old pid, binary)`: a process began to run a program.
+pub(super) fn exec(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, AsmError> {
+    let mut asm = Assembler::default();
+    let have = asm.label();
+    asm.load(Size::Double, R6, R1, 0).load(Size::Double, R7, R1, 16);
+    // A record of 8 KiB does not fit the stack of 512 bytes.
+    asm.store_value(Size::Word, R10, -4, 0).copy(R2, R10).add(R2, -4);
+    asm.load_map(R1, maps.scratch).call(Helper::MapLookup);
+    asm.jump_if(R0, When::Differs, 0, have).set(R0, 0).exit();
+    asm.bind(have).copy(R8, R0);
+    header(&mut asm, offsets, RecordKind::Exec);
+    asm.load(Size::Double, R1, R6, offsets.task.cred);
+    asm.load(Size::Word, R2, R1, offsets.cred_euid);
+    asm.store(Size::Word, R8, Place::EUID, R2);
+    asm.call(Helper::CurrentCgroupId).store(Size::Double, R8, Place::CGROUP, R0);
+    image(&mut asm, offsets);
+    args(&mut asm, offsets);
+    // R9 and R7 hold the lengths of image and arguments.
+    asm.copy(R3, R7).add_reg(R3, R9).add(R3, i32::from(Place::TEXT));
+    send(&mut asm, maps, RecordKind::Exec);
+    asm.finish()
+}
+
+/// `sched_process_fork(parent, child)`: a process (not a thread) was made.
+pub(super) fn fork(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, AsmError> {
+    let mut asm = Assembler::default();
+    let thread = asm.label();
+    asm.load(Size::Double, R6, R1, 8);
+    asm.load(Size::Word, R1, R6, offsets.task.pid).load(Size::Word, R2, R6, offsets.task.tgid);
+    asm.jump_if_reg(R1, When::Differs, R2, thread);
+    small(&mut asm, offsets, RecordKind::Fork);
+    asm.store_value(Size::Double, R8, Place::WAIT_STATUS, 0);
+    asm.set(R3, i32::from(Place::SMALL_END));
+    send(&mut asm, maps, RecordKind::Fork);
+    asm.bind(thread).set(R0, 0).exit();
+    asm.finish()
+}
+
+/// `sched_process_exit(task, …)`: the last thread of a process ended.
+///
+/// The thread that ends last is not always the first one, and a first thread that ends does not
+/// always take the process with it; so the count of living threads decides. Two that end at the
+/// same moment can both find it at zero: the reader drops the second record.
+pub(super) fn exit(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, AsmError> {
+    let mut asm = Assembler::default();
+    let others_live = asm.label();
+    asm.load(Size::Double, R6, R1, 0);
+    asm.load(Size::Double, R1, R6, offsets.task.signal);
+    asm.load(Size::Word, R1, R1, offsets.signal_live);
+    asm.jump_if(R1, When::Differs, 0, others_live);
+    small(&mut asm, offsets, RecordKind::Exit);
+    wait_status(&mut asm, offsets);
+    asm.set(R3, i32::from(Place::SMALL_END));
+    send(&mut asm, maps, RecordKind::Exit);
+    asm.bind(others_live).set(R0, 0).exit();
+    asm.finish()
+}
+
+/// The fields that all records share, of the task in R6, into the memory at R8.
+fn header(asm: &mut Assembler, offsets: &Offsets, kind: RecordKind) {
+    let task = &offsets.task;
+    asm.store_value(Size::Word, R8, Place::KIND, kind as i32);
+    asm.call(Helper::BootTime).store(Size::Double, R8, Place::TIME, R0);
+    asm.load(Size::Word, R1, R6, task.tgid).store(Size::Word, R8, Place::PID, R1);
+    asm.load(Size::Double, R1, R6, task.real_parent).load(Size::Word, R1, R1, task.tgid);
+    asm.store(Size::Word, R8, Place::PARENT, R1);
+    asm.load(Size::Double, R1, R6, task.cred).load(Size::Word, R1, R1, offsets.cred_uid);
+    asm.store(Size::Word, R8, Place::UID, R1);
+    asm.load(Size::Double, R1, R6, task.group_leader).load(Size::Double, R1, R1, task.start);
+    asm.store(Size::Double, R8, Place::START, R1);
+}
+
+/// What wait(2) will say: the status that the whole process was ended with, if it was (by
+/// `exit_group` or a signal), or else that of its first thread.
+fn wait_status(asm: &mut Assembler, offsets: &Offsets) {
+    const GROUP_EXIT: i32 = 4;
+    let whole = asm.label();
+    asm.load(Size::Double, R1, R6, offsets.task.signal);
+    asm.load(Size::Word, R2, R1, offsets.signal_flags).and(R2, GROUP_EXIT);
+    asm.load(Size::Word, R3, R1, offsets.signal_exit_code);
+    asm.jump_if(R2, When::Differs, 0, whole);
+    asm.load(Size::Double, R1, R6, offsets.task.group_leader);
+    asm.load(Size::Word, R3, R1, offsets.task.exit_code);
+    asm.bind(whole).store(Size::Double, R8, Place::WAIT_STATUS, R3);
+}
+
+/// A record on the stack: fork and exit fit.
+fn small(asm: &mut Assembler, offsets: &Offsets, kind: RecordKind) {
+    asm.copy(R8, R10).add(R8, -i32::from(Place::SMALL_END));
+    header(asm, offsets, kind);
+}
+
+/// The path as executed, and which file it was; leaves the path's length in R9.
+fn image(asm: &mut Assembler, offsets: &Offsets) {
+    let (positive, bounded) = (asm.label(), asm.label());
+    asm.copy(R1, R8).add(R1, i32::from(Place::TEXT)).set(R2, IMAGE_BYTES_MAX);
+    asm.load(Size::Double, R3, R7, offsets.binary_filename).call(Helper::ReadKernelText);
+    asm.jump_if(R0, When::SignedAbove, 0, positive).set(R0, 0).bind(positive);
+    asm.jump_if(R0, When::AtMost, IMAGE_BYTES_MAX, bounded).set(R0, IMAGE_BYTES_MAX).bind(bounded);
+    asm.store(Size::Word, R8, Place::IMAGE_BYTES, R0).copy(R9, R0);
+    asm.load(Size::Double, R1, R7, offsets.binary_file);
+    asm.load(Size::Double, R1, R1, offsets.file_inode);
+    asm.load(Size::Double, R2, R1, offsets.inode_number);
+    asm.store(Size::Double, R8, Place::INODE, R2);
+    asm.load(Size::Double, R2, R1, offsets.inode_bytes);
+    asm.store(Size::Double, R8, Place::FILE_BYTES, R2);
+}
+
+/// The arguments behind the path; leaves their length in R7.
+fn args(asm: &mut Assembler, offsets: &Offsets) {
+    let (bounded, copied, end) = (asm.label(), asm.label(), asm.label());
+    asm.set(R7, 0);
+    asm.store_value(Size::Word, R8, Place::ARGS_KNOWN, 0);
+    asm.store_value(Size::Double, R8, Place::ARGS_TOTAL, 0);
+    asm.load(Size::Double, R1, R6, offsets.task.mm).jump_if(R1, When::Equal, 0, end);
+    asm.load(Size::Double, R3, R1, offsets.mm_arg_start);
+    asm.load(Size::Double, R2, R1, offsets.mm_arg_end).sub_reg(R2, R3);
+    asm.store(Size::Double, R8, Place::ARGS_TOTAL, R2);
+    asm.jump_if(R2, When::AtMost, ARGS_BYTES_MAX, bounded).set(R2, ARGS_BYTES_MAX).bind(bounded);
+    asm.copy(R7, R2);
+    asm.copy(R1, R8).add(R1, i32::from(Place::TEXT)).add_reg(R1, R9).call(Helper::ReadUser);
+    asm.jump_if(R0, When::Equal, 0, copied).set(R7, 0).jump(end).bind(copied);
+    asm.store_value(Size::Word, R8, Place::ARGS_KNOWN, 1);
+    asm.bind(end).store(Size::Word, R8, Place::ARGS_BYTES, R7);
+}
+
+/// Sends R3 bytes at R8 into the ring; counts the record when there is no room.
+fn send(asm: &mut Assembler, maps: Maps, kind: RecordKind) {
+    let end = asm.label();
+    asm.load_map(R1, maps.ring).copy(R2, R8).set(R4, 0).call(Helper::RingOutput);
+    asm.jump_if(R0, When::Equal, 0, end);
+    asm.store_value(Size::Word, R10, -4, kind.counter()).copy(R2, R10).add(R2, -4);
+    asm.load_map(R1, maps.drops).call(Helper::MapLookup).jump_if(R0, When::Equal, 0, end);
+    asm.set(R1, 1).atomic_add(R0, 0, R1);
+    asm.bind(end).set(R0, 0).exit();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPS: Maps = Maps { ring: 3, scratch: 4, drops: 5 };
+
+    fn offsets() -> Offsets {
+        let task = Task {
+            pid: 8,
+            tgid: 12,
+            real_parent: 16,
+            group_leader: 24,
+            cred: 32,
+            start: 40,
+            signal: 48,
+            mm: 56,
+            exit_code: 64,
+        };
+        Offsets {
+            task,
+            cred_uid: 4,
+            cred_euid: 20,
+            signal_live: 8,
+            signal_flags: 100,
+            signal_exit_code: 104,
+            binary_filename: 96,
+            binary_file: 64,
+            file_inode: 32,
+            inode_number: 64,
+            inode_bytes: 80,
+            mm_arg_start: 304,
+            mm_arg_end: 312,
+        }
+    }
+
+    #[track_caller]
+    fn check(code: Result<Vec<Instruction>, AsmError>, instructions_max: usize) {
+        let code = code.unwrap();
+        assert_eq!(code.last().unwrap()[0], 0x95, "it ends with an exit");
+        assert!(code.len() <= instructions_max, "{} instructions", code.len());
+    }
+
+    #[test]
+    fn every_program_is_a_short_straight_line() {
+        check(exec(&offsets(), MAPS), 128);
+        check(fork(&offsets(), MAPS), 64);
+        check(exit(&offsets(), MAPS), 64);
+    }
+
+    #[test]
+    fn no_jump_goes_back() {
+        for code in [exec(&offsets(), MAPS), fork(&offsets(), MAPS), exit(&offsets(), MAPS)] {
+            for [op, _, low, high, ..] in code.unwrap() {
+                let is_jump = op & 0x07 == 0x05 && op != 0x85 && op != 0x95;
+                assert!(!is_jump || i16::from_ne_bytes([low, high]) >= 0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_record_fits_the_scratch_memory() {
+        let longest = i32::from(Place::TEXT) + IMAGE_BYTES_MAX + ARGS_BYTES_MAX;
+        assert!(u32::try_from(longest).unwrap() <= SCRATCH_BYTES);
+    }
+
+    #[test]
+    fn a_kernel_without_the_types_is_named_as_the_reason() {
+        let blob = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0].iter().copied().chain([0; 16]).collect();
+        let btf = Btf::parse(blob).unwrap();
+        let error = Points::read(&btf).unwrap_err().to_string();
+        assert_eq!(error, "this kernel's types have no btf_trace_sched_process_exec");
+        let error = Offsets::read(&btf).unwrap_err().to_string();
+        assert_eq!(error, "this kernel's types have no task_struct");
+    }
+}

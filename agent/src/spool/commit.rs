@@ -1,0 +1,174 @@
+//! Bringing to disk what waits, and making room for it.
+
+use std::sync::Arc;
+
+use cordon_proto::event::{GapReason, Lane};
+
+use super::fault::{Fault, SpoolError};
+use super::lane::{Lanes, Sealed};
+use super::store::{Run, Store, Sync, Tx};
+use super::{Spool, Taken, room, waiting};
+
+/// How much is dropped at once: this part of what telemetry may take.
+const DROP_PART: u64 = 8;
+
+impl Spool {
+    /// Stores everything that waits, or says why it cannot and counts what need not be kept.
+    pub(super) fn store_waiting(&mut self) -> Taken {
+        if self.waiting.is_empty(self.now) && !self.unmarked {
+            return Taken::Stored;
+        }
+        match self.store_with_remedies() {
+            Ok(()) => Taken::Stored,
+            Err(fault) => {
+                self.waiting.shed_telemetry(GapReason::DiskFull);
+                self.waiting.bound_control(GapReason::DiskFull);
+                Taken::Waiting(self.failed("append to", fault).to_string())
+            }
+        }
+    }
+
+    pub(super) fn store_with_remedies(&mut self) -> Result<(), Fault> {
+        if self.store.is_none() {
+            self.begin_anew(false)?;
+        }
+        match self.try_store(0) {
+            Err(fault) if fault.is_damage() => {
+                self.begin_anew(true)?;
+                self.try_store(0)
+            }
+            // Pages that a dropped batch leaves are used again without asking the disk.
+            Err(fault) if fault.is_full() && self.lanes.telemetry.bytes > 0 => {
+                self.try_store(self.telemetry_share() / DROP_PART)
+            }
+            stored => stored,
+        }
+    }
+
+    /// One transaction with everything that waits; at least `drop_bytes` of the oldest telemetry
+    /// go in it.
+    fn try_store(&mut self, drop_bytes: u64) -> Result<(), Fault> {
+        let (now, share) = (self.now, self.telemetry_share());
+        self.shed_for_room(share);
+        let identity = Arc::clone(&self.identity);
+        let mut telemetry = self.lanes.telemetry.clone();
+        let batches = telemetry.seal(&self.waiting.telemetry, now.time_ns, &identity)?;
+        let over = match telemetry.bytes.saturating_sub(share) {
+            0 => drop_bytes,
+            over => drop_bytes.max(over.saturating_add(share / DROP_PART)),
+        };
+        let reason = if drop_bytes > 0 { GapReason::DiskFull } else { GapReason::SpoolFull };
+        let urgent = self.waiting.is_urgent(now) || over > 0;
+        let sync = if urgent { Sync::Now } else { Sync::Later };
+        // Out of the way while the rest of the spool is borrowed; back if it could not be stored.
+        let waiting = std::mem::take(&mut self.waiting);
+        let done = self.commit(sync, |tx, lanes| {
+            lanes.telemetry = telemetry.clone();
+            let dropped = room::drop_oldest(tx, &mut lanes.telemetry, over)?;
+            insert(tx, Lane::Telemetry, &batches)?;
+            let mut entries = waiting.control_entries(now);
+            let gaps = dropped.into_iter().map(|dropped| dropped.gap(reason));
+            entries.extend(gaps.filter_map(|gap| waiting::gap_entry(gap, now)));
+            let control = lanes.control.seal(&entries, now.time_ns, &identity)?;
+            insert(tx, Lane::Control, &control)?;
+            for (key, value) in &waiting.checkpoints {
+                tx.save_checkpoint(key, value.as_deref())?;
+            }
+            Ok(())
+        });
+        if done.is_ok() {
+            self.unsynced |= sync == Sync::Later;
+            self.waiting = waiting.after_storing(now);
+        } else {
+            self.waiting = waiting;
+        }
+        done
+    }
+
+    /// What telemetry may take.
+    fn telemetry_share(&self) -> u64 {
+        let control = self.lanes.control.bytes.max(self.limits.control_bytes_reserve);
+        self.limits.bytes_max.saturating_sub(control)
+    }
+
+    /// Sheds what must not even get numbers.
+    fn shed_for_room(&mut self, share: u64) {
+        let control = self.lanes.control.bytes;
+        if control > self.limits.bytes_max / 2 {
+            let only_health = control <= self.limits.bytes_max;
+            self.waiting.shed_control(only_health, self.now);
+        }
+        let bytes: usize = self.waiting.telemetry.iter().map(|entry| entry.bytes.len()).sum();
+        if u64::try_from(bytes).unwrap_or(u64::MAX) > share {
+            self.waiting.shed_telemetry(GapReason::SpoolFull);
+        }
+    }
+
+    /// One transaction; what it changes of the lanes counts only once it is done. Every
+    /// transaction says which run is alive, and since when.
+    pub(super) fn commit<T>(
+        &mut self,
+        sync: Sync,
+        work: impl FnOnce(&Tx<'_>, &mut Lanes) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        // The first of a run must not be lost: it says which boot a later loss belongs to.
+        let sync = if self.unmarked { Sync::Now } else { sync };
+        let mut lanes = self.lanes.clone();
+        let run = Run { alive_ns: self.now.time_ns, ..self.run.clone() };
+        let store = self.store.as_mut().ok_or(Fault::NotOpen)?;
+        let done = store.write(sync, |tx| {
+            let done = work(tx, &mut lanes)?;
+            tx.save_lane(&lanes.control)?;
+            tx.save_lane(&lanes.telemetry)?;
+            tx.save_run(&run)?;
+            Ok(done)
+        })?;
+        self.lanes = lanes;
+        self.run = run;
+        self.unmarked = false;
+        self.unsynced &= sync == Sync::Later;
+        Ok(done)
+    }
+
+    /// A transaction on its own; over a damaged spool it is done in a new one.
+    pub(super) fn write<T>(
+        &mut self,
+        doing: &'static str,
+        sync: Sync,
+        work: impl Fn(&Tx<'_>, &mut Lanes) -> Result<T, Fault>,
+    ) -> Result<T, SpoolError> {
+        let done = match self.commit(sync, &work) {
+            Err(fault) if fault.is_damage() => {
+                self.begin_anew(true).and_then(|()| self.commit(sync, &work))
+            }
+            done => done,
+        };
+        done.map_err(|fault| self.failed(doing, fault))
+    }
+
+    /// Reads; from a damaged spool nothing is read, and a new one is begun.
+    pub(super) fn read<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl Fn(&Store) -> Result<T, Fault>,
+    ) -> Result<T, SpoolError> {
+        let read = |spool: &Self| work(spool.store.as_ref().ok_or(Fault::NotOpen)?);
+        let done = match read(self) {
+            Err(fault) if fault.is_damage() => self.begin_anew(true).and_then(|()| read(self)),
+            done => done,
+        };
+        done.map_err(|fault| self.failed(doing, fault))
+    }
+}
+
+#[cfg(test)]
+impl Spool {
+    /// Does harm to the database from inside.
+    pub(super) fn harm(&mut self, sql: &str) {
+        self.store.as_mut().unwrap().harm(sql);
+    }
+}
+
+fn insert(tx: &Tx<'_>, lane: Lane, batches: &[Sealed]) -> Result<(), Fault> {
+    batches.iter().try_for_each(|sealed| tx.insert(lane, sealed))
+}

@@ -1,0 +1,345 @@
+//! The thread that owns the spool, so that a slow disk holds up nobody who does not wait for it.
+//!
+//! What arrives within a moment is stored in one transaction; control events at once.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use cordon_proto::event::Lane;
+use cordon_proto::event::agent::LaneDepth;
+use cordon_proto::message::LanePosition;
+use cordon_proto::session::{Cursor, SealedBatch};
+use cordon_proto::sign::batch::EpochCause;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::pace::{Due, Pace};
+use super::{Spool, SpoolError, Taken};
+use crate::clock::{self, Clock, Stamp};
+use crate::sensor::Sample;
+
+/// Orders that may wait for the thread; whoever finds it full waits.
+const ORDERS_MAX: usize = 64;
+
+/// Events gathered before they are stored without waiting for more: what fills a batch.
+const GATHERED_EVENTS_MAX: usize = 512;
+
+/// How far the spool has sealed, and how it fares. A new value is there before the answer to any
+/// later question, so that who looks here first learns of a gap before the jump it explains.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Progress {
+    /// The end of the control lane.
+    pub control: Cursor,
+    /// The end of the telemetry lane.
+    pub telemetry: Cursor,
+    /// How often the spool was lost since the start, with every checkpoint and note.
+    pub times_lost: u32,
+    /// Why nothing can be stored at the moment.
+    pub trouble: Option<String>,
+}
+
+impl Progress {
+    /// The end of a lane.
+    #[must_use]
+    pub fn end(&self, lane: Lane) -> Cursor {
+        match lane {
+            Lane::Control => self.control,
+            Lane::Telemetry => self.telemetry,
+        }
+    }
+}
+
+type Work = Box<dyn FnOnce(&mut Spool, Stamp) + Send>;
+
+/// Who waits for the end.
+type Ended = oneshot::Sender<Result<(), SpoolError>>;
+
+enum Order {
+    /// Take a sample in; answer, if somebody waits, once it is on disk.
+    Append(Sample, Option<oneshot::Sender<Taken>>),
+    /// Store what was gathered, then do this.
+    Then(Work),
+    /// Do this.
+    Now(Work),
+    /// End.
+    Close(Ended),
+}
+
+/// Speaks to the thread.
+#[derive(Clone, Debug)]
+pub struct SpoolHandle {
+    orders: mpsc::Sender<Order>,
+}
+
+/// Starts the thread. It ends when it is told to, or when the last handle is gone; either way what
+/// was handed over is stored first.
+pub fn start(
+    spool: Spool,
+    clock: Clock,
+) -> io::Result<(SpoolHandle, watch::Receiver<Progress>, JoinHandle<()>)> {
+    let (orders, queue) = mpsc::channel(ORDERS_MAX);
+    let (progress, seen) = watch::channel(progress_of(&spool, None));
+    // A runtime of its own, for its timers only: the disk may hold this thread up, not the agent.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let pace = Pace::new(clock.now());
+    let (samples, answers) = (Vec::new(), Vec::new());
+    let keeper =
+        Keeper { spool, clock, pace, samples, answers, events: 0, progress, trouble: None };
+    let thread = std::thread::Builder::new()
+        .name("spool".to_owned())
+        .spawn(move || runtime.block_on(keeper.run(queue)))?;
+    Ok((SpoolHandle { orders }, seen, thread))
+}
+
+impl SpoolHandle {
+    /// Hands a sample over; waits only for room in the queue. It will be stored within moments.
+    pub async fn append(&self, sample: Sample) -> Result<(), SpoolError> {
+        self.order(Order::Append(sample, None)).await
+    }
+
+    /// Hands a sample over and waits until it is on disk, or could not be brought there.
+    pub async fn keep(&self, sample: Sample) -> Result<Taken, SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Append(sample, Some(answer))).await?;
+        answered.await.map_err(|_ended| SpoolError::Closed)
+    }
+
+    /// Sealed batches after a place, oldest first; always one if there is one.
+    pub async fn fetch(
+        &self,
+        lane: Lane,
+        after: Cursor,
+        batches_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<SealedBatch>, SpoolError> {
+        self.now(move |spool, _| spool.sealed_after(lane, after, batches_max, bytes_max)).await?
+    }
+
+    /// Deletes what is durable at the collector.
+    pub async fn forget(&self, lane: Lane, upto: Cursor) -> Result<(), SpoolError> {
+        self.now(move |spool, _| spool.forget(lane, upto)).await?
+    }
+
+    /// Begins a new epoch; see [`Spool::begin_epoch`].
+    pub async fn begin_epoch(
+        &self,
+        lane: Lane,
+        above: u32,
+        cause: EpochCause,
+        reseal_after: Option<Cursor>,
+    ) -> Result<(), SpoolError> {
+        self.then(move |spool, now| spool.begin_epoch(lane, above, cause, reseal_after, now))
+            .await?
+    }
+
+    /// What waits in each lane.
+    pub async fn depths(&self) -> Result<[LaneDepth; 2], SpoolError> {
+        self.now(|spool, _| spool.depths()).await
+    }
+
+    /// Where each lane stands.
+    pub async fn positions(&self) -> Result<[LanePosition; 2], SpoolError> {
+        self.now(|spool, _| spool.positions()).await
+    }
+
+    /// The checkpoints whose key begins so.
+    pub async fn checkpoints(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, SpoolError> {
+        let prefix = prefix.to_owned();
+        self.then(move |spool, _| spool.checkpoints(&prefix)).await?
+    }
+
+    /// What the agent noted for itself.
+    pub async fn note(&self, key: &'static str) -> Result<Option<Vec<u8>>, SpoolError> {
+        self.now(move |spool, _| spool.note(key)).await?
+    }
+
+    /// Notes something and waits until it is on disk; none forgets it.
+    pub async fn put_note(
+        &self,
+        key: &'static str,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), SpoolError> {
+        self.now(move |spool, _| spool.put_note(key, value.as_deref())).await?
+    }
+
+    /// Stores what was handed over and waits until it is on disk, telemetry too.
+    pub async fn flush(&self) -> Result<(), SpoolError> {
+        self.then(|spool, now| spool.sync(now)).await?
+    }
+
+    /// Stores what was handed over, says goodbye, and ends the thread.
+    pub async fn close(&self) -> Result<(), SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Close(answer)).await?;
+        answered.await.map_err(|_ended| SpoolError::Closed)?
+    }
+
+    async fn now<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Spool, Stamp) -> T + Send + 'static,
+    ) -> Result<T, SpoolError> {
+        let (work, answered) = answering(work);
+        self.order(Order::Now(work)).await?;
+        answered.await.map_err(|_ended| SpoolError::Closed)
+    }
+
+    async fn then<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Spool, Stamp) -> T + Send + 'static,
+    ) -> Result<T, SpoolError> {
+        let (work, answered) = answering(work);
+        self.order(Order::Then(work)).await?;
+        answered.await.map_err(|_ended| SpoolError::Closed)
+    }
+
+    async fn order(&self, order: Order) -> Result<(), SpoolError> {
+        self.orders.send(order).await.map_err(|_ended| SpoolError::Closed)
+    }
+}
+
+fn answering<T: Send + 'static>(
+    work: impl FnOnce(&mut Spool, Stamp) -> T + Send + 'static,
+) -> (Work, oneshot::Receiver<T>) {
+    let (answer, answered) = oneshot::channel();
+    let work = Box::new(move |spool: &mut Spool, now: Stamp| {
+        // Whoever asked may have gone; the work is done all the same.
+        answer.send(work(spool, now)).ok();
+    });
+    (work, answered)
+}
+
+fn progress_of(spool: &Spool, trouble: Option<String>) -> Progress {
+    let [control, telemetry] =
+        spool.positions().map(|at| Cursor { epoch: at.epoch, last: at.last });
+    Progress { control, telemetry, times_lost: spool.times_lost(), trouble }
+}
+
+struct Keeper {
+    spool: Spool,
+    clock: Clock,
+    pace: Pace,
+    samples: Vec<Sample>,
+    answers: Vec<oneshot::Sender<Taken>>,
+    events: usize,
+    progress: watch::Sender<Progress>,
+    trouble: Option<String>,
+}
+
+impl Keeper {
+    async fn run(mut self, mut queue: mpsc::Receiver<Order>) {
+        let asked = loop {
+            match tokio::time::timeout_at(self.until(), queue.recv()).await {
+                Ok(Some(order)) => {
+                    if let Some(answer) = self.obey(order) {
+                        break Some(answer);
+                    }
+                }
+                Ok(None) => break None,
+                Err(_elapsed) => {}
+            }
+            self.handle_timeout();
+        };
+        // Nothing more can be handed over; what was before is stored too.
+        queue.close();
+        while let Some(order) = queue.recv().await {
+            self.obey(order);
+        }
+        let closed = self.close();
+        if let Err(error) = &closed {
+            tracing::error!(%error, "the spool did not close cleanly");
+        }
+        if let Some(answer) = asked {
+            answer.send(closed).ok();
+        }
+    }
+
+    /// Carries an order out; answers who waits for the end, if it is that.
+    fn obey(&mut self, order: Order) -> Option<Ended> {
+        match order {
+            Order::Append(sample, answer) => self.append(sample, answer),
+            Order::Then(work) => {
+                self.store();
+                self.work(work);
+            }
+            Order::Now(work) => self.work(work),
+            Order::Close(answer) => return Some(answer),
+        }
+        None
+    }
+
+    fn until(&self) -> Instant {
+        Instant::from_std(self.clock.instant(self.pace.poll_timeout()))
+    }
+
+    fn append(&mut self, sample: Sample, answer: Option<oneshot::Sender<Taken>>) {
+        let control = |class: cordon_proto::event::Class| class.lane() == Lane::Control;
+        let urgent = sample.observations.iter().any(|seen| control(seen.body.class()));
+        self.events = self.events.saturating_add(sample.observations.len());
+        self.samples.push(sample);
+        let awaited = answer.is_some();
+        self.answers.extend(answer);
+        if urgent || awaited || self.events >= GATHERED_EVENTS_MAX {
+            self.store();
+        } else {
+            self.pace.gathered(self.clock.now());
+        }
+    }
+
+    /// Brings what was gathered to disk.
+    fn store(&mut self) {
+        let samples = std::mem::take(&mut self.samples);
+        self.events = 0;
+        let taken = self.spool.append(samples, clock::stamp());
+        let trouble = match &taken {
+            Taken::Stored => None,
+            Taken::Waiting(why) => Some(why.clone()),
+        };
+        if let (Some(why), None) = (&trouble, &self.trouble) {
+            tracing::error!(why, "the spool cannot store events; it counts them");
+        }
+        let waits = trouble.is_some();
+        self.trouble = trouble;
+        for answer in std::mem::take(&mut self.answers) {
+            answer.send(taken.clone()).ok();
+        }
+        self.pace.stored(self.clock.now(), self.spool.is_unsynced(), waits);
+        self.publish();
+    }
+
+    fn work(&mut self, work: Work) {
+        work(&mut self.spool, clock::stamp());
+        self.pace.noted(self.clock.now(), self.spool.is_unsynced());
+        self.publish();
+    }
+
+    fn handle_timeout(&mut self) {
+        while let Some(due) = self.pace.handle_timeout(self.clock.now()) {
+            let done = match due {
+                Due::Store => {
+                    self.store();
+                    Ok(())
+                }
+                Due::Sync => self.spool.sync(clock::stamp()),
+                Due::Alive => self.spool.alive(clock::stamp()),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "the spool could not be kept up");
+            }
+            self.pace.noted(self.clock.now(), self.spool.is_unsynced());
+        }
+    }
+
+    fn publish(&self) {
+        let progress = progress_of(&self.spool, self.trouble.clone());
+        self.progress.send_if_modified(|known| {
+            let news = *known != progress;
+            *known = progress;
+            news
+        });
+    }
+
+    fn close(mut self) -> Result<(), SpoolError> {
+        self.store();
+        self.spool.close(clock::stamp())
+    }
+}

@@ -1,0 +1,330 @@
+//! One lane: gives events their numbers and seals them into batches.
+//!
+//! Pure: what is sealed is handed back; the state counts only once the caller has it on disk.
+
+use cordon_proto::codec;
+use cordon_proto::event::{Class, ClassCount, Lane, Observation};
+use cordon_proto::id::{EndpointId, Hash};
+use cordon_proto::limits;
+use cordon_proto::message::LanePosition;
+use cordon_proto::sign::SigningKey;
+use cordon_proto::sign::batch::{self, BatchError, EpochCause, Place};
+
+/// Who signs.
+#[derive(Debug)]
+pub struct Identity {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its signing key.
+    pub key: SigningKey,
+}
+
+/// Events of one batch: half of what the wire allows; more saves nothing, and a batch is what is
+/// sent, dropped and stored as a whole.
+const BATCH_EVENTS_MAX: usize = limits::BATCH_EVENTS_MAX / 2;
+
+/// Events' bytes of one batch: leaves room for longer numbers when a batch is sealed again.
+const BATCH_BYTES_MAX: usize = limits::BATCH_BYTES_MAX - (16 << 10);
+
+/// One event: leaves room for its number.
+const EVENT_BYTES_MAX: usize = limits::EVENT_BYTES_MAX - 16;
+
+/// What a batch takes in the database beside its header and events.
+const ROW_BYTES: u64 = 128;
+
+/// An event that has no number yet, encoded with the number 0.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Entry {
+    pub(super) class: Class,
+    pub(super) time_ns: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Entry {
+    /// Encodes an observation; none if it is longer than the wire allows.
+    pub(super) fn new(observation: Observation) -> Option<Self> {
+        let (class, time_ns) = (observation.body.class(), observation.time_ns);
+        let bytes = codec::encode(&observation.at(0));
+        (bytes.len() <= EVENT_BYTES_MAX).then_some(Self { class, time_ns, bytes })
+    }
+}
+
+/// The same event under another number. Its number is its first element; the rest is not read, so
+/// that events of kinds unknown to this version keep their bytes.
+fn numbered(event: &[u8], seq: u64) -> Result<Vec<u8>, BatchError> {
+    let mut decoder = minicbor::Decoder::new(event);
+    let fields = decoder.array().ok().flatten();
+    let (Some(fields), true) = (fields, decoder.u64().is_ok()) else {
+        return Err(BatchError::Event { seq, what: "is not an event" });
+    };
+    let rest = event.get(decoder.position()..).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(rest.len() + 16);
+    let mut encoder = minicbor::Encoder::new(&mut bytes);
+    match encoder.array(fields).and_then(|encoder| encoder.u64(seq)) {
+        Ok(_) => bytes.extend_from_slice(rest),
+        Err(_infallible) => return Err(BatchError::Event { seq, what: "cannot be numbered" }),
+    }
+    Ok(bytes)
+}
+
+/// What a batch holds, for the gap that it becomes if it must be dropped.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Holding {
+    pub(super) counts: Vec<ClassCount>,
+    pub(super) from_ns: u64,
+    pub(super) to_ns: u64,
+}
+
+impl Holding {
+    pub(super) fn add(&mut self, class: Class, count: u64, from_ns: u64, to_ns: u64) {
+        let first = self.counts.is_empty();
+        self.from_ns = if first { from_ns } else { self.from_ns.min(from_ns) };
+        self.to_ns = self.to_ns.max(to_ns);
+        match self.counts.iter_mut().find(|known| known.class == class) {
+            // A count of 0 means that nobody knows: it stays unknown.
+            Some(known) if known.count == 0 || count == 0 => known.count = 0,
+            Some(known) => known.count = known.count.saturating_add(count),
+            None => self.counts.push(ClassCount { class, count }),
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        for count in &other.counts {
+            self.add(count.class, count.count, other.from_ns, other.to_ns);
+        }
+    }
+}
+
+/// A sealed batch on its way to the disk.
+#[derive(Clone, Debug)]
+pub(super) struct Sealed {
+    pub(super) epoch: u32,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) hash: Hash,
+    pub(super) header: Vec<u8>,
+    pub(super) events: Vec<u8>,
+    pub(super) holding: Holding,
+}
+
+impl Sealed {
+    /// What it counts for against the spool's limit.
+    pub(super) fn bytes(&self) -> u64 {
+        size(&self.header) + size(&self.events) + ROW_BYTES
+    }
+}
+
+fn size(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// Where a lane stands, and what waits in it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct LaneState {
+    pub(super) lane: Lane,
+    pub(super) epoch: u32,
+    pub(super) next_seq: u64,
+    pub(super) head: Hash,
+    /// Why the epoch began, until its first batch has said so.
+    pub(super) cause: Option<EpochCause>,
+    /// Events sealed and not yet forgotten.
+    pub(super) events: u64,
+    /// What they take.
+    pub(super) bytes: u64,
+}
+
+impl LaneState {
+    /// A lane with nothing in it.
+    pub(super) fn new(lane: Lane, epoch: u32, cause: EpochCause) -> Self {
+        let head = Hash::default();
+        Self { lane, epoch, next_seq: 1, head, cause: Some(cause), events: 0, bytes: 0 }
+    }
+
+    /// Begins an epoch; what waits stays and is counted on.
+    pub(super) fn begin(&mut self, epoch: u32, cause: EpochCause) {
+        let (events, bytes) = (self.events, self.bytes);
+        *self = Self { events, bytes, ..Self::new(self.lane, epoch, cause) };
+    }
+
+    pub(super) fn position(&self) -> LanePosition {
+        let last = self.next_seq.saturating_sub(1);
+        LanePosition { lane: self.lane, epoch: self.epoch, last, head: self.head }
+    }
+
+    /// Takes note that a batch is gone.
+    pub(super) fn gone(&mut self, events: u64, bytes: u64) {
+        self.events = self.events.saturating_sub(events);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Numbers entries and seals them into as many batches as it takes.
+    pub(super) fn seal(
+        &mut self,
+        entries: &[Entry],
+        time_ns: u64,
+        identity: &Identity,
+    ) -> Result<Vec<Sealed>, BatchError> {
+        let mut sealed = Vec::new();
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let (run, after) = rest.split_at(run_length(rest));
+            let mut holding = Holding::default();
+            for entry in run {
+                holding.add(entry.class, 1, entry.time_ns, entry.time_ns);
+            }
+            let events = run.iter().map(|entry| entry.bytes.as_slice());
+            sealed.push(self.seal_run(events, holding, time_ns, identity)?);
+            rest = after;
+        }
+        Ok(sealed)
+    }
+
+    /// Seals the events of one batch under this lane's next numbers.
+    pub(super) fn seal_run<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a [u8]>,
+        holding: Holding,
+        time_ns: u64,
+        identity: &Identity,
+    ) -> Result<Sealed, BatchError> {
+        let first = self.next_seq;
+        let events = (first..).zip(events).map(|(seq, event)| numbered(event, seq));
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        let place = Place {
+            endpoint: identity.endpoint,
+            lane: self.lane,
+            epoch: self.epoch,
+            first,
+            previous: self.head,
+            cause: self.cause,
+        };
+        let (batch, hash) = batch::seal(place, &events, time_ns, &identity.key)?;
+        let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+        let last = first.saturating_add(count).saturating_sub(1);
+        let batch::Batch { header, events } = batch;
+        let sealed = Sealed { epoch: self.epoch, first, last, hash, header, events, holding };
+        self.next_seq = last.saturating_add(1);
+        self.head = hash;
+        self.cause = None;
+        self.events = self.events.saturating_add(count);
+        self.bytes = self.bytes.saturating_add(sealed.bytes());
+        Ok(sealed)
+    }
+}
+
+/// Both lanes.
+#[derive(Clone, Debug)]
+pub(super) struct Lanes {
+    pub(super) control: LaneState,
+    pub(super) telemetry: LaneState,
+}
+
+impl Lanes {
+    pub(super) fn get(&self, lane: Lane) -> &LaneState {
+        match lane {
+            Lane::Control => &self.control,
+            Lane::Telemetry => &self.telemetry,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, lane: Lane) -> &mut LaneState {
+        match lane {
+            Lane::Control => &mut self.control,
+            Lane::Telemetry => &mut self.telemetry,
+        }
+    }
+}
+
+/// How many entries the next batch takes: at least one.
+fn run_length(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &&Entry| {
+        bytes += entry.bytes.len();
+        bytes <= BATCH_BYTES_MAX
+    };
+    entries.iter().take(BATCH_EVENTS_MAX).take_while(fits).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use cordon_proto::event::{Body, Event, LogLine, Severity};
+
+    use super::*;
+
+    fn observation(line: &str) -> Observation {
+        let line = LogLine {
+            path: "/var/log/syslog".into(),
+            device: 1,
+            inode: 2,
+            offset: 3,
+            line: line.into(),
+            line_bytes: None,
+        };
+        let severity = Severity::Informational;
+        Observation { time_ns: 7, boot_ns: 8, severity, body: Body::Log(line) }
+    }
+
+    fn identity() -> Identity {
+        let key = SigningKey::from_seed(&[3; 32]).unwrap();
+        Identity { endpoint: EndpointId::of(&key.verifying().0), key }
+    }
+
+    #[test]
+    fn a_number_put_in_later_gives_the_bytes_of_an_event_made_with_it() {
+        for seq in [0, 23, 24, 255, 256, 65_536, u64::from(u32::MAX) + 1, u64::MAX] {
+            let entry = Entry::new(observation("line")).unwrap();
+            let event: Event = observation("line").at(seq);
+            assert_eq!(numbered(&entry.bytes, seq).unwrap(), codec::encode(&event));
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_event_is_not_numbered() {
+        assert!(numbered(&[], 1).is_err());
+        assert!(numbered(&[0x61, b'a'], 1).is_err());
+    }
+
+    #[track_caller]
+    fn check_runs(lines: &[(usize, usize)], runs: &[(u64, u64)]) {
+        let entries: Vec<_> = lines
+            .iter()
+            .flat_map(|(count, bytes)| vec!["x".repeat(*bytes); *count])
+            .map(|line| Entry::new(observation(&line)).unwrap())
+            .collect();
+        let mut lane = LaneState::new(Lane::Telemetry, 1, EpochCause::Enrolled);
+        let identity = identity();
+        let sealed = lane.seal(&entries, 0, &identity).unwrap();
+        let found: Vec<_> = sealed.iter().map(|batch| (batch.first, batch.last)).collect();
+        assert_eq!(found, runs);
+        for batch in sealed {
+            let batch = batch::Batch { header: batch.header, events: batch.events };
+            batch::open(&batch, &identity.key.verifying()).unwrap();
+        }
+    }
+
+    #[test]
+    fn batches_end_at_their_count_or_their_size() {
+        check_runs(&[(1, 10)], &[(1, 1)]);
+        check_runs(&[(512, 10)], &[(1, 512)]);
+        check_runs(&[(1030, 10)], &[(1, 512), (513, 1024), (1025, 1030)]);
+        check_runs(&[(20, 64 << 10)], &[(1, 15), (16, 20)]);
+    }
+
+    #[test]
+    fn an_event_longer_than_the_wire_allows_has_no_entry() {
+        assert!(Entry::new(observation(&"x".repeat(limits::EVENT_BYTES_MAX))).is_none());
+    }
+
+    #[test]
+    fn only_the_first_batch_of_an_epoch_says_why_it_began() {
+        let mut lane = LaneState::new(Lane::Telemetry, 1, EpochCause::Enrolled);
+        let entries = [Entry::new(observation("a")).unwrap()];
+        let mut causes = Vec::new();
+        for _ in 0..2 {
+            let sealed = lane.seal(&entries, 0, &identity()).unwrap().remove(0);
+            let batch = batch::Batch { header: sealed.header, events: sealed.events };
+            causes.push(batch::open(&batch, &identity().key.verifying()).unwrap().header.cause);
+        }
+        assert_eq!(causes, [Some(EpochCause::Enrolled), None]);
+    }
+}

@@ -1,0 +1,148 @@
+//! When the spool is to be written, synced and marked alive.
+//!
+//! Pure: time comes in as an argument, what is due comes out.
+
+use std::time::Duration;
+
+/// How long the first of some telemetry waits for more, so that a batch and its signature are
+/// shared by what happens together.
+const LINGER: Duration = Duration::from_millis(25);
+
+/// The longest that telemetry stays unsynced: what a power loss may take.
+const SYNC_PERIOD: Duration = Duration::from_secs(1);
+
+/// How often a quiet spool notes that the agent is alive: how far back a gap may reach too far.
+const ALIVE_PERIOD: Duration = Duration::from_secs(10);
+
+/// How often a spool without room is tried again.
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Due {
+    Store,
+    Sync,
+    Alive,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    store_at: Option<Duration>,
+    sync_at: Option<Duration>,
+    alive_at: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(now: Duration) -> Self {
+        Self { store_at: None, sync_at: None, alive_at: now + ALIVE_PERIOD }
+    }
+
+    /// A sample waits to be stored.
+    pub(super) fn gathered(&mut self, now: Duration) {
+        self.store_at.get_or_insert(now + LINGER);
+    }
+
+    /// Everything gathered was handed to the spool.
+    pub(super) fn stored(&mut self, now: Duration, unsynced: bool, waits_for_room: bool) {
+        self.store_at = waits_for_room.then_some(now + RETRY_PERIOD);
+        self.alive_at = now + ALIVE_PERIOD;
+        self.noted(now, unsynced);
+    }
+
+    /// Whether something is unsynced now.
+    pub(super) fn noted(&mut self, now: Duration, unsynced: bool) {
+        let since = self.sync_at.unwrap_or(now + SYNC_PERIOD);
+        self.sync_at = unsynced.then_some(since);
+    }
+
+    /// What is due; a deed is due again only after its period, done or not.
+    pub(super) fn handle_timeout(&mut self, now: Duration) -> Option<Due> {
+        if self.store_at.is_some_and(|at| at <= now) {
+            self.store_at = None;
+            return Some(Due::Store);
+        }
+        if self.sync_at.is_some_and(|at| at <= now) {
+            self.sync_at = Some(now + SYNC_PERIOD);
+            return Some(Due::Sync);
+        }
+        if self.alive_at <= now {
+            self.alive_at = now + ALIVE_PERIOD;
+            return Some(Due::Alive);
+        }
+        None
+    }
+
+    /// When [`Self::handle_timeout`] must be called next.
+    pub(super) fn poll_timeout(&self) -> Duration {
+        let soonest = self.store_at.into_iter().chain(self.sync_at).min();
+        soonest.map_or(self.alive_at, |at| at.min(self.alive_at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each line is `MILLISECONDS: DEED`; a `store` is followed by how the spool fared.
+    #[track_caller]
+    fn check(timeline: &str, expected: &str) {
+        let mut pace = Pace::new(Duration::ZERO);
+        let mut due = Vec::new();
+        for line in timeline.lines().map(str::trim) {
+            let (at, deed) = line.split_once(": ").unwrap();
+            let now = Duration::from_millis(at.parse().unwrap());
+            match deed {
+                "gather" => pace.gathered(now),
+                "store unsynced" => pace.stored(now, true, false),
+                "store synced" => pace.stored(now, false, false),
+                "store full" => pace.stored(now, false, true),
+                "synced" => pace.noted(now, false),
+                "wait" => {
+                    while let Some(what) = pace.handle_timeout(now) {
+                        due.push(format!("{at} {what:?}"));
+                    }
+                    assert!(pace.poll_timeout() > now, "asks to be called again at once");
+                }
+                other => panic!("{other}"),
+            }
+        }
+        assert_eq!(due.join(", "), expected);
+    }
+
+    #[test]
+    fn the_first_of_some_telemetry_waits_a_moment_for_more_and_no_longer() {
+        check("0: gather\n 20: gather\n 24: wait\n 25: wait\n 30: wait", "25 Store");
+    }
+
+    #[test]
+    fn telemetry_is_synced_a_second_after_the_first_that_was_not() {
+        check(
+            "0: store unsynced\n 600: store unsynced\n 999: wait\n 1000: wait\n 1001: synced\n 3000: wait",
+            "1000 Sync",
+        );
+    }
+
+    #[test]
+    fn what_a_control_event_synced_is_not_synced_again() {
+        check("0: store unsynced\n 500: store synced\n 2000: wait", "");
+    }
+
+    #[test]
+    fn a_sync_that_failed_is_tried_again() {
+        check("0: store unsynced\n 1000: wait\n 1500: wait\n 2000: wait", "1000 Sync, 2000 Sync");
+    }
+
+    #[test]
+    fn a_quiet_spool_says_that_the_agent_is_alive() {
+        check("9999: wait\n 10000: wait\n 20000: wait", "10000 Alive, 20000 Alive");
+        check("5000: store synced\n 14999: wait\n 15000: wait", "15000 Alive");
+    }
+
+    #[test]
+    fn a_spool_without_room_is_tried_again_each_second() {
+        check(
+            "0: store full\n 999: wait\n 1000: wait\n 1000: store full\n 2000: wait",
+            "1000 Store, 2000 Store",
+        );
+    }
+}

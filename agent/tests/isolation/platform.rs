@@ -1,0 +1,3 @@
+//! What the tests ask of the operating system that no safe call gives.
+
+pub(crate) mod packet;

@@ -1,0 +1,168 @@
+//! The command line: what can be asked for, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command::{
+    act, audit, authority, client, commands, completions, containment, endpoint, events, export,
+    operator, profile, roster, token, verify,
+};
+use crate::exit;
+
+/// Watch endpoints, cut them off and let them back, and check what is claimed about them.
+///
+/// Everything that changes an endpoint is signed here with your own key; the collector can neither
+/// make nor change it. What this program calls proved it has verified itself.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cordon",
+    version,
+    max_term_width = 100,
+    after_help = "First steps:
+  cordon authority init --dir ~/cordon-acme --client acme --operator ann
+  cordon profile add acme --collector https://HOST:8443 --pin PIN \\
+      --authority ~/cordon-acme/authority.pub --key ~/cordon-acme/operator-ann.key --client acme
+  cordon token create --client acme --uses 50 --for 7d
+  cordon endpoint list
+  cordon isolate web-01 --reason 'beaconing to 203.0.113.7' --wait
+
+`cordon help exit-codes` lists what the exit codes mean."
+)]
+pub struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// Use this profile instead of the current one
+    #[arg(long, global = true, env = "CORDON_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Print one JSON object a line instead of tables
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Read the key's passphrase from this file (mode 600) instead of the terminal
+    #[arg(long, global = true, env = "CORDON_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Keep settings here instead of ~/.config/cordon
+    #[arg(long, global = true, env = "CORDON_CONFIG_DIR", value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the keys that everything else rests on
+    #[command(subcommand)]
+    Authority(authority::Command),
+    /// Make operators' keys
+    #[command(subcommand)]
+    Operator(operator::Command),
+    /// Say which collector to talk to, and how to know it
+    #[command(subcommand)]
+    Profile(profile::Command),
+    /// Say who may act for a client
+    #[command(subcommand)]
+    Roster(roster::Command),
+    /// Let endpoints join
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Look at clients
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Look at endpoints
+    #[command(subcommand)]
+    Endpoint(endpoint::Command),
+    /// Look at events, those stored and those that come
+    Events(events::Args),
+    /// Cut endpoints off from the network
+    Isolate(act::IsolateArgs),
+    /// Let endpoints back onto the network
+    Release(act::ReleaseArgs),
+    /// Look at signed commands, and add your signature
+    #[command(subcommand)]
+    Command(commands::Command),
+    /// Look at what stands
+    #[command(subcommand)]
+    Containment(containment::Command),
+    /// Take evidence away in a file that proves itself
+    Export(export::Args),
+    /// Check a file of evidence, offline
+    Verify(verify::Args),
+    /// Look at what people did
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Print the completions for a shell
+    Completions(completions::Args),
+    /// What the exit codes mean
+    #[command(long_about = exit::TABLE)]
+    ExitCodes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every command's help must teach by at least one example that is itself understood.
+    #[test]
+    fn every_example_in_a_help_text_is_understood() {
+        let mut examples = 0;
+        visit(&Cli::command(), &mut |command| {
+            let Some(help) = command.get_after_help() else {
+                assert!(
+                    command.has_subcommands()
+                        || matches!(command.get_name(), "exit-codes" | "list"),
+                    "the help of '{}' has no example",
+                    command.get_name()
+                );
+                return;
+            };
+            let text =
+                help.to_string().replace("\\\n", " ").replace(" PIN ", &format!(" {:064} ", 0));
+            for line in text.lines().map(str::trim).filter(|line| line.starts_with("cordon ")) {
+                let words = split(line.split(" | ").next().unwrap().split(" > ").next().unwrap());
+                let read = Cli::try_parse_from(&words);
+                let read = read.map_or_else(|e| e.to_string(), |_| String::new());
+                assert_eq!(read, "", "{line}");
+                examples += 1;
+            }
+        });
+        assert!(examples > 20, "only {examples} examples were found");
+    }
+
+    fn visit(command: &clap::Command, seen: &mut impl FnMut(&clap::Command)) {
+        seen(command);
+        command.get_subcommands().for_each(|sub| visit(sub, seen));
+    }
+
+    /// Words of a line, with single quotes understood as a shell would.
+    fn split(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for c in line.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => {
+                    if words.last().is_some_and(|word| !word.is_empty()) {
+                        words.push(String::new());
+                    }
+                }
+                c => words.last_mut().unwrap().push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+}

@@ -1,0 +1,69 @@
+//! What the program can do: one command a file, and the list of them.
+
+pub mod act;
+pub mod audit;
+pub mod authority;
+pub mod client;
+pub mod commands;
+pub mod completions;
+pub mod containment;
+pub mod endpoint;
+pub mod events;
+pub mod export;
+pub mod find;
+mod find_list;
+pub mod operator;
+pub mod profile;
+pub mod roster;
+pub mod token;
+pub mod verify;
+pub mod wait;
+
+use anyhow::Context as _;
+
+use crate::cli::{Cli, Command};
+use crate::context::{self, Context};
+use crate::exit::{self, Exit};
+use crate::output::Output;
+
+/// Runs one command to its end.
+pub fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let global = cli.global;
+    let config_dir = match global.config_dir {
+        Some(dir) => dir,
+        None => context::default_config_dir()?,
+    };
+    let mut context = Context {
+        output: Output::to_terminal(global.json),
+        config_dir,
+        profile: global.profile,
+        passphrase_file: global.passphrase_file,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start")?.block_on(dispatch(&mut context, cli.command))
+}
+
+async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Authority(command) => authority::run(context, &command),
+        Command::Operator(command) => operator::run(context, &command),
+        Command::Profile(command) => profile::run(context, command),
+        Command::Roster(command) => roster::run(context, command).await,
+        Command::Token(command) => token::run(context, command).await,
+        Command::Client(command) => client::run(context, &command).await,
+        Command::Endpoint(command) => endpoint::run(context, command).await,
+        Command::Events(args) => events::run(context, args).await,
+        Command::Isolate(args) => act::isolate(context, args).await,
+        Command::Release(args) => act::release(context, args).await,
+        Command::Command(command) => commands::run(context, command).await,
+        Command::Containment(command) => containment::run(context, command).await,
+        Command::Export(args) => export::run(context, args).await,
+        Command::Verify(args) => verify::run(context, &args),
+        Command::Audit(command) => audit::run(context, command).await,
+        Command::Completions(args) => completions::run(context, &args),
+        Command::ExitCodes => {
+            context.output.line(exit::TABLE)?;
+            Ok(Exit::Done)
+        }
+    }
+}

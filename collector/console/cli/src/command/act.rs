@@ -1,0 +1,249 @@
+//! `cordon isolate` and `cordon release`: find the endpoints, compose, sign, hand over, and follow.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cordon_proto::command::{Action, AtEnd, Command, IfUnproved, Isolate};
+use cordon_proto::id::{ClientId, CommandId};
+use cordon_proto::sign::command::SignedCommand;
+use serde_json::json;
+
+use super::{find, wait};
+use crate::api::Api;
+use crate::api::model::{CommandRecord, Endpoint};
+use crate::context::{Context, Desk};
+use crate::exit::Exit;
+use crate::moment::parse_length;
+use crate::output::text::plain;
+use crate::sign::{self, Request};
+use crate::summary;
+
+/// Which endpoints, why, and how long to wait.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    /// Host names, or the beginnings of ids (6 digits or more)
+    #[arg(required = true, value_name = "ENDPOINT")]
+    endpoints: Vec<String>,
+    /// Why; everybody sees it, and the endpoint keeps it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Look for the endpoints among this client's only
+    #[arg(long, value_name = "CLIENT")]
+    client: Option<ClientId>,
+    /// The case that this belongs to
+    #[arg(long, value_name = "NAME")]
+    incident: Option<String>,
+    /// Let the command count for endpoints that are switched off now, for up to 7 days
+    #[arg(long)]
+    queued: bool,
+    /// Let the command count for this long, in the endpoint's own time [default: 15m, queued: 7d]
+    #[arg(long, value_name = "TIME", value_parser = parse_length)]
+    age_max: Option<Duration>,
+    /// Follow the command until its effect is proved, and verify the proof here
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_length)]
+    timeout: Duration,
+    /// Show what would be signed, and sign nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What `isolate` needs to know.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon isolate web-01 --reason 'beaconing to 203.0.113.7' --wait
+  cordon isolate web-01 web-02 --reason 'ransomware' --lease 4h
+  cordon isolate laptop-7 --reason 'stolen' --queued --at-end stay
+  cordon isolate web-01 --reason 'drill' --dry-run
+
+The endpoint keeps its connection to the collector and loopback; everything else is closed, sessions
+that stand included. The isolation is a lease: it ends by itself, and `cordon release` ends it
+sooner. With --wait the exit code is 0 only if a receipt that verified here proves it; see
+`cordon help exit-codes`.")]
+pub struct IsolateArgs {
+    #[command(flatten)]
+    common: Common,
+    /// How long it stands, in the endpoint's own time
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_length)]
+    lease: Duration,
+    /// Go on even if something that the endpoint needs cannot be kept open
+    #[arg(long)]
+    accept_loss: bool,
+    /// If it cannot be proved: hold, or release (which whoever blocks the collector can wait for)
+    #[arg(long, value_name = "WHAT", default_value = "hold", value_parser = if_unproved)]
+    if_unproved: IfUnproved,
+    /// When the lease ends: let-back, or stay (cut off until a signed release)
+    #[arg(long, value_name = "WHAT", default_value = "let-back", value_parser = at_end)]
+    at_end: AtEnd,
+}
+
+/// What `release` needs to know.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon release web-01 --reason 'cleaned and patched' --wait
+  cordon release 3fa9c1 --reason 'false alarm'
+
+With --wait the exit code is 0 only if a receipt that verified here says that the rules were seen to
+be gone.")]
+pub struct ReleaseArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+fn if_unproved(text: &str) -> Result<IfUnproved, String> {
+    match text {
+        "hold" => Ok(IfUnproved::Hold),
+        "release" => Ok(IfUnproved::Release),
+        _ => Err("it is 'hold' or 'release'".to_owned()),
+    }
+}
+
+fn at_end(text: &str) -> Result<AtEnd, String> {
+    match text {
+        "let-back" => Ok(AtEnd::LetBack),
+        "stay" => Ok(AtEnd::Stay),
+        _ => Err("it is 'let-back' or 'stay'".to_owned()),
+    }
+}
+
+/// Runs `isolate`.
+pub async fn isolate(context: &mut Context, args: IsolateArgs) -> anyhow::Result<Exit> {
+    let isolate = Isolate {
+        lease_secs: args.lease.as_secs(),
+        if_unproved: args.if_unproved,
+        at_end: args.at_end,
+        accept_loss: args.accept_loss,
+    };
+    act(context, args.common, Action::Isolate(isolate)).await
+}
+
+/// Runs `release`.
+pub async fn release(context: &mut Context, args: ReleaseArgs) -> anyhow::Result<Exit> {
+    act(context, args.common, Action::Release).await
+}
+
+async fn act(context: &mut Context, args: Common, action: Action) -> anyhow::Result<Exit> {
+    let desk = context.desk()?;
+    let api = desk.api()?;
+    let client = args.client.as_ref();
+    let endpoints = find::endpoints(&api, &context.output, &args.endpoints, client).await?;
+    let first = endpoints.first().context("no endpoint was named")?;
+    let (roster, _) = desk.roster(&api, &first.client).await?;
+    let request = Request {
+        id: CommandId(uuid::Uuid::now_v7()),
+        action,
+        reason: args.reason,
+        incident: args.incident,
+        queued: args.queued,
+        age_max_secs: args.age_max.map(|age| age.as_secs()),
+    };
+    let seen: Vec<&Endpoint> = endpoints.iter().collect();
+    let command = sign::compose(request, &seen, roster.reference())?;
+    let Some((operator, _)) = roster.roster.key(desk.signer.key_id()) else {
+        let (version, client) = (roster.roster.version, command.client.clone());
+        return Err(sign::ComposeError::NotInRoster(version, client).into());
+    };
+    let missing = sign::missing(&command, &roster.roster, [operator])?;
+    warn_of_offline(context, &endpoints, args.queued)?;
+    if args.dry_run {
+        return dry_run(context, &command, &endpoints, missing.as_ref());
+    }
+    let signed = SignedCommand::sign(command, desk.signer.key()?);
+    let record = hand_over(&api, &desk, &signed).await?;
+    if !args.wait {
+        return told(context, &record, missing.is_some());
+    }
+    if let Some(missing) = missing {
+        context.output.note(&format!(
+            "{missing}; another operator adds a signature with: cordon command approve {}",
+            record.id
+        ))?;
+    }
+    wait::follow(context, &api, &signed, record, args.timeout).await
+}
+
+async fn hand_over(
+    api: &Api<'_>,
+    desk: &Desk,
+    signed: &SignedCommand,
+) -> anyhow::Result<CommandRecord> {
+    let body = json!({ "command": URL_SAFE_NO_PAD.encode(signed.to_bytes()) });
+    let answer = api.post(&["commands"], body).await.with_context(|| {
+        format!("the command was signed, and profile '{}' did not take it", desk.name)
+    })?;
+    let record: CommandRecord = api.read(answer)?;
+    if record.id != signed.command().id {
+        bail!("the collector answered about another command than the one handed over");
+    }
+    Ok(record)
+}
+
+/// Says which endpoints cannot hear the command now, and what that means.
+fn warn_of_offline(
+    context: &mut Context,
+    endpoints: &[Endpoint],
+    queued: bool,
+) -> anyhow::Result<()> {
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.state == "offline") {
+        let name = plain(&endpoint.host_name);
+        let what = if queued {
+            "it will obey when it is back"
+        } else {
+            "it will obey only if it is back before the command is too old, and not after a \
+             reboot; --queued lets the command wait"
+        };
+        context.output.warn(&format!("{name} is offline; {what}"))?;
+    }
+    Ok(())
+}
+
+fn dry_run(
+    context: &mut Context,
+    command: &Command,
+    endpoints: &[Endpoint],
+    missing: Option<&cordon_proto::roster::Shortfall>,
+) -> anyhow::Result<Exit> {
+    context.output.note("Nothing was signed. This is what would be:")?;
+    wait::show_command(context, command)?;
+    for endpoint in endpoints {
+        let name = plain(&endpoint.host_name);
+        let state = plain(&endpoint.state);
+        let isolated = if endpoint.isolated { ", isolated already" } else { "" };
+        context.output.note(&format!("{name}: {state}{isolated}"))?;
+    }
+    match missing {
+        Some(missing) => context.output.note(&format!("Signatures: {missing}"))?,
+        None => context.output.note("Signatures: yours is enough")?,
+    }
+    if matches!(command.action, Action::Isolate(_)) {
+        context.output.note(
+            "Which connections this would cut is not known here: this version does not record them.",
+        )?;
+    }
+    Ok(Exit::Done)
+}
+
+fn told(context: &mut Context, record: &CommandRecord, waits: bool) -> anyhow::Result<Exit> {
+    if context.output.is_json() {
+        context.output.record(&json!({ "command": record.id, "needs_signatures": waits }))?;
+    } else {
+        context.output.line(&record.id.to_string())?;
+        let next = if waits {
+            format!("It needs another signature: cordon command approve {}", record.id)
+        } else {
+            format!("Handed over; what becomes of it: cordon command show {}", record.id)
+        };
+        context.output.note(&next)?;
+    }
+    Ok(if waits { Exit::NotAuthorised } else { Exit::Done })
+}
+
+/// A command in lines for people.
+pub(super) fn lines(command: &Command) -> Vec<String> {
+    let lines = summary::command(command).into_iter();
+    lines.map(|(name, words)| format!("{name:<9} {words}")).collect()
+}

@@ -1,0 +1,164 @@
+//! `cordon endpoint`: which endpoints there are, and how each fares.
+
+use clap::Subcommand;
+use cordon_proto::id::ClientId;
+use serde_json::Value;
+
+use super::{find, find_list};
+use crate::api::Api;
+use crate::api::model::Endpoint;
+use crate::clock;
+use crate::context::{Context, Desk};
+use crate::exit::Exit;
+use crate::moment;
+use crate::output::table::Tone;
+use crate::output::text::plain;
+use crate::output::{Cell, Table};
+
+/// What can be done with endpoints.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List endpoints
+    #[command(after_help = "Examples:
+  cordon endpoint list
+  cordon endpoint list --client acme --name web
+  cordon endpoint list --json")]
+    List {
+        /// Only this client's
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+        /// Only those whose host name has this in it
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+        limit: usize,
+    },
+    /// Show everything known of one endpoint
+    #[command(after_help = "Examples:
+  cordon endpoint show web-01
+  cordon endpoint show 3fa9c1 --json")]
+    Show {
+        /// A host name, or the beginning of an id (6 digits or more)
+        endpoint: String,
+        /// Look among this client's only
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+    },
+}
+
+/// Runs a command.
+pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit> {
+    let desk = context.desk()?;
+    let api = desk.api()?;
+    match command {
+        Command::List { client, name, limit } => {
+            list(context, &desk, &api, client, name, limit).await
+        }
+        Command::Show { endpoint, client } => {
+            let found = find::endpoint(&api, &context.output, &endpoint, client.as_ref()).await?;
+            let shown = api.get(&["endpoints", &found.id.to_string()], &[]).await?;
+            show(context, &api, shown)
+        }
+    }
+}
+
+async fn list(
+    context: &mut Context,
+    desk: &Desk,
+    api: &Api<'_>,
+    client: Option<ClientId>,
+    name: Option<String>,
+    limit: usize,
+) -> anyhow::Result<Exit> {
+    let client = client.or_else(|| desk.profile.client.clone());
+    let mut query = vec![("limit", limit.min(500).to_string())];
+    query.extend(client.map(|client| ("client", client.to_string())));
+    query.extend(name.map(|name| ("name", name)));
+    let heads = ["NAME", "ID", "CLIENT", "STATE", "LAST SEEN", "ISOLATED", "ROSTER", "AGENT", "OS"];
+    let mut table = Table::new(&heads);
+    let now_ns = clock::now_ns();
+    let row = |item: &Value| match serde_json::from_value::<Endpoint>(item.clone()) {
+        Ok(endpoint) => row(&endpoint, now_ns),
+        Err(error) => vec![Cell::toned(format!("cannot be read: {error}"), Tone::Bad)],
+    };
+    find_list::show(context, api, &["endpoints"], &query, limit, &mut table, row).await
+}
+
+fn row(endpoint: &Endpoint, now_ns: u64) -> Vec<Cell> {
+    let state_tone = if endpoint.state == "online" { Tone::Good } else { Tone::Notice };
+    let isolated = if endpoint.isolated { Cell::toned("isolated", Tone::Bad) } else { "".into() };
+    vec![
+        Cell::new(&endpoint.host_name),
+        Cell::new(endpoint.id.short()),
+        Cell::new(endpoint.client.as_str()),
+        Cell::toned(&endpoint.state, state_tone),
+        Cell::new(seen(endpoint, now_ns)),
+        isolated,
+        Cell::new(endpoint.roster_version.map(|v| v.to_string()).unwrap_or_default()),
+        Cell::new(&endpoint.agent_version),
+        Cell::new(&endpoint.os),
+    ]
+}
+
+fn seen(endpoint: &Endpoint, now_ns: u64) -> String {
+    let at = endpoint.last_seen.as_deref().unwrap_or("never");
+    cordon_proto::time::from_rfc3339(at).map_or_else(|| at.to_owned(), |ns| moment::ago(ns, now_ns))
+}
+
+fn show(context: &mut Context, api: &Api<'_>, shown: Value) -> anyhow::Result<Exit> {
+    if context.output.is_json() {
+        context.output.record(&shown)?;
+        return Ok(Exit::Done);
+    }
+    let endpoint: Endpoint = api.read(shown.clone())?;
+    let now_ns = clock::now_ns();
+    let endpoint_time = endpoint.endpoint_secs.map(moment::length).unwrap_or_default();
+    let roster = endpoint.roster_version.map(|v| v.to_string()).unwrap_or_default();
+    let lines = [
+        ("name", plain(&endpoint.host_name).into_owned()),
+        ("id", endpoint.id.to_string()),
+        ("client", endpoint.client.to_string()),
+        ("state", format!("{}, seen {}", plain(&endpoint.state), plain(&seen(&endpoint, now_ns)))),
+        ("isolated", if endpoint.isolated { "YES" } else { "no" }.to_owned()),
+        ("system", plain(&format!("{}, {}", endpoint.os, endpoint.kernel)).into_owned()),
+        ("agent", plain(&endpoint.agent_version).into_owned()),
+        ("enrolled", plain(endpoint.enrolled_at.as_deref().unwrap_or("?")).into_owned()),
+        ("its time", endpoint_time),
+        ("roster", roster),
+    ];
+    for (name, words) in lines.iter().filter(|(_, words)| !words.is_empty()) {
+        context.output.line(&format!("{name:<9} {words}"))?;
+    }
+    for standing in &endpoint.standing {
+        context.output.line(&format!("{:<9} {}", "stands", plain(&standing.to_string())))?;
+    }
+    if endpoint.clones > 0 {
+        context.output.warn(&format!(
+            "{} other machine(s) answer to this endpoint's key: a copied image",
+            endpoint.clones
+        ))?;
+    }
+    sensors(context, &shown)
+}
+
+fn sensors(context: &mut Context, shown: &Value) -> anyhow::Result<Exit> {
+    let sensors = shown.pointer("/health/sensors").and_then(Value::as_array);
+    let mut table = Table::new(&["SENSOR", "STATE", "SEEN", "DROPPED", "REASON"]);
+    for sensor in sensors.into_iter().flatten() {
+        let state = find_list::first(sensor, &["/state"]);
+        let tone = if state == "running" { Tone::Good } else { Tone::Bad };
+        table.row([
+            Cell::new(find_list::first(sensor, &["/name"])),
+            Cell::toned(state, tone),
+            Cell::new(find_list::first(sensor, &["/seen"])),
+            Cell::new(find_list::first(sensor, &["/dropped"])),
+            Cell::new(find_list::first(sensor, &["/reason"])),
+        ]);
+    }
+    if !table.is_empty() {
+        context.output.line("")?;
+        context.output.table(&table)?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,169 @@
+//! `cordon token`: enrolment strings, composed here from this profile's own pins.
+//!
+//! The collector contributes only the secret, so it cannot make endpoints trust anybody else.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Subcommand;
+use cordon_proto::id::{ClientId, TokenId};
+use cordon_proto::token::{EnrolmentString, SECRET_BYTES};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::find_list::{self, time};
+use crate::api::Api;
+use crate::context::{Context, Desk};
+use crate::exit::Exit;
+use crate::moment::{self, SECOND_NS, parse_length};
+use crate::output::{Cell, Table};
+use crate::summary::event::word;
+
+/// Tokens that are listed.
+const LISTED_MAX: usize = 10_000;
+
+/// What can be done with enrolment tokens.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an enrolment string; `cordon-agent enroll STRING` needs nothing else
+    #[command(after_help = "Examples:
+  cordon token create --client acme --uses 50 --for 7d
+  cordon token create --uses 1 --for 1h --note 'web-07, replaced disk'
+
+The string is all that a machine needs in order to join, so treat it as a secret.")]
+    Create(CreateArgs),
+    /// List tokens, without their secrets
+    List {
+        /// Whose [default: the profile's client]
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+    },
+    /// End a token now
+    #[command(after_help = "Example:
+  cordon token revoke 8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4")]
+    Revoke {
+        /// The token's id, from `cordon token list`
+        id: TokenId,
+        /// Whose [default: the profile's client]
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+    },
+}
+
+/// What `token create` needs to know.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// The client to join [default: the profile's client]
+    #[arg(long, value_name = "CLIENT")]
+    client: Option<ClientId>,
+    /// How many endpoints may use it
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    uses: u32,
+    /// How long it is good
+    #[arg(long = "for", value_name = "TIME", default_value = "24h", value_parser = parse_length)]
+    valid: Duration,
+    /// What it is for, for people
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    note: String,
+}
+
+#[derive(Deserialize)]
+struct Made {
+    id: TokenId,
+    secret: Zeroizing<String>,
+    expires_secs: u64,
+}
+
+/// Runs a command.
+pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit> {
+    let desk = context.desk()?;
+    let api = desk.api()?;
+    match command {
+        Command::Create(args) => create(context, &desk, &api, &args).await,
+        Command::List { client } => {
+            let client = desk.client(client.as_ref())?;
+            list(context, &api, &client).await
+        }
+        Command::Revoke { id, client } => {
+            let client = desk.client(client.as_ref())?;
+            api.delete(&["clients", client.as_str(), "tokens", &id.to_string()]).await?;
+            context.output.note("Revoked; it lets nobody in any more.")?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn create(
+    context: &mut Context,
+    desk: &Desk,
+    api: &Api<'_>,
+    args: &CreateArgs,
+) -> anyhow::Result<Exit> {
+    let client = desk.client(args.client.as_ref())?;
+    let (roster, _) = desk.roster(api, &client).await?;
+    let mut collectors = roster.roster.collectors.clone();
+    collectors.extend(desk.profile.agents.iter().cloned());
+    collectors.dedup();
+    if collectors.is_empty() {
+        bail!("neither the roster nor the profile names the agents' door of the collector");
+    }
+    let (uses, valid_secs) = (args.uses, args.valid.as_secs());
+    let body = json!({ "uses": uses, "valid_secs": valid_secs, "note": args.note });
+    let made: Made = api.read(api.post(&["clients", client.as_str(), "tokens"], body).await?)?;
+    let secret = URL_SAFE_NO_PAD.decode(made.secret.as_str()).ok();
+    let secret = secret.filter(|secret| secret.len() == SECRET_BYTES);
+    let secret = secret.with_context(|| {
+        format!("the secret that the collector gave is not {SECRET_BYTES} bytes of base64url")
+    })?;
+    let string = EnrolmentString {
+        collectors,
+        ca_pin: desk.profile.pin,
+        authority: desk.profile.authority,
+        recovery: desk.profile.recovery,
+        roster_min: roster.reference(),
+        client: client.clone(),
+        secret,
+        expires_secs: made.expires_secs,
+    };
+    if string.id() != made.id {
+        bail!("the collector named the token otherwise than its secret says; it was not used");
+    }
+    let text = Zeroizing::new(string.to_text());
+    if context.output.is_json() {
+        let expires_ns = made.expires_secs.saturating_mul(SECOND_NS);
+        context.output.record(&json!({
+            "id": made.id, "client": client, "uses": uses, "string": text.as_str(),
+            "expires_dt": cordon_proto::time::rfc3339(expires_ns),
+        }))?;
+    } else {
+        context.output.line(&text)?;
+        context.output.note(&format!(
+            "Good for {uses} endpoint(s) of client {client} for {}. On each, as root:\n  \
+             cordon-agent enroll STRING\nEnd it early: cordon token revoke {}",
+            moment::length(valid_secs),
+            made.id
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(context: &mut Context, api: &Api<'_>, client: &ClientId) -> anyhow::Result<Exit> {
+    let mut table = Table::new(&["ID", "USED", "EXPIRES", "STATE", "MADE BY", "NOTE"]);
+    let row = |item: &Value| {
+        let revoked = item.get("revoked") == Some(&Value::Bool(true));
+        let used = format!("{} of {}", word(item, "/used"), word(item, "/uses"));
+        vec![
+            Cell::new(word(item, "/id")),
+            Cell::new(used),
+            Cell::new(time(item, &["/expires"])),
+            Cell::new(if revoked { "revoked" } else { "" }),
+            Cell::new(word(item, "/made_by")),
+            Cell::new(word(item, "/note")),
+        ]
+    };
+    let path = ["clients", client.as_str(), "tokens"];
+    find_list::show(context, api, &path, &[], LISTED_MAX, &mut table, row).await
+}

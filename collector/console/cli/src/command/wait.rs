@@ -1,0 +1,166 @@
+//! Following a command on the real collector: asks, verifies, and tells each fact as it comes.
+
+use std::time::Duration;
+
+use cordon_proto::command::Command;
+use cordon_proto::id::{CommandId, EndpointId};
+use cordon_proto::sign::command::SignedCommand;
+use serde_json::json;
+
+use super::act;
+use crate::api::model::{CommandRecord, ProofRecord, ReceiptAt};
+use crate::api::{Api, ApiError};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::follow::{Effect, Follow, Line};
+use crate::output::{Cell, Table};
+
+/// How often the collector is asked in the first seconds, when most things happen.
+const ASK_SOON: Duration = Duration::from_millis(200);
+
+/// How often it is asked afterwards.
+const ASK_LATER: Duration = Duration::from_secs(1);
+
+/// For how long it is asked soon.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Follows a command until it has ended on every endpoint, or the time is over.
+pub async fn follow(
+    context: &mut Context,
+    api: &Api<'_>,
+    signed: &SignedCommand,
+    record: CommandRecord,
+    timeout: Duration,
+) -> anyhow::Result<Exit> {
+    let id = record.id;
+    let mut follow = Follow::new(signed);
+    follow.handle_record(&record);
+    let watching = watch(context, api, &mut follow, id);
+    let ended = tokio::time::timeout(timeout, watching).await;
+    if let Ok(ended) = ended {
+        return ended;
+    }
+    let standing = follow.standing();
+    let so_far = match standing {
+        Exit::NotAuthorised => "not authorised yet",
+        Exit::Done
+        | Exit::Unproved
+        | Exit::ActionFailed
+        | Exit::Refused
+        | Exit::DoesNotHold
+        | Exit::Unreachable
+        | Exit::Denied
+        | Exit::Error => "not proved on every endpoint",
+    };
+    context.output.note(&format!(
+        "The time to wait is over, and it is {so_far}. It goes on without us: cordon command show {id}"
+    ))?;
+    Ok(standing)
+}
+
+async fn watch(
+    context: &mut Context,
+    api: &Api<'_>,
+    follow: &mut Follow,
+    id: CommandId,
+) -> anyhow::Result<Exit> {
+    let mut asked = Duration::ZERO;
+    loop {
+        carry_out(context, api, follow, true).await?;
+        if let Some(exit) = follow.settled() {
+            return Ok(exit);
+        }
+        let pause = if asked < SOON { ASK_SOON } else { ASK_LATER };
+        tokio::time::sleep(pause).await;
+        asked += pause;
+        match fetch(api, id).await {
+            Ok(record) => follow.handle_record(&record),
+            Err(error) if error.is_passing() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A command as the collector shows it now.
+pub(super) async fn fetch(api: &Api<'_>, id: CommandId) -> Result<CommandRecord, ApiError> {
+    api.read(api.get(&["commands", &id.to_string()], &[]).await?)
+}
+
+/// Fetches what must be verified and tells what is known.
+pub(super) async fn carry_out(
+    context: &mut Context,
+    api: &Api<'_>,
+    follow: &mut Follow,
+    again: bool,
+) -> anyhow::Result<()> {
+    while let Some(effect) = follow.poll_effect() {
+        match effect {
+            Effect::Say(line) => say(context, &line)?,
+            Effect::Fetch(endpoint, at) => match proof(api, endpoint, at).await {
+                Ok(proof) => follow.handle_proof(endpoint, at, &proof),
+                Err(error) if again && error.is_passing() => follow.handle_no_proof(endpoint, at),
+                Err(error) => return Err(error.into()),
+            },
+        }
+    }
+    Ok(())
+}
+
+async fn proof(
+    api: &Api<'_>,
+    endpoint: EndpointId,
+    at: ReceiptAt,
+) -> Result<ProofRecord, ApiError> {
+    let query = [
+        ("lane", at.lane.name().to_owned()),
+        ("epoch", at.epoch.to_string()),
+        ("seq", at.seq.to_string()),
+    ];
+    api.read(api.get(&["endpoints", &endpoint.to_string(), "proof"], &query).await?)
+}
+
+fn say(context: &mut Context, line: &Line) -> anyhow::Result<()> {
+    if context.output.is_json() {
+        context.output.record(line)?;
+        return Ok(());
+    }
+    let by = if line.verified { "receipt verified" } else { "says the collector" };
+    let by = if line.fact == "NOT VERIFIED" { "verified here" } else { by };
+    let words =
+        if line.words.is_empty() { by.to_owned() } else { format!("{}  ({by})", line.words) };
+    let fact = Cell::toned(line.fact, line.tone).padded(12, context.output.has_colour());
+    let told = format!("{:<25} {:<20} {fact} {words}", line.at, line.host_name);
+    context.output.line(told.trim_end())?;
+    Ok(())
+}
+
+/// Shows a command from its bytes.
+pub(super) fn show_command(context: &mut Context, command: &Command) -> anyhow::Result<()> {
+    if !context.output.is_json() {
+        for line in act::lines(command) {
+            context.output.line(&line)?;
+        }
+        return Ok(());
+    }
+    let targets = command
+        .targets
+        .iter()
+        .map(|target| json!({ "endpoint": target.endpoint, "host_name": target.host_name }));
+    context.output.record(&json!({
+        "command": command.id,
+        "client": command.client,
+        "action": command.action,
+        "reason": command.reason,
+        "incident": command.incident,
+        "targets": targets.collect::<Vec<_>>(),
+        "age_max_secs": command.age_max_secs,
+        "queued": command.queued,
+        "roster_min": command.roster_min,
+    }))?;
+    Ok(())
+}
+
+/// The columns of a list of commands.
+pub(super) fn command_table() -> Table {
+    Table::new(&["REQUESTED", "COMMAND", "ACTION", "ENDPOINTS", "STATE", "REASON"])
+}

@@ -1,0 +1,391 @@
+//! A roster as text that a person reads and changes before the authority signs it. Pure.
+//!
+//! TOML with unknown fields refused, so that what is misspelt is noticed and not left out.
+
+use cordon_proto::command::ActionKind;
+use cordon_proto::id::{ClientId, Hash, OperatorId};
+use cordon_proto::roster::{Ceilings, Grant, Operator, OperatorKey, Role, Roster};
+use cordon_proto::sign::{PasskeyAlgorithm, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+use super::role_name;
+use crate::hex;
+
+/// The text of a roster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    client: ClientId,
+    version: u64,
+    #[serde(default)]
+    ca_pins: Vec<Hash>,
+    #[serde(default)]
+    collectors: Vec<String>,
+    ceilings: DraftCeilings,
+    #[serde(default, rename = "operator")]
+    operators: Vec<DraftOperator>,
+    #[serde(default, rename = "grant")]
+    grants: Vec<DraftGrant>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftCeilings {
+    lease_secs_max: u64,
+    exemptions_max: u32,
+    policy_min: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftOperator {
+    name: OperatorId,
+    roles: Vec<Role>,
+    /// Public halves of key files: 64 digits each.
+    keys: Vec<String>,
+    #[serde(default, rename = "passkey", skip_serializing_if = "Vec::is_empty")]
+    passkeys: Vec<DraftPasskey>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftPasskey {
+    algorithm: String,
+    public: String,
+    rp_id: String,
+    origins: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftGrant {
+    action: ActionKind,
+    role: Role,
+    approvals: u8,
+    targets_max: u32,
+}
+
+/// What is wrong with a draft.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftError {
+    /// Not the text of a roster.
+    #[error("the draft cannot be read as a roster")]
+    Form(#[source] Box<toml::de::Error>),
+    /// A key that is none.
+    #[error("operator {operator}: '{key}' is not a public key")]
+    Key {
+        /// Whose.
+        operator: OperatorId,
+        /// What stands there.
+        key: String,
+    },
+    /// The same key or person twice: signatures would not count as meant.
+    #[error("{0} stands in the draft twice")]
+    Twice(String),
+    /// A person without any key.
+    #[error("operator {0} has no key")]
+    NoKey(OperatorId),
+    /// A row that asks for nobody.
+    #[error("the grant for {0} asks for 0 approvals; it must be at least 1")]
+    NoApproval(&'static str),
+    /// Nobody to add or take away.
+    #[error("there is no operator {0} in the roster")]
+    NoSuch(OperatorId),
+    /// Nobody could act.
+    #[error("the draft names no operator")]
+    Nobody,
+}
+
+impl Draft {
+    /// The text's content for a change of a roster: the same with the next version.
+    #[must_use]
+    pub fn after(roster: &Roster) -> Self {
+        let mut draft = Self::of(roster);
+        draft.version = roster.version.saturating_add(1);
+        draft
+    }
+
+    /// The text's content for a roster as it is.
+    #[must_use]
+    pub fn of(roster: &Roster) -> Self {
+        let Ceilings { lease_secs_max, exemptions_max, policy_min } = roster.ceilings;
+        Self {
+            client: roster.client.clone(),
+            version: roster.version,
+            ca_pins: roster.ca_pins.clone(),
+            collectors: roster.collectors.clone(),
+            ceilings: DraftCeilings { lease_secs_max, exemptions_max, policy_min },
+            operators: roster.operators.iter().map(DraftOperator::of).collect(),
+            grants: roster.grants.iter().map(DraftGrant::of).collect(),
+        }
+    }
+
+    /// Reads a draft.
+    pub fn from_text(text: &str) -> Result<Self, DraftError> {
+        toml::from_str(text).map_err(|error| DraftError::Form(Box::new(error)))
+    }
+
+    /// The draft for a person.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        // Only strings and numbers are written; that cannot fail.
+        let body = toml::to_string(self).unwrap_or_default();
+        format!(
+            "# A roster that is not signed yet. Change what must change, then:\n\
+             #   cordon roster sign THIS-FILE --key authority.key\n\
+             # roles: viewer, responder, administrator. ca_pins and collectors may stay empty:\n\
+             # endpoints then keep what they pinned when they enrolled.\n\n{body}"
+        )
+    }
+
+    /// Adds a person, or a key and roles to one.
+    pub fn add(&mut self, name: &OperatorId, key: &VerifyingKey, roles: &[Role]) {
+        let digits = hex::encode(&key.0);
+        let at = self.operators.iter().position(|operator| operator.name == *name);
+        let at = at.unwrap_or_else(|| {
+            let (roles, keys, passkeys) = (Vec::new(), Vec::new(), Vec::new());
+            self.operators.push(DraftOperator { name: name.clone(), roles, keys, passkeys });
+            self.operators.len() - 1
+        });
+        if let Some(operator) = self.operators.get_mut(at) {
+            if !operator.keys.contains(&digits) {
+                operator.keys.push(digits);
+            }
+            operator.roles.extend(roles);
+            operator.roles.sort_unstable();
+            operator.roles.dedup();
+        }
+    }
+
+    /// Takes a person away.
+    pub fn remove(&mut self, name: &OperatorId) -> Result<(), DraftError> {
+        let before = self.operators.len();
+        self.operators.retain(|operator| operator.name != *name);
+        if self.operators.len() == before {
+            return Err(DraftError::NoSuch(name.clone()));
+        }
+        Ok(())
+    }
+
+    /// Sets the agents' doors that endpoints dial.
+    pub fn set_collectors(&mut self, collectors: &[String]) {
+        self.collectors = collectors.to_vec();
+    }
+
+    /// The roster to be signed.
+    pub fn roster(&self, made_ns: u64) -> Result<Roster, DraftError> {
+        let operators: Result<Vec<_>, _> = self.operators.iter().map(DraftOperator::read).collect();
+        let operators = operators?;
+        check_operators(&operators)?;
+        for grant in &self.grants {
+            if grant.approvals == 0 {
+                return Err(DraftError::NoApproval(grant.action.name()));
+            }
+        }
+        let DraftCeilings { lease_secs_max, exemptions_max, policy_min } = self.ceilings;
+        Ok(Roster {
+            client: self.client.clone(),
+            version: self.version,
+            made_ns,
+            operators,
+            grants: self.grants.iter().map(DraftGrant::read).collect(),
+            ceilings: Ceilings { lease_secs_max, exemptions_max, policy_min },
+            ca_pins: self.ca_pins.clone(),
+            collectors: self.collectors.clone(),
+        })
+    }
+}
+
+fn check_operators(operators: &[Operator]) -> Result<(), DraftError> {
+    let mut names = std::collections::BTreeSet::new();
+    let mut keys = std::collections::BTreeSet::new();
+    for operator in operators {
+        if operator.keys.is_empty() {
+            return Err(DraftError::NoKey(operator.id.clone()));
+        }
+        if !names.insert(&operator.id) {
+            return Err(DraftError::Twice(format!("operator {}", operator.id)));
+        }
+        for key in &operator.keys {
+            if !keys.insert(key.id()) {
+                return Err(DraftError::Twice(format!("key {}", key.id().short())));
+            }
+        }
+    }
+    if operators.is_empty() { Err(DraftError::Nobody) } else { Ok(()) }
+}
+
+impl DraftOperator {
+    fn of(operator: &Operator) -> Self {
+        let mut draft = Self {
+            name: operator.id.clone(),
+            roles: operator.roles.clone(),
+            keys: Vec::new(),
+            passkeys: Vec::new(),
+        };
+        for key in &operator.keys {
+            match key {
+                OperatorKey::File(key) => draft.keys.push(hex::encode(&key.0)),
+                OperatorKey::Passkey { algorithm, public, rp_id, origins } => {
+                    draft.passkeys.push(DraftPasskey {
+                        algorithm: algorithm_name(*algorithm).to_owned(),
+                        public: hex::encode(public),
+                        rp_id: rp_id.clone(),
+                        origins: origins.clone(),
+                    });
+                }
+            }
+        }
+        draft
+    }
+
+    fn read(&self) -> Result<Operator, DraftError> {
+        let wrong =
+            |key: &str| DraftError::Key { operator: self.name.clone(), key: key.to_owned() };
+        let mut keys = Vec::new();
+        for key in &self.keys {
+            let read = hex::public_key::parse(key).ok_or_else(|| wrong(key))?;
+            keys.push(OperatorKey::File(read));
+        }
+        for passkey in &self.passkeys {
+            let algorithm = [PasskeyAlgorithm::EdDsa, PasskeyAlgorithm::Es256]
+                .into_iter()
+                .find(|algorithm| algorithm_name(*algorithm) == passkey.algorithm)
+                .ok_or_else(|| wrong(&passkey.algorithm))?;
+            keys.push(OperatorKey::Passkey {
+                algorithm,
+                public: hex::decode(&passkey.public).ok_or_else(|| wrong(&passkey.public))?,
+                rp_id: passkey.rp_id.clone(),
+                origins: passkey.origins.clone(),
+            });
+        }
+        Ok(Operator { id: self.name.clone(), keys, roles: self.roles.clone() })
+    }
+}
+
+impl DraftGrant {
+    fn of(grant: &Grant) -> Self {
+        let Grant { action, role, approvals, targets_max } = *grant;
+        Self { action, role, approvals, targets_max }
+    }
+
+    fn read(&self) -> Grant {
+        let Self { action, role, approvals, targets_max } = *self;
+        Grant { action, role, approvals, targets_max }
+    }
+}
+
+fn algorithm_name(algorithm: PasskeyAlgorithm) -> &'static str {
+    match algorithm {
+        PasskeyAlgorithm::EdDsa => "eddsa",
+        PasskeyAlgorithm::Es256 => "es256",
+    }
+}
+
+/// What a change does, one sentence each; for the person who is about to sign it.
+#[must_use]
+pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
+    let Some(from) = from else { return vec![format!("a first roster for client {}", to.client)] };
+    let mut said = vec![format!("version {} becomes {}", from.version, to.version)];
+    for operator in &to.operators {
+        let roles: Vec<_> = operator.roles.iter().copied().map(role_name).collect();
+        let roles = roles.join(", ");
+        match from.operators.iter().find(|before| before.id == operator.id) {
+            None => said.push(format!("{} is added as {roles}", operator.id)),
+            Some(before) if before.roles != operator.roles => {
+                said.push(format!("{} becomes {roles}", operator.id));
+            }
+            Some(before) if before.keys != operator.keys => {
+                said.push(format!("{} has other keys", operator.id));
+            }
+            Some(_) => {}
+        }
+    }
+    for before in &from.operators {
+        if !to.operators.iter().any(|operator| operator.id == before.id) {
+            said.push(format!("{} is taken away", before.id));
+        }
+    }
+    if from.grants != to.grants {
+        said.push("the table of approvals changes".to_owned());
+    }
+    if from.ceilings != to.ceilings {
+        said.push("the ceilings change".to_owned());
+    }
+    if from.ca_pins != to.ca_pins || from.collectors != to.collectors {
+        said.push("where endpoints dial, or what they pin, changes".to_owned());
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cordon_proto::sign::SigningKey;
+
+    fn key(seed: u8) -> VerifyingKey {
+        SigningKey::from_seed(&[seed; 32]).unwrap().verifying()
+    }
+
+    fn roster() -> Roster {
+        let ann = Operator {
+            id: "ann".parse().unwrap(),
+            keys: vec![
+                OperatorKey::File(key(1)),
+                OperatorKey::Passkey {
+                    algorithm: PasskeyAlgorithm::Es256,
+                    public: vec![4; 65],
+                    rp_id: "signer.example".to_owned(),
+                    origins: vec!["https://signer.example".to_owned()],
+                },
+            ],
+            roles: vec![Role::Responder],
+        };
+        super::super::first("acme".parse().unwrap(), vec![ann], 7)
+    }
+
+    #[test]
+    fn a_roster_survives_being_text() {
+        let text = Draft::of(&roster()).to_text();
+        assert_eq!(Draft::from_text(&text).unwrap().roster(7).unwrap(), roster());
+    }
+
+    #[test]
+    fn a_person_is_added_and_taken_away_in_a_new_version() {
+        let bob: OperatorId = "bob".parse().unwrap();
+        let mut draft = Draft::after(&roster());
+        draft.add(&bob, &key(2), &[Role::Viewer]);
+        let with_bob = draft.roster(8).unwrap();
+        assert_eq!(with_bob.version, 2);
+        assert!(with_bob.key(key(2).id()).is_some());
+        assert_eq!(
+            changes(Some(&roster()), &with_bob),
+            ["version 1 becomes 2", "bob is added as viewer"]
+        );
+        let mut draft = Draft::after(&with_bob);
+        draft.remove(&bob).unwrap();
+        assert!(matches!(draft.remove(&bob), Err(DraftError::NoSuch(_))));
+        assert_eq!(
+            changes(Some(&with_bob), &draft.roster(9).unwrap()),
+            ["version 2 becomes 3", "bob is taken away"]
+        );
+    }
+
+    #[test]
+    fn a_draft_that_would_not_mean_what_it_says_is_refused() {
+        #[track_caller]
+        fn check(from: &str, to: &str, says: &str) {
+            let text = Draft::of(&roster()).to_text();
+            assert!(text.contains(from), "{text}");
+            let read = Draft::from_text(&text.replacen(from, to, 1)).and_then(|d| d.roster(0));
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        check("approvals = 1", "approvals = 0", "asks for 0 approvals");
+        check("approvals = 1", "aprovals = 1", "cannot be read");
+        check(&hex::encode(&key(1).0), "beef", "'beef' is not a public key");
+        let twice = format!("\", \"{}", hex::encode(&key(1).0));
+        let digits = hex::encode(&key(1).0);
+        check(&digits, &format!("{digits}{twice}"), "stands in the draft twice");
+    }
+}

@@ -1,0 +1,263 @@
+//! An event in one line, from the JSON that the collector shows. Pure.
+
+use serde_json::Value;
+
+use crate::moment;
+use crate::output::text::{cut, plain};
+
+/// Characters of one event's summary; `--json` shows all.
+const SUMMARY_CHARACTERS_MAX: usize = 240;
+
+/// When an event happened, for a table.
+#[must_use]
+pub fn time(event: &Value) -> String {
+    let text = word(event, "/time_dt");
+    match cordon_proto::time::from_rfc3339(&text) {
+        Some(ns) => moment::table_time(ns),
+        None => plain(&text).into_owned(),
+    }
+}
+
+/// The endpoint's host name.
+#[must_use]
+pub fn host_name(event: &Value) -> String {
+    plain(&word(event, "/device/hostname")).into_owned()
+}
+
+/// The class, as filters name it.
+#[must_use]
+pub fn class(event: &Value) -> String {
+    plain(&word(event, "/class")).into_owned()
+}
+
+/// What happened, in one line.
+#[must_use]
+pub fn summary(event: &Value) -> String {
+    let whole = match word(event, "/class").as_str() {
+        "process" => process(event),
+        "log" => format!(
+            "{}: {}",
+            first(event, &["/log_file/path", "/file/path"]),
+            word(event, "/raw_data")
+        ),
+        "health" => health(event),
+        "gap" => gap(event),
+        "receipt" => receipt(event),
+        "lifecycle" => format!(
+            "agent {} started, boot {}{}",
+            word(event, "/agent/version"),
+            word(event, "/agent/boot_count"),
+            if flag(event, "/agent/unclean") { ", the run before ended uncleanly" } else { "" }
+        ),
+        _ => rest(event),
+    };
+    cut(&plain(&whole), SUMMARY_CHARACTERS_MAX).into_owned()
+}
+
+fn process(event: &Value) -> String {
+    let pid = word(event, "/process/pid");
+    let parent = word(event, "/process/parent_process/pid");
+    let user = word(event, "/process/user/uid");
+    match word(event, "/activity_name").as_str() {
+        "Terminate" => {
+            let code = word(event, "/exit_code");
+            let signal = word(event, "/exit_signal");
+            match (signal.is_empty(), code.is_empty()) {
+                (false, _) => format!("ended pid {pid} by signal {signal}"),
+                (true, false) => format!("ended pid {pid} with {code}"),
+                (true, true) => format!("ended pid {pid}"),
+            }
+        }
+        "Fork" => format!("fork pid {pid} of {parent}"),
+        _ => {
+            let line = word(event, "/process/cmd_line");
+            let line = if line.is_empty() { word(event, "/process/file/path") } else { line };
+            format!("exec pid {pid} of {parent} uid {user}: {line}")
+        }
+    }
+}
+
+fn health(event: &Value) -> String {
+    let at = |pointer: &str| event.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let sensors = event.pointer("/health/sensors").and_then(Value::as_array);
+    let named = |sensor: &Value| {
+        let state = word(sensor, "/state");
+        (state != "running").then(|| format!("{} {state}", word(sensor, "/name")))
+    };
+    let not_running: Vec<_> = sensors.into_iter().flatten().filter_map(named).collect();
+    let mut words = vec![format!(
+        "up {}, cpu {}.{:03} s, memory {} KiB, roster {}",
+        moment::length(at("/health/uptime_secs")),
+        at("/health/cpu_us") / 1_000_000,
+        at("/health/cpu_us") / 1000 % 1000,
+        at("/health/rss_bytes") / 1024,
+        at("/health/roster/version"),
+    )];
+    words.extend(not_running);
+    let standing =
+        event.pointer("/health/containments").and_then(Value::as_array).map_or(0, Vec::len);
+    if standing > 0 {
+        words.push(format!("{standing} containment(s) stand"));
+    }
+    words.join("; ")
+}
+
+fn gap(event: &Value) -> String {
+    let counts = event.pointer("/gap/counts").and_then(Value::as_array);
+    let count = |one: &Value| format!("{} {}", word(one, "/count"), word(one, "/class"));
+    let counts: Vec<_> = counts.into_iter().flatten().map(count).collect();
+    format!(
+        "dropped {}: {} {}",
+        counts.join(", "),
+        word(event, "/gap/reason"),
+        word(event, "/gap/detail")
+    )
+}
+
+fn receipt(event: &Value) -> String {
+    let command = word(event, "/receipt/command");
+    let why = first(event, &["/receipt/reason", "/receipt/found", "/receipt/cause"]);
+    let action = word(event, "/receipt/action");
+    format!("{action} {} {why} (command {command})", word(event, "/receipt/outcome"))
+}
+
+/// Everything that is not in every event, for classes that this version has no words for.
+fn rest(event: &Value) -> String {
+    const COMMON: [&str; 12] = [
+        "class",
+        "class_uid",
+        "class_name",
+        "category_uid",
+        "activity_id",
+        "type_uid",
+        "severity_id",
+        "severity",
+        "time_dt",
+        "device",
+        "metadata",
+        "activity_name",
+    ];
+    let fields = event.as_object().into_iter().flatten();
+    let own = fields.filter(|(name, _)| !COMMON.contains(&name.as_str()));
+    let own: Vec<_> = own.map(|(name, value)| format!("{name}={}", flat(value))).collect();
+    format!("{} {}", word(event, "/activity_name"), own.join(" "))
+}
+
+fn flat(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let inner: Vec<_> = map.iter().map(|(k, v)| format!("{k}={}", flat(v))).collect();
+            format!("{{{}}}", inner.join(" "))
+        }
+        Value::String(text) => text.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+    }
+}
+
+fn first(event: &Value, pointers: &[&str]) -> String {
+    let found = pointers.iter().map(|pointer| word(event, pointer)).find(|word| !word.is_empty());
+    found.unwrap_or_default()
+}
+
+fn flag(event: &Value, pointer: &str) -> bool {
+    event.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// A value as a word; empty if there is none.
+#[must_use]
+pub fn word(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+        Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cordon_proto::Text;
+    use cordon_proto::event::json::{Context, to_json};
+    use cordon_proto::event::process::{Exec, Exit, Tier};
+    use cordon_proto::event::{Body, Event, Lane, LogLine, ProcessEvent, Severity, Started};
+    use cordon_proto::id::EndpointId;
+
+    /// What the collector would show of this, in one line.
+    #[track_caller]
+    fn check(body: Body, says: &str) {
+        let context = Context {
+            client: "acme".parse().unwrap(),
+            endpoint: EndpointId::of(b"k"),
+            host_name: "web-01".to_owned(),
+            lane: Lane::Telemetry,
+            epoch: 1,
+            received_ns: 0,
+            clock_offset_ns: None,
+        };
+        let event = Event { seq: 1, time_ns: 0, boot_ns: 0, severity: Severity::default(), body };
+        let json = to_json(&context, &event);
+        assert_eq!(summary(&json), says);
+        assert_eq!(host_name(&json), "web-01");
+        assert_eq!(time(&json), "1970-01-01 00:00:00.000Z");
+    }
+
+    #[test]
+    fn events_are_told_in_one_harmless_line() {
+        check(
+            Body::Process(ProcessEvent::Exec(Exec {
+                tier: Tier::ProcConnector,
+                pid: 7,
+                start_boot_ns: None,
+                parent_pid: Some(1),
+                uid: Some(0),
+                euid: None,
+                cgroup_id: None,
+                image: None,
+                image_resolved: None,
+                args: Some("sh\0-c\0echo \u{1b}[2J\0".into()),
+                args_bytes: None,
+            })),
+            "exec pid 7 of 1 uid 0: sh -c echo \\u{1b}[2J",
+        );
+        check(
+            Body::Process(ProcessEvent::Exit(Exit {
+                tier: Tier::ProcConnector,
+                pid: 7,
+                start_boot_ns: None,
+                parent_pid: None,
+                uid: None,
+                wait_status: Some(9),
+            })),
+            "ended pid 7 by signal 9",
+        );
+        check(
+            Body::Log(LogLine {
+                path: "/var/log/auth.log".into(),
+                device: 1,
+                inode: 2,
+                offset: 0,
+                line: Text::from("Failed password\nfor root"),
+                line_bytes: None,
+            }),
+            "/var/log/auth.log: Failed password\\nfor root",
+        );
+        check(
+            Body::Lifecycle(Started {
+                agent_version: "0.1.0".to_owned(),
+                boot_id: "b".to_owned(),
+                boot_count: 3,
+                unclean: true,
+            }),
+            "agent 0.1.0 started, boot 3, the run before ended uncleanly",
+        );
+    }
+
+    #[test]
+    fn a_class_of_a_newer_collector_is_shown_as_it_comes() {
+        let event = serde_json::json!({
+            "class": "usb", "activity_name": "Plugged", "port": { "n": 1 }, "time_dt": "x\u{7}",
+        });
+        assert_eq!(summary(&event), "Plugged port={n=1}");
+        assert_eq!(time(&event), "x\\u{7}");
+    }
+}

@@ -1,0 +1,371 @@
+//! A whole Cordon in a lab: an authority, a collector, endpoints with their agents, an operator's
+//! `cordon`. The demo shows it, the tests of the whole try it, the benchmarks measure it.
+//!
+//! Everything is the real program, started as its user would start it. Keys are throw-away ones.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::clock::wait_until;
+use crate::lab::{Cgroup, Launch, Namespace};
+use crate::process::Process;
+use crate::programs;
+use crate::stage::{COLLECTOR, Endpoint, Stage};
+use crate::undo::{self, Undo};
+
+/// The client that everything belongs to.
+pub const CLIENT: &str = "acme";
+
+/// The people with keys; the first one's profile is the current one.
+pub const OPERATORS: [&str; 2] = ["ann", "bob"];
+
+/// Arguments of `unshare`: a host name of its own, then the program in the place of the shell. The
+/// host name comes next, then the program and its arguments.
+const HOST_NAMED: [&str; 5] =
+    ["--uts", "sh", "-c", "echo \"$1\" >/proc/sys/kernel/hostname && shift && exec \"$@\"", "sh"];
+
+const UP_MAX: Duration = Duration::from_secs(30);
+
+/// What a fleet is made for.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The people's door; a free port of loopback if none is given.
+    pub people_port: Option<u16>,
+    /// Lines of settings added to every agent's file.
+    pub agent_settings: String,
+    /// Lines of settings added to the collector's file.
+    pub collector_settings: String,
+}
+
+/// A running fleet. What it made is put back when it is dropped.
+#[derive(Debug)]
+pub struct Fleet {
+    // Processes end before the lab they live in.
+    agents: BTreeMap<&'static str, Process>,
+    collector: Option<Process>,
+    pub stage: Stage,
+    folder: PathBuf,
+    people: u16,
+    plan: Plan,
+    _folder: Undo,
+}
+
+impl Fleet {
+    /// Makes keys, a lab and a running collector; endpoints join by [`Self::enrol`].
+    pub fn make(plan: Plan) -> Result<Self> {
+        let (folder, folder_undo) = folder()?;
+        let stage = Stage::make()?;
+        let people = match plan.people_port {
+            Some(port) => port,
+            None => free_port()?,
+        };
+        let mut fleet = Self {
+            agents: BTreeMap::new(),
+            collector: None,
+            stage,
+            folder,
+            people,
+            plan,
+            _folder: folder_undo,
+        };
+        fleet.make_authority()?;
+        fleet.make_collector()?;
+        fleet.start_collector()?;
+        Ok(fleet)
+    }
+
+    /// Where everything of this fleet is kept.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The console and the API.
+    pub fn people_url(&self) -> String {
+        format!("https://localhost:{}", self.people)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn make_authority(&self) -> Result<()> {
+        let dir = self.path("authority");
+        let mut command = self.command("cordon")?;
+        command.args(["authority", "init", "--no-passphrase", "--client", CLIENT, "--dir"]);
+        command.arg(&dir);
+        OPERATORS.iter().for_each(|name| {
+            command.args(["--operator", name]);
+        });
+        succeed("making the authority", &mut command).map(drop)
+    }
+
+    fn make_collector(&self) -> Result<()> {
+        let settings = format!(
+            "state_dir = {:?}\npeople = \"127.0.0.1:{}\"\nnames = [\"localhost\", {:?}, {:?}]\n{}",
+            self.path("collector"),
+            self.people,
+            COLLECTOR.v4,
+            COLLECTOR.v6,
+            self.plan.collector_settings
+        );
+        std::fs::write(self.path("collector.toml"), settings)?;
+        let mut command = self.command("cordon-collector")?;
+        command.arg("init").arg("--config").arg(self.path("collector.toml"));
+        command.arg("--authority").arg(self.path("authority/authority.pub"));
+        command.arg("--roster").arg(self.path(&format!("authority/roster-{CLIENT}-1.cbor")));
+        let output = succeed("setting the collector up", &mut command)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let pin = said.lines().find_map(|line| line.strip_prefix("CA pin"));
+        let pin = pin.with_context(|| format!("no CA pin in {said:?}"))?.trim();
+        OPERATORS.iter().try_for_each(|name| self.add_profile(name, pin))?;
+        self.cordon(&["profile", "use", OPERATORS[0]]).map(drop)
+    }
+
+    fn add_profile(&self, operator: &str, pin: &str) -> Result<()> {
+        let authority = self.path("authority/authority.pub");
+        let key = self.path(&format!("authority/operator-{operator}.key"));
+        let mut command = self.command("cordon")?;
+        command.args(["profile", "add", operator, "--collector", &self.people_url()]);
+        command.args(["--pin", pin, "--client", CLIENT]);
+        command.arg("--authority").arg(authority).arg("--key").arg(key);
+        for address in [format!("{}:7443", COLLECTOR.v4), format!("[{}]:7443", COLLECTOR.v6)] {
+            command.args(["--agents", &address]);
+        }
+        succeed("adding a profile", &mut command).map(drop)
+    }
+
+    /// Starts the collector, the agents' listener inside the lab, and waits for its API.
+    pub fn start_collector(&mut self) -> Result<()> {
+        let listener = self.stage.agents_listener()?;
+        let launch = Launch::new("cordon-collector", programs::find("cordon-collector")?)
+            .arguments(["serve", "--config"])
+            .arguments([self.path("collector.toml")])
+            .listener("agents", listener)
+            .output(self.log("collector")?);
+        self.collector = Some(launch.start_here()?);
+        let up = wait_until(UP_MAX, || Ok::<_, ()>(self.cordon(&["client", "list"]).ok()));
+        match up {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(()) => bail!(
+                "the collector does not answer within {} s; its log ends:\n{}",
+                UP_MAX.as_secs(),
+                self.log_tail("collector")
+            ),
+        }
+    }
+
+    /// Ends the collector as a power failure would: nothing is said, nothing is flushed.
+    pub fn kill_collector(&mut self) -> Result<()> {
+        match self.collector.take() {
+            Some(process) => kill(process),
+            None => bail!("the collector is not running"),
+        }
+    }
+
+    pub fn collector_pid(&self) -> Option<u32> {
+        self.collector.as_ref().map(Process::id)
+    }
+
+    /// An endpoint of the stage by name.
+    pub fn endpoint(&self, name: &str) -> Result<&Endpoint> {
+        let mut endpoints = self.stage.endpoints.iter();
+        let found = endpoints.find(|endpoint| endpoint.machine.name == name);
+        found.with_context(|| format!("the stage has no endpoint {name}"))
+    }
+
+    pub fn namespace(&self, name: &str) -> Result<&Namespace> {
+        Ok(&self.endpoint(name)?.namespace)
+    }
+
+    /// Where an endpoint's agent keeps its state.
+    pub fn agent_state(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}/state"))
+    }
+
+    pub fn agent_config(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}/agent.toml"))
+    }
+
+    /// Writes an agent's settings. Every agent of a fleet is told that it lives in a lab.
+    pub fn configure(&self, name: &str, more: &str) -> Result<()> {
+        std::fs::create_dir_all(self.path(name))?;
+        let logs = self.path(&format!("{name}/logs"));
+        std::fs::create_dir_all(&logs)?;
+        let settings = format!(
+            "state_dir = {:?}\nlab = true\n{}\n{more}\n[sensors.logs]\npaths = [{:?}]\n",
+            self.agent_state(name),
+            self.plan.agent_settings,
+            logs.join("*.log"),
+        );
+        Ok(std::fs::write(self.agent_config(name), settings)?)
+    }
+
+    /// A folder whose `*.log` files an endpoint's agent watches.
+    pub fn logs(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}/logs"))
+    }
+
+    /// Enrols an endpoint with a fresh token and starts its agent.
+    pub fn enrol(&mut self, name: &str) -> Result<()> {
+        self.configure(name, "")?;
+        let token = self.cordon(&["token", "create", "--uses", "1", "--for", "1h"])?;
+        let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no string")?;
+        let config = self.agent_config(name);
+        let output = self.run_agent(
+            name,
+            &["enroll".as_ref(), "--config".as_ref(), config.as_os_str(), token.as_ref()],
+        )?;
+        ensure!(output.status.success(), "enrolling {name}: {}", text(&output));
+        self.start_agent(name)
+    }
+
+    /// Runs `cordon-agent` once inside an endpoint's namespace.
+    pub fn run_agent(&self, name: &str, arguments: &[&std::ffi::OsStr]) -> Result<Output> {
+        let mut command = Command::new("unshare");
+        command.args(HOST_NAMED).args([name.as_ref(), programs::find("cordon-agent")?.as_os_str()]);
+        command.args(arguments);
+        self.namespace(name)?.run(|| command.output())?.context("running cordon-agent")
+    }
+
+    /// Starts an endpoint's agent; its host name is the endpoint's.
+    pub fn start_agent(&mut self, name: &str) -> Result<()> {
+        let endpoint = self.endpoint(name)?;
+        let mut launch = Launch::new("cordon-agent", "unshare")
+            .arguments(HOST_NAMED)
+            .arguments([name.as_ref(), programs::find("cordon-agent")?.as_os_str()])
+            .arguments(["run", "--config"])
+            .arguments([self.agent_config(name)])
+            .output(self.log(name)?);
+        if let Some(cgroup) = &endpoint.cgroup {
+            launch = launch.cgroup(cgroup);
+        }
+        let process = launch.start_in(&endpoint.namespace)?;
+        let name = endpoint.machine.name;
+        self.agents.insert(name, process);
+        Ok(())
+    }
+
+    pub fn agent_pid(&self, name: &str) -> Option<u32> {
+        self.agents.get(name).map(Process::id)
+    }
+
+    pub fn agent_cgroup(&self, name: &str) -> Option<&Cgroup> {
+        self.endpoint(name).ok()?.cgroup.as_ref()
+    }
+
+    /// Ends an agent in order.
+    pub fn stop_agent(&mut self, name: &str) -> Result<()> {
+        let process = self.agents.remove(name).with_context(|| format!("{name} is not running"))?;
+        Ok(process.stop().map(drop)?)
+    }
+
+    /// Ends an agent with SIGKILL.
+    pub fn kill_agent(&mut self, name: &str) -> Result<()> {
+        kill(self.agents.remove(name).with_context(|| format!("{name} is not running"))?)
+    }
+
+    /// Waits until an endpoint is shown in a state: `online` or `offline`.
+    pub fn wait_for_state(&self, name: &str, state: &str, limit: Duration) -> Result<Value> {
+        let look = || {
+            let shown = self.endpoint_json(name).ok();
+            Ok::<_, ()>(shown.filter(|shown| shown["state"] == state))
+        };
+        match wait_until(limit, look) {
+            Ok(Some(shown)) => Ok(shown),
+            Ok(None) | Err(()) => {
+                bail!("{name} is not {state}; its log ends:\n{}", self.log_tail(name))
+            }
+        }
+    }
+
+    /// What `cordon endpoint list --json` says of one endpoint.
+    pub fn endpoint_json(&self, name: &str) -> Result<Value> {
+        let list = self.cordon_json(&["endpoint", "list"])?;
+        let found = list.into_iter().find(|endpoint| endpoint["host_name"] == name);
+        found.with_context(|| format!("{name} is not listed"))
+    }
+
+    /// One of the programs, with this fleet's settings folder.
+    pub fn command(&self, program: &str) -> Result<Command> {
+        let mut command = Command::new(programs::find(program)?);
+        command.env("CORDON_CONFIG_DIR", self.path("operator")).env_remove("CORDON_PROFILE");
+        Ok(command)
+    }
+
+    /// Runs `cordon`; its output, or an error with what it said.
+    pub fn cordon(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command("cordon")?;
+        let output = succeed(&format!("cordon {}", arguments.join(" ")), command.args(arguments))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The same with `--json`: one value a line.
+    pub fn cordon_json(&self, arguments: &[&str]) -> Result<Vec<Value>> {
+        let output = self.cordon(&[arguments, &["--json"]].concat())?;
+        let read = |line: &str| {
+            serde_json::from_str(line).with_context(|| format!("reading {line:?} of cordon"))
+        };
+        output.lines().filter(|line| !line.trim().is_empty()).map(read).collect()
+    }
+
+    fn log(&self, name: &str) -> Result<File> {
+        let path = self.path(&format!("{name}.log"));
+        let mut file = File::options().create(true).append(true).open(&path)?;
+        writeln!(file, "-- started")?;
+        Ok(file)
+    }
+
+    /// The last lines that a program wrote.
+    pub fn log_tail(&self, name: &str) -> String {
+        let text = std::fs::read(self.path(&format!("{name}.log"))).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+}
+
+fn kill(mut process: Process) -> Result<()> {
+    process.signal(rustix::process::Signal::KILL)?;
+    ensure!(process.wait_at_most(UP_MAX)?.is_some(), "{} survived SIGKILL", process.what());
+    Ok(())
+}
+
+/// Runs to the end; its output, or an error with what it said.
+fn succeed(what: &str, command: &mut Command) -> Result<Output> {
+    let output = command.output().with_context(|| format!("starting {what}"))?;
+    ensure!(output.status.success(), "{what}: {}: {}", output.status, text(&output));
+    Ok(output)
+}
+
+fn text(output: &Output) -> String {
+    let both = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&both).trim().to_owned()
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn folder() -> Result<(PathBuf, Undo)> {
+    let name = format!("cordon-{}-{:08x}", std::process::id(), number());
+    let path = std::env::temp_dir().join(name);
+    let gone = path.clone();
+    let undo = move || std::fs::remove_dir_all(&gone).map_err(|error| error.to_string());
+    let (_, undo) = undo::make("the fleet's folder", undo, || std::fs::create_dir(&path))?;
+    Ok((path, undo))
+}
+
+/// Enough to tell the fleets of one process apart.
+fn number() -> u32 {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

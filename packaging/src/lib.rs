@@ -1,0 +1,20 @@
+//! The project's own task runner, and the network namespace lab that the demo and the tests share.
+
+pub mod arguments;
+pub mod clock;
+pub mod demo;
+pub mod fleet;
+pub mod lab;
+pub mod lines;
+pub mod measure;
+pub mod need;
+pub mod pack;
+pub mod process;
+pub mod programs;
+pub mod run_command;
+pub mod say;
+pub mod stage;
+pub mod tally;
+pub mod undo;
+pub mod verify;
+pub mod workspace;

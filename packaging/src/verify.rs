@@ -1,0 +1,162 @@
+//! `cargo verify`: everything that can be checked here, one line a step, nothing passed over.
+
+mod deny;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::arguments::VerifyOptions;
+use crate::clock::Stopwatch;
+use crate::programs::FOLDER_VARIABLE;
+use crate::run_command::{Ran, cargo, run as run_command};
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+use crate::{demo, need, say};
+
+/// Goes on after a failed step, so that one run shows all that is wrong; true if nothing is.
+pub fn run(options: &VerifyOptions) -> Result<bool> {
+    let watch = Stopwatch::start();
+    let workspace = Workspace::read()?;
+    let steps = Steps {
+        root: workspace.root.clone(),
+        programs: workspace.program_folder("debug"),
+        logs: workspace.task_folder("verify"),
+    };
+    for missing in need::provide(&need::FOR_THE_LAB, &steps.logs)? {
+        say::line(&format!("missing: {missing}"));
+    }
+    let mut tally = steps.build_and_test()?;
+    if options.quick {
+        tally.add(Tally::skip("dependencies", "--quick leaves them out"));
+        tally.add(Tally::skip("the demo", "--quick leaves it out"));
+    } else {
+        tally.add(deny::check(&steps, options.advisories)?);
+        tally.add(steps.demo(&workspace)?);
+    }
+    report(&tally, watch.elapsed());
+    Ok(tally.failed == 0)
+}
+
+struct Steps {
+    root: PathBuf,
+    programs: PathBuf,
+    logs: PathBuf,
+}
+
+impl Steps {
+    fn build_and_test(&self) -> Result<Tally> {
+        let mut tally = Tally::default();
+        tally.add(self.cargo("formatting", "fmt", &["fmt", "--all", "--check"])?);
+        let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        tally.add(self.cargo("lints", "clippy", &clippy)?);
+        // Tests of the whole start the programs, which testing alone would not build.
+        tally.add(self.cargo("programs", "build", &["build", "--workspace", "--bins"])?);
+        tally.add(self.tests()?);
+        Ok(tally)
+    }
+
+    /// A step that passes or fails as a whole.
+    fn cargo(&self, what: &str, log: &str, arguments: &[&str]) -> Result<Tally> {
+        self.command(what, log, &mut cargo(arguments))
+    }
+
+    fn command(&self, what: &str, log: &str, command: &mut Command) -> Result<Tally> {
+        let ran = self.run(what, log, command)?;
+        let tally = if ran.status.success() { Tally::pass() } else { Tally::fail() };
+        finish(what, &ran, &tally);
+        Ok(tally)
+    }
+
+    fn tests(&self) -> Result<Tally> {
+        let what = "tests: units, properties, the whole, house rules";
+        let arguments = ["test", "--workspace", "--no-fail-fast"];
+        let ran = self.run(what, "test", &mut cargo(&arguments))?;
+        let tally = judge_tests(&ran.output, ran.status.success());
+        finish(&format!("{what}: {}", tally.summary()), &ran, &tally);
+        Ok(tally)
+    }
+
+    fn demo(&self, workspace: &Workspace) -> Result<Tally> {
+        let watch = Stopwatch::start();
+        match demo::check(workspace) {
+            Ok(None) => {
+                say::step("ok", watch.elapsed(), "the demo, end to end");
+                Ok(Tally::pass())
+            }
+            Ok(Some(reason)) => {
+                say::step("skip", watch.elapsed(), &format!("the demo, end to end: {reason}"));
+                Ok(Tally::skip("the demo", &reason))
+            }
+            Err(error) => {
+                say::step("FAIL", watch.elapsed(), &format!("the demo, end to end: {error:#}"));
+                Ok(Tally::fail())
+            }
+        }
+    }
+
+    fn run(&self, what: &str, log: &str, command: &mut Command) -> Result<Ran> {
+        say::begin(what);
+        command.current_dir(&self.root).env(FOLDER_VARIABLE, &self.programs);
+        run_command(what, command, &self.logs.join(format!("{log}.log")))
+    }
+}
+
+/// A run that failed without a failed test did not get as far as testing; one that passed without
+/// a passed test tested nothing.
+fn judge_tests(output: &str, succeeded: bool) -> Tally {
+    let mut tally = Tally::read(output);
+    let said_failed = tally.failed > 0;
+    if (!succeeded && !said_failed) || (succeeded && tally.passed == 0) {
+        tally.add(Tally::fail());
+    }
+    tally
+}
+
+fn finish(what: &str, ran: &Ran, tally: &Tally) {
+    if tally.failed == 0 {
+        return say::step("ok", ran.took, what);
+    }
+    say::step("FAIL", ran.took, &format!("{what} ({})", ran.status));
+    say::output(&ran.output);
+}
+
+fn report(tally: &Tally, took: Duration) {
+    for skip in &tally.skipped {
+        say::line(&format!("skipped: {}: {}", skip.name, skip.reason));
+    }
+    say::line(&format!("verified in {} s", took.as_secs()));
+    say::line(&tally.summary());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSED: &str = "test result: ok. 3 passed; 0 failed; 0 ignored";
+    const FAILED: &str = "test result: FAILED. 2 passed; 1 failed; 0 ignored";
+
+    #[track_caller]
+    fn check(output: &str, succeeded: bool, summary: &str) {
+        assert_eq!(judge_tests(output, succeeded).summary(), summary);
+    }
+
+    #[test]
+    fn tests_that_passed_are_counted() {
+        check(PASSED, true, "3 passed, 0 failed, 0 skipped");
+        check(FAILED, false, "2 passed, 1 failed, 0 skipped");
+    }
+
+    #[test]
+    fn a_run_that_never_came_to_testing_has_failed() {
+        check("error: could not compile", false, "0 passed, 1 failed, 0 skipped");
+        check(PASSED, false, "3 passed, 1 failed, 0 skipped");
+    }
+
+    #[test]
+    fn a_run_that_tested_nothing_has_failed() {
+        check("", true, "0 passed, 1 failed, 0 skipped");
+    }
+}
