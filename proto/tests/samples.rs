@@ -3,6 +3,8 @@
 //! Samples are only ever added to: bytes that were once on the wire must stay readable, and what
 //! is signed must encode to the very same bytes. `CORDON_SAMPLES=write` adds the missing ones.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+
 use std::path::PathBuf;
 
 use cordon_proto::Text;
