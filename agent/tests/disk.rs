@@ -5,9 +5,7 @@
     clippy::panic,
     reason = "every line of this program is a test; clippy knows only #[test]"
 )]
-
-#[path = "disk/platform.rs"]
-mod platform;
+#![allow(unsafe_code, reason = "a thread must leave its mount namespace")]
 
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
@@ -21,7 +19,8 @@ use cordon_agent::sensor::{Condition, Outlet, Report};
 use cordon_proto::event::disk::Mount;
 use cordon_proto::event::{Body, DiskEvent, SensorState};
 use libtest_mimic::{Arguments, Completion, Trial};
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::thread::UnshareFlags;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -59,7 +58,10 @@ fn main() -> ExitCode {
 }
 
 fn in_private_namespace(test: fn()) {
-    platform::leave_mount_namespace().unwrap();
+    // SAFETY: only the mount namespace and the working directory are left, no descriptors.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).unwrap();
     test();
 }
 
