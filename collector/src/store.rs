@@ -9,6 +9,8 @@ mod command;
 mod conformance;
 mod derived;
 mod endpoint;
+#[cfg(test)]
+mod log_model;
 mod log_read;
 mod log_sqlite;
 mod log_write;

@@ -36,6 +36,7 @@ pub(super) async fn log(open: impl Fn() -> Running) {
 /// One lane of one endpoint, sealing batch after batch.
 pub(super) struct Chain {
     key: SigningKey,
+    pub(super) seed: u8,
     client: ClientId,
     pub(super) place: batch::Place,
     pub(super) stands: Option<LanePosition>,
@@ -54,7 +55,7 @@ impl Chain {
             previous: Hash::default(),
             cause: None,
         };
-        Self { key, client: client.parse().unwrap(), place, stands: None, time_ns: 1000 }
+        Self { key, seed, client: client.parse().unwrap(), place, stands: None, time_ns: 1000 }
     }
 
     pub(super) fn endpoint(&self) -> EndpointId {

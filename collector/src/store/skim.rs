@@ -126,4 +126,15 @@ mod tests {
         assert!(!skim.classes.is_empty());
         assert!(Class::ALL.iter().all(|class| !skim.classes.holds(*class)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_skimmed_without_harm(events: Vec<Vec<u8>>) {
+            let mut batch = opened(Lane::Control, vec![]);
+            batch.events = events;
+            let skim = Skim::of(&batch);
+            assert!(skim.from_ns <= skim.to_ns);
+            assert_eq!(skim.classes.is_empty(), batch.events.is_empty());
+        }
+    }
 }

@@ -1,0 +1,14 @@
+//! The agents' door from outside: real sockets, real TLS, an endpoint driven by hand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test stops where something is not as it must be"
+)]
+
+mod endpoint;
+mod enrol;
+mod hostile;
+mod session;
+mod stage;
