@@ -1,5 +1,7 @@
 //! The API client against a server on a real socket: pins, clocks, names, sessions, refusals.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails there and then")]
+
 mod server;
 
 use std::path::PathBuf;
