@@ -4,6 +4,8 @@
 //! whole or not at all: its events and its checkpoints reach the spool in one transaction, so that
 //! a sensor that can look back (a log file, say) neither loses nor doubles anything over a crash.
 
+pub mod disk;
+pub mod log;
 pub mod process;
 
 use cordon_proto::event::process::Tier;

@@ -20,6 +20,7 @@ mod lane;
 mod open;
 mod pace;
 mod reseal;
+mod reserve;
 mod room;
 mod store;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use lane::Identity;
 use crate::clock::Stamp;
 use crate::sensor::Sample;
 use lane::{Holding, LaneState, Lanes};
+use reserve::Reserve;
 use store::{Run, Store, Sync};
 use waiting::Waiting;
 
@@ -99,6 +101,7 @@ pub struct Spool {
     limits: SpoolLimits,
     /// None after damage, until it could be begun anew.
     store: Option<Store>,
+    reserve: Reserve,
     lanes: Lanes,
     waiting: Waiting,
     run: Run,
@@ -108,6 +111,8 @@ pub struct Spool {
     unsynced: bool,
     /// This run has not written anything yet.
     unmarked: bool,
+    /// The disk was full, and the file may not grow until there is plenty of room.
+    capped: bool,
     opened: bool,
     times_lost: u32,
 }
@@ -130,6 +135,7 @@ impl Spool {
             identity: Arc::new(identity),
             limits,
             store: None,
+            reserve: Reserve::beside(path),
             lanes: Lanes { control: lane(Lane::Control), telemetry: lane(Lane::Telemetry) },
             waiting: Waiting::default(),
             run: Run { boot_id: boot_id.to_owned(), clean: false, alive_ns: now.time_ns },
@@ -137,6 +143,7 @@ impl Spool {
             now,
             unsynced: false,
             unmarked: true,
+            capped: false,
             opened: false,
             times_lost: 0,
         };
@@ -151,6 +158,7 @@ impl Spool {
             tracing::warn!(why, "the spool opens without room to write");
         }
         spool.opened = true;
+        spool.take_reserve();
         Ok(spool)
     }
 
@@ -194,11 +202,12 @@ impl Spool {
         self.unsynced
     }
 
-    /// Notes that the agent is alive, so that a gap after a crash begins here; gives unneeded room
-    /// back to the file system.
+    /// Notes that the agent is alive, so that a gap after a crash begins here; sees to the room that
+    /// is kept for a full disk, and gives back what is not needed.
     pub fn alive(&mut self, now: Stamp) -> Result<(), SpoolError> {
         self.now = now;
         self.write("write to", Sync::Later, |_, _| Ok(()))?;
+        self.take_reserve();
         self.read("shrink", Store::give_back)
     }
 
@@ -297,6 +306,18 @@ impl Spool {
         match self.store.take().map(Store::close) {
             None | Some(Ok(())) => Ok(()),
             Some(Err(fault)) => Err(self.failed("close", fault)),
+        }
+    }
+
+    /// Keeps room for a full disk; while there is some, the file may grow.
+    fn take_reserve(&mut self) {
+        let taken = self.reserve.take().unwrap_or_else(|error| {
+            tracing::debug!(%error, "no room is kept for a full disk");
+            false
+        });
+        if taken && self.capped {
+            let grow = self.store.as_ref().map(|store| store.let_grow(self.limits.file_bytes_max));
+            self.capped = !matches!(grow, Some(Ok(())));
         }
     }
 

@@ -20,6 +20,8 @@ mod problem;
 mod proof;
 mod shell;
 mod sign_in;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::sync::{Arc, Mutex};

@@ -2,6 +2,7 @@
 //! `cordon`. The demo shows it, the tests of the whole try it, the benchmarks measure it.
 //!
 //! Everything is the real program, started as its user would start it. Keys are throw-away ones.
+//! Without root there is no lab: collector and one agent then meet on loopback.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,9 +18,9 @@ use serde_json::Value;
 use crate::clock::wait_until;
 use crate::lab::{Cgroup, Launch, Namespace};
 use crate::process::Process;
-use crate::programs;
 use crate::stage::{COLLECTOR, Endpoint, Stage};
 use crate::undo::{self, Undo};
+use crate::{need, programs};
 
 /// The client that everything belongs to.
 pub const CLIENT: &str = "acme";
@@ -49,11 +50,14 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Fleet {
     // Processes end before the lab they live in.
-    agents: BTreeMap<&'static str, Process>,
+    agents: BTreeMap<String, Process>,
     collector: Option<Process>,
-    pub stage: Stage,
+    /// The lab; none without root.
+    stage: Option<Stage>,
     folder: PathBuf,
     people: u16,
+    /// The agents' door where there is no lab.
+    agents_port: u16,
     plan: Plan,
     _folder: Undo,
 }
@@ -62,7 +66,7 @@ impl Fleet {
     /// Makes keys, a lab and a running collector; endpoints join by [`Self::enrol`].
     pub fn make(plan: Plan) -> Result<Self> {
         let (folder, folder_undo) = folder()?;
-        let stage = Stage::make()?;
+        let stage = if need::is_root() { Some(Stage::make()?) } else { None };
         let people = match plan.people_port {
             Some(port) => port,
             None => free_port()?,
@@ -73,6 +77,7 @@ impl Fleet {
             stage,
             folder,
             people,
+            agents_port: free_port()?,
             plan,
             _folder: folder_undo,
         };
@@ -85,6 +90,11 @@ impl Fleet {
     /// Where everything of this fleet is kept.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The settings folder of `cordon`.
+    pub fn operator(&self) -> PathBuf {
+        self.path("operator")
     }
 
     /// The console and the API.
@@ -109,9 +119,11 @@ impl Fleet {
 
     fn make_collector(&self) -> Result<()> {
         let settings = format!(
-            "state_dir = {:?}\npeople = \"127.0.0.1:{}\"\nnames = [\"localhost\", {:?}, {:?}]\n{}",
+            "state_dir = {:?}\npeople = \"127.0.0.1:{}\"\nagents = \"127.0.0.1:{}\"\n\
+             names = [\"localhost\", {:?}, {:?}]\n{}\n",
             self.path("collector"),
             self.people,
+            self.agents_port,
             COLLECTOR.v4,
             COLLECTOR.v6,
             self.plan.collector_settings
@@ -136,20 +148,29 @@ impl Fleet {
         command.args(["profile", "add", operator, "--collector", &self.people_url()]);
         command.args(["--pin", pin, "--client", CLIENT]);
         command.arg("--authority").arg(authority).arg("--key").arg(key);
-        for address in [format!("{}:7443", COLLECTOR.v4), format!("[{}]:7443", COLLECTOR.v6)] {
+        for address in self.agents_doors() {
             command.args(["--agents", &address]);
         }
         succeed("adding a profile", &mut command).map(drop)
     }
 
+    /// Where agents find the collector, tried in turn.
+    fn agents_doors(&self) -> Vec<String> {
+        if self.stage.is_none() {
+            return vec![format!("127.0.0.1:{}", self.agents_port)];
+        }
+        vec![format!("{}:7443", COLLECTOR.v4), format!("[{}]:7443", COLLECTOR.v6)]
+    }
+
     /// Starts the collector, the agents' listener inside the lab, and waits for its API.
     pub fn start_collector(&mut self) -> Result<()> {
-        let listener = self.stage.agents_listener()?;
-        let launch = Launch::new("cordon-collector", programs::find("cordon-collector")?)
+        let mut launch = Launch::new("cordon-collector", programs::find("cordon-collector")?)
             .arguments(["serve", "--config"])
             .arguments([self.path("collector.toml")])
-            .listener("agents", listener)
             .output(self.log("collector")?);
+        if let Some(stage) = &self.stage {
+            launch = launch.listener("agents", stage.agents_listener()?);
+        }
         self.collector = Some(launch.start_here()?);
         let up = wait_until(UP_MAX, || Ok::<_, ()>(self.cordon(&["client", "list"]).ok()));
         match up {
@@ -174,9 +195,14 @@ impl Fleet {
         self.collector.as_ref().map(Process::id)
     }
 
+    /// The lab; an error without root.
+    pub fn stage(&self) -> Result<&Stage> {
+        self.stage.as_ref().context("there is no lab without root")
+    }
+
     /// An endpoint of the stage by name.
     pub fn endpoint(&self, name: &str) -> Result<&Endpoint> {
-        let mut endpoints = self.stage.endpoints.iter();
+        let mut endpoints = self.stage()?.endpoints.iter();
         let found = endpoints.find(|endpoint| endpoint.machine.name == name);
         found.with_context(|| format!("the stage has no endpoint {name}"))
     }
@@ -200,8 +226,9 @@ impl Fleet {
         let logs = self.path(&format!("{name}/logs"));
         std::fs::create_dir_all(&logs)?;
         let settings = format!(
-            "state_dir = {:?}\nlab = true\n{}\n{more}\n[sensors.logs]\npaths = [{:?}]\n",
+            "state_dir = {:?}\nlab = {}\n{}\n{more}\n[sensors.logs]\npaths = [{:?}]\n",
             self.agent_state(name),
+            self.stage.is_some(),
             self.plan.agent_settings,
             logs.join("*.log"),
         );
@@ -229,27 +256,37 @@ impl Fleet {
 
     /// Runs `cordon-agent` once inside an endpoint's namespace.
     pub fn run_agent(&self, name: &str, arguments: &[&std::ffi::OsStr]) -> Result<Output> {
+        let program = programs::find("cordon-agent")?;
+        if self.stage.is_none() {
+            let mut command = Command::new(program);
+            return command.args(arguments).output().context("running cordon-agent");
+        }
         let mut command = Command::new("unshare");
-        command.args(HOST_NAMED).args([name.as_ref(), programs::find("cordon-agent")?.as_os_str()]);
-        command.args(arguments);
+        command.args(HOST_NAMED).args([name.as_ref(), program.as_os_str()]).args(arguments);
         self.namespace(name)?.run(|| command.output())?.context("running cordon-agent")
     }
 
     /// Starts an endpoint's agent; its host name is the endpoint's.
     pub fn start_agent(&mut self, name: &str) -> Result<()> {
+        let program = programs::find("cordon-agent")?;
+        let run = ["run".into(), "--config".into(), self.agent_config(name)];
+        if self.stage.is_none() {
+            let launch = Launch::new("cordon-agent", program).arguments(run);
+            let process = launch.output(self.log(name)?).start_here()?;
+            self.agents.insert(name.to_owned(), process);
+            return Ok(());
+        }
         let endpoint = self.endpoint(name)?;
         let mut launch = Launch::new("cordon-agent", "unshare")
             .arguments(HOST_NAMED)
-            .arguments([name.as_ref(), programs::find("cordon-agent")?.as_os_str()])
-            .arguments(["run", "--config"])
-            .arguments([self.agent_config(name)])
+            .arguments([name.as_ref(), program.as_os_str()])
+            .arguments(run)
             .output(self.log(name)?);
         if let Some(cgroup) = &endpoint.cgroup {
             launch = launch.cgroup(cgroup);
         }
         let process = launch.start_in(&endpoint.namespace)?;
-        let name = endpoint.machine.name;
-        self.agents.insert(name, process);
+        self.agents.insert(name.to_owned(), process);
         Ok(())
     }
 
@@ -296,7 +333,7 @@ impl Fleet {
     /// One of the programs, with this fleet's settings folder.
     pub fn command(&self, program: &str) -> Result<Command> {
         let mut command = Command::new(programs::find(program)?);
-        command.env("CORDON_CONFIG_DIR", self.path("operator")).env_remove("CORDON_PROFILE");
+        command.env("CORDON_CONFIG_DIR", self.operator()).env_remove("CORDON_PROFILE");
         Ok(command)
     }
 

@@ -17,6 +17,7 @@ use cordon_proto::event::{Body, Observation, ProcessEvent, SensorState, Severity
 use serde::Deserialize;
 
 use super::{Outlet, Stopping};
+use crate::clock::Stamp;
 
 /// The sensor's name in health.
 pub const NAME: &str = "process";
@@ -41,26 +42,6 @@ impl Default for ProcessSettings {
     }
 }
 
-/// How the sensor reads time. Both clocks are read together, so that a time of the kernel's
-/// boot-time clock can be told in wall time.
-#[derive(Clone, Copy, Debug)]
-pub struct Clocks {
-    /// Wall clock, nanoseconds since 1970 UTC.
-    pub wall_ns: fn() -> u64,
-    /// Boot-time clock, nanoseconds.
-    pub boot_ns: fn() -> u64,
-}
-
-impl Clocks {
-    fn wall_ns(self) -> u64 {
-        (self.wall_ns)()
-    }
-
-    fn boot_ns(self) -> u64 {
-        (self.boot_ns)()
-    }
-}
-
 /// Why a tier ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum End {
@@ -77,10 +58,11 @@ impl From<Stopping> for End {
 }
 
 /// Runs until the agent stops, or until no tier works: then the condition says why, and the
-/// sensor may be started again later.
+/// sensor may be started again later. `stamp` reads the time, so that a moment of the kernel's
+/// boot-time clock can be told in wall time.
 pub async fn run(
     settings: ProcessSettings,
-    clocks: Clocks,
+    stamp: fn() -> Stamp,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
     let mut failed = Vec::new();
@@ -88,7 +70,7 @@ pub async fn run(
         if settings.tier.is_some_and(|only| only != tier) {
             continue;
         }
-        match run_tier(tier, &settings, clocks, &outlet, &failed).await {
+        match run_tier(tier, &settings, stamp, &outlet, &failed).await {
             End::Stopping => return Err(Stopping),
             End::Failed { tier, reason } => {
                 tracing::warn!(?tier, reason, "a tier of the process sensor does not work");
@@ -102,28 +84,28 @@ pub async fn run(
 async fn run_tier(
     tier: Tier,
     settings: &ProcessSettings,
-    clocks: Clocks,
+    stamp: fn() -> Stamp,
     outlet: &Outlet,
     failed: &[String],
 ) -> End {
     match tier {
-        Tier::Bpf => match bpf::Watch::open(settings, clocks) {
+        Tier::Bpf => match bpf::Watch::open(settings, stamp) {
             Ok(watch) => match say(outlet, tier, failed).await {
-                Ok(()) => watch.run(clocks, outlet).await,
+                Ok(()) => watch.run(stamp, outlet).await,
                 Err(stopping) => stopping.into(),
             },
             Err(error) => End::Failed { tier, reason: error.to_string() },
         },
         Tier::ProcConnector => match connector::Watch::open().await {
             Ok(watch) => match say(outlet, tier, failed).await {
-                Ok(()) => watch.run(settings, clocks, outlet).await,
+                Ok(()) => watch.run(settings, stamp, outlet).await,
                 Err(stopping) => stopping.into(),
             },
             Err(error) => End::Failed { tier, reason: error.to_string() },
         },
         Tier::ProcList => match proc_list::Watch::open() {
             Ok(watch) => match say(outlet, tier, failed).await {
-                Ok(()) => watch.run(clocks, outlet).await,
+                Ok(()) => watch.run(stamp, outlet).await,
                 Err(stopping) => stopping.into(),
             },
             Err(error) => End::Failed { tier, reason: error.to_string() },
@@ -157,7 +139,8 @@ fn name(tier: Tier) -> &'static str {
     }
 }
 
-fn observation(time_ns: u64, boot_ns: u64, event: ProcessEvent) -> Observation {
+fn observation(at: Stamp, event: ProcessEvent) -> Observation {
+    let Stamp { time_ns, boot_ns } = at;
     Observation { time_ns, boot_ns, severity: Severity::Informational, body: Body::Process(event) }
 }
 
@@ -194,8 +177,7 @@ mod tests {
     async fn a_sensor_ends_when_nobody_listens() {
         let (reports, received) = mpsc::channel(1);
         drop(received);
-        let clocks = Clocks { wall_ns: || 0, boot_ns: || 0 };
         let settings = ProcessSettings { tier: Some(Tier::ProcList), ..Default::default() };
-        assert_eq!(run(settings, clocks, Outlet::new(NAME, reports)).await, Err(Stopping));
+        assert_eq!(run(settings, Stamp::default, Outlet::new(NAME, reports)).await, Err(Stopping));
     }
 }

@@ -12,6 +12,9 @@ use super::{Spool, Taken, room, waiting};
 /// How much is dropped at once: this part of what telemetry may take.
 const DROP_PART: u64 = 8;
 
+/// What is dropped for want of room on the disk at least: page by page it would be all gaps.
+const DROP_LEAST_BYTES: u64 = 64 << 10;
+
 impl Spool {
     /// Stores everything that waits, or says why it cannot and counts what need not be kept.
     pub(super) fn store_waiting(&mut self) -> Taken {
@@ -32,17 +35,42 @@ impl Spool {
         if self.store.is_none() {
             self.begin_anew(false)?;
         }
-        match self.try_store(0) {
-            Err(fault) if fault.is_damage() => {
-                self.begin_anew(true)?;
-                self.try_store(0)
-            }
-            // Pages that a dropped batch leaves are used again without asking the disk.
-            Err(fault) if fault.is_full() && self.lanes.telemetry.bytes > 0 => {
-                self.try_store(self.telemetry_share() / DROP_PART)
-            }
-            stored => stored,
+        let fault = match self.try_store(0) {
+            Ok(()) => return Ok(()),
+            Err(fault) => fault,
+        };
+        if fault.is_damage() {
+            self.begin_anew(true)?;
+            return self.try_store(0);
         }
+        if !fault.is_full() {
+            return Err(fault);
+        }
+        let room = self.make_room();
+        if self.lanes.telemetry.bytes > 0 {
+            // Pages that a dropped batch leaves are used again without asking the disk.
+            let incoming = self.waiting.telemetry_bytes().saturating_mul(2);
+            let bytes = self.lanes.telemetry.bytes / DROP_PART;
+            self.try_store(bytes.saturating_add(incoming).saturating_add(DROP_LEAST_BYTES))
+        } else if room {
+            self.try_store(0)
+        } else {
+            Err(fault)
+        }
+    }
+
+    /// Gives the reserve up, keeps the file from taking it, and works the log off, so that it is
+    /// written from its start again; answers whether there may be room now.
+    fn make_room(&mut self) -> bool {
+        let given = self.reserve.give_up();
+        let Some(store) = &self.store else { return false };
+        let capped = store.stop_growing();
+        let done = store.work_off().and(capped);
+        self.capped = true;
+        if let Err(fault) = &done {
+            tracing::debug!(%fault, "the spool could not make room");
+        }
+        given || done.is_ok()
     }
 
     /// One transaction with everything that waits; at least `drop_bytes` of the oldest telemetry
@@ -98,8 +126,7 @@ impl Spool {
             let only_health = control <= self.limits.bytes_max;
             self.waiting.shed_control(only_health, self.now);
         }
-        let bytes: usize = self.waiting.telemetry.iter().map(|entry| entry.bytes.len()).sum();
-        if u64::try_from(bytes).unwrap_or(u64::MAX) > share {
+        if self.waiting.telemetry_bytes() > share {
             self.waiting.shed_telemetry(GapReason::SpoolFull);
         }
     }
@@ -141,6 +168,7 @@ impl Spool {
             Err(fault) if fault.is_damage() => {
                 self.begin_anew(true).and_then(|()| self.commit(sync, &work))
             }
+            Err(fault) if fault.is_full() && self.make_room() => self.commit(sync, &work),
             done => done,
         };
         done.map_err(|fault| self.failed(doing, fault))

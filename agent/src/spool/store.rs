@@ -25,6 +25,9 @@ const LAYOUT: i64 = 1;
 /// The database's page.
 const PAGE_BYTES: u64 = 4096;
 
+/// The log is worked off when it is this long (1 MiB): what a disk must have twice.
+const LOG_PAGES: u64 = 256;
+
 /// Pages given back to the file system at once, so that it holds nobody up.
 const GIVE_BACK_PAGES: u64 = 1024;
 
@@ -98,7 +101,7 @@ impl Store {
         let db = Connection::open(path)?;
         db.busy_timeout(Duration::from_secs(2))?;
         db.set_prepared_statement_cache_capacity(24);
-        let pages_max = file_bytes_max.div_ceil(PAGE_BYTES);
+        let log_bytes = LOG_PAGES * PAGE_BYTES;
         // Exclusive: no shared-memory file and no locks to take at each commit. The cache is small
         // because batches are written once and read once.
         db.execute_batch(&format!(
@@ -109,10 +112,12 @@ impl Store {
              PRAGMA cache_size = -256;
              PRAGMA mmap_size = 0;
              PRAGMA temp_store = MEMORY;
-             PRAGMA journal_size_limit = 4194304;
-             PRAGMA max_page_count = {pages_max};"
+             PRAGMA wal_autocheckpoint = {LOG_PAGES};
+             PRAGMA journal_size_limit = {log_bytes};"
         ))?;
-        Ok(Self { db, sync: Sync::Now })
+        let store = Self { db, sync: Sync::Now };
+        store.let_grow(file_bytes_max)?;
+        Ok(store)
     }
 
     /// Makes the tables; with `lanes` as they begin.
@@ -241,6 +246,26 @@ impl Store {
             self.db.execute_batch(&format!("PRAGMA incremental_vacuum({GIVE_BACK_PAGES})"))?;
         }
         Ok(())
+    }
+
+    /// Keeps the file from growing beyond what it is now.
+    pub(super) fn stop_growing(&self) -> Result<(), Fault> {
+        let pages: i64 = self.db.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        self.limit_pages(positive(pages)?)
+    }
+
+    /// Lets the file grow up to so many bytes.
+    pub(super) fn let_grow(&self, file_bytes_max: u64) -> Result<(), Fault> {
+        self.limit_pages(file_bytes_max.div_ceil(PAGE_BYTES))
+    }
+
+    fn limit_pages(&self, pages_max: u64) -> Result<(), Fault> {
+        Ok(self.db.execute_batch(&format!("PRAGMA max_page_count = {pages_max}"))?)
+    }
+
+    /// Moves the log into the file, so that it is written from its start again.
+    pub(super) fn work_off(&self) -> Result<(), Fault> {
+        Ok(self.db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_row| Ok(()))?)
     }
 
     /// Moves the log into the file and closes it.

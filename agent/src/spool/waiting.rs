@@ -152,7 +152,12 @@ impl Waiting {
         }
     }
 
-    pub(super) fn control_bytes(&self) -> usize {
+    pub(super) fn telemetry_bytes(&self) -> u64 {
+        let bytes: usize = self.telemetry.iter().map(|entry| entry.bytes.len()).sum();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    fn control_bytes(&self) -> usize {
         self.control.iter().map(|entry| entry.bytes.len()).sum()
     }
 

@@ -4,8 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Child, Command, ExitCode};
 
 /// How many are started at the same time.
 const THREADS: usize = 4;
@@ -17,19 +16,21 @@ pub(crate) enum Part {
     End(u8),
     /// Stays until it is killed.
     Stay,
+    /// Ends its first thread at once and, by another, itself with code 7 a little later.
+    FirstThreadFirst,
 }
 
 /// Writes a program of a few instructions, without libraries: it lives a tenth of a millisecond.
 pub(crate) fn tiny_program(path: &Path, part: Part) -> io::Result<()> {
+    const X86_64: u16 = 62;
     let code = code(part);
     let (header_bytes, segment_bytes) = (64u16, 56u16);
     let start = u64::from(header_bytes) + u64::from(segment_bytes);
     let base = 0x40_0000u64;
     let length = start + u64::try_from(code.len()).map_err(io::Error::other)?;
-    let machine: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    // An executable for this machine, version 1.
-    file.extend([2u16, machine].iter().flat_map(|half| half.to_le_bytes()));
+    // An executable, version 1.
+    file.extend([2, X86_64].iter().flat_map(|half| half.to_le_bytes()));
     file.extend(1u32.to_le_bytes());
     // Where it starts, where its only segment is described, no sections, no flags.
     file.extend([base + start, u64::from(header_bytes), 0].iter().flat_map(|x| x.to_le_bytes()));
@@ -44,50 +45,73 @@ pub(crate) fn tiny_program(path: &Path, part: Part) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
-#[cfg(target_arch = "x86_64")]
 fn code(part: Part) -> Vec<u8> {
     match part {
         // mov edi, code; mov eax, SYS_exit; syscall
         Part::End(code) => vec![0xbf, code, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05],
         // mov eax, SYS_pause; syscall; jmp to the start
         Part::Stay => vec![0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7],
+        Part::FirstThreadFirst => [
+            // push 200_000_000; push 0: a time of a fifth of a second
+            &[0x68, 0x00, 0xc2, 0xeb, 0x0b, 0x6a, 0x00][..],
+            // mov edi, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD
+            &[0xbf, 0x00, 0x0f, 0x01, 0x00],
+            // mov rsi, rsp; xor edx, edx; xor r10, r10; xor r8, r8
+            &[0x48, 0x89, 0xe6, 0x31, 0xd2, 0x4d, 0x31, 0xd2, 0x4d, 0x31, 0xc0],
+            // mov eax, SYS_clone; syscall; test eax, eax; jnz over the second thread's part
+            &[0xb8, 56, 0, 0, 0, 0x0f, 0x05, 0x85, 0xc0, 0x75, 24],
+            // mov rdi, rsp; xor esi, esi; mov eax, SYS_nanosleep; syscall
+            &[0x48, 0x89, 0xe7, 0x31, 0xf6, 0xb8, 35, 0, 0, 0, 0x0f, 0x05],
+            // mov edi, 7; mov eax, SYS_exit_group; syscall
+            &[0xbf, 7, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x05],
+            // xor edi, edi; mov eax, SYS_exit; syscall
+            &[0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05],
+        ]
+        .concat(),
     }
 }
 
-#[cfg(target_arch = "aarch64")]
-fn code(part: Part) -> Vec<u8> {
-    let instructions: Vec<u32> = match part {
-        // mov x0, code; mov x8, SYS_exit; svc 0
-        Part::End(code) => vec![0xd280_0000 | u32::from(code) << 5, 0xd280_0ba8, 0xd400_0001],
-        // ppoll of nothing without end: mov x0 … x4, 0; mov x8, SYS_ppoll; svc 0; b to itself
-        Part::Stay => vec![
-            0xd280_0000,
-            0xd280_0001,
-            0xd280_0002,
-            0xd280_0003,
-            0xd280_0004,
-            0xd280_0928,
-            0xd400_0001,
-            0x1400_0000,
-        ],
-    };
-    instructions.into_iter().flat_map(u32::to_le_bytes).collect()
+/// Set for a child that is this very program and shall start others.
+const STORM: &str = "CORDON_TEST_STORM";
+
+/// A program run as fast as it goes, by a process of its own: ends of its children then disturb
+/// no thread of the sensor's.
+pub(crate) struct Storm<'a> {
+    pub(crate) program: &'a Path,
+    /// What stands before each one's number in its first argument.
+    pub(crate) marker: &'a str,
+    pub(crate) count: usize,
+    /// How long another argument is.
+    pub(crate) more_bytes: usize,
 }
 
-/// Runs a program `count` times as fast as it goes and waits for each; every one is told its
-/// number, and has arguments of that many bytes more.
-pub(crate) fn flat_out(
-    program: &Path,
-    marker: &str,
-    count: usize,
-    more_bytes: usize,
-) -> io::Result<Duration> {
-    let started = tokio::time::Instant::now();
+impl Storm<'_> {
+    pub(crate) fn start(&self) -> io::Result<Child> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let numbers = [self.count, self.more_bytes].map(|number| number.to_string());
+        command.arg(self.program).arg(self.marker).args(numbers).env(STORM, "1").spawn()
+    }
+}
+
+/// Plays the child's part if this process is one.
+pub(crate) fn storm_if_asked() -> Option<ExitCode> {
+    std::env::var_os(STORM)?;
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().unwrap_or_default();
+    let (program, marker, count, more_bytes) = (next(), next(), next(), next());
+    let ran = match (count.parse(), more_bytes.parse()) {
+        (Ok(count), Ok(more)) => flat_out(program.as_ref(), &marker, count, more).is_ok(),
+        _ => false,
+    };
+    Some(if ran { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn flat_out(program: &Path, marker: &str, count: usize, more_bytes: usize) -> io::Result<()> {
     let run = &|thread: usize| -> io::Result<()> {
         let more = "x".repeat(more_bytes);
         for number in (thread..count).step_by(THREADS) {
             let mut command = Command::new(program);
-            command.arg0("tiny").arg(format!("{marker}{number}"));
+            command.env_clear().arg0("tiny").arg(format!("{marker}{number}"));
             command.args(["second argument with spaces", &format!("end={number}")]);
             if more_bytes > 0 {
                 command.arg(&more);
@@ -104,6 +128,6 @@ pub(crate) fn flat_out(
         for thread in threads {
             thread.join().map_err(|_panic| io::Error::other("a thread panicked"))??;
         }
-        Ok(started.elapsed())
+        Ok(())
     })
 }

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cordon_agent::sensor::process::{self, Clocks, ProcessSettings};
+use cordon_agent::clock;
+use cordon_agent::sensor::process::{self, ProcessSettings};
 use cordon_agent::sensor::{Condition, Outlet, Report, Sample};
 use cordon_proto::event::process::{Exec, Exit, Fork, split_args};
 use cordon_proto::event::{Body, GapReason, ProcessEvent};
 use libtest_mimic::Failed;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,7 +31,9 @@ pub(crate) struct Sensor {
     runtime: Runtime,
     reports: Reports,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<io::Result<Duration>>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    /// The number of the thread.
+    task: i32,
 }
 
 /// What was reported; starts only of processes with the marker, by what follows it.
@@ -40,7 +42,10 @@ pub(crate) struct Found {
     pub(crate) execs: HashMap<String, Vec<Exec>>,
     pub(crate) forks: HashMap<u32, Fork>,
     pub(crate) exits: HashMap<u32, Vec<Exit>>,
+    /// Ends of processes, by their parent.
+    pub(crate) ends: HashMap<u32, usize>,
     pub(crate) lost_starts: usize,
+    pub(crate) lost_ends: usize,
     /// The time of the last event.
     pub(crate) last_ns: u64,
 }
@@ -63,14 +68,18 @@ impl Found {
             match event {
                 ProcessEvent::Exec(exec) => self.take_exec(marker, exec),
                 ProcessEvent::Fork(fork) => drop(self.forks.insert(fork.pid, fork)),
-                ProcessEvent::Exit(exit) => self.exits.entry(exit.pid).or_default().push(exit),
+                ProcessEvent::Exit(exit) => {
+                    *self.ends.entry(exit.parent_pid.unwrap_or(0)).or_default() += 1;
+                    self.exits.entry(exit.pid).or_default().push(exit);
+                }
             }
         }
         for loss in sample.losses {
             ensure_eq(&loss.reason, &GapReason::KernelRing)?;
             let detail = loss.detail.unwrap_or_default();
-            let starts = detail.split(" starts").next().ok_or("a number of starts")?;
-            self.lost_starts += starts.parse::<usize>()?;
+            let mut parts = detail.split(", ").filter_map(|part| part.split(' ').next());
+            self.lost_starts += parts.next().ok_or("a number of starts")?.parse::<usize>()?;
+            self.lost_ends += parts.nth(1).ok_or("a number of ends")?.parse::<usize>()?;
         }
         Ok(())
     }
@@ -100,7 +109,9 @@ impl Sensor {
         let marker = format!("cordon-{}-{serial}-", std::process::id());
         let (sender, mut reports) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
+        let (told_task, task) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
+            told_task.send(rustix::thread::gettid()).map_err(io::Error::other)?;
             prepare()?;
             watch(settings, sender, stopped)
         });
@@ -111,8 +122,9 @@ impl Sensor {
             return Err("the first report was not the sensor's condition".into());
         };
         let (stop, thread) = (Some(stop), Some(thread));
+        let task = task.recv()?.as_raw_nonzero().get();
         let found = Found::default();
-        Ok(Self { condition, found, marker, runtime, reports, stop, thread })
+        Ok(Self { condition, found, marker, runtime, reports, stop, thread, task })
     }
 
     /// What a process must have as its first argument in order to be found under this name.
@@ -139,13 +151,11 @@ impl Sensor {
         looked.map_err(|_elapsed| "what was looked for was not reported")?
     }
 
-    /// Ends the sensor; gives the processor time that it took.
-    pub(crate) fn stop(&mut self) -> Result<Duration, Failed> {
-        drop(self.stop.take());
-        self.reports.close();
-        let thread = self.thread.take().ok_or("it was stopped before")?;
-        let used = thread.join().map_err(|_panic| "the sensor panicked")?;
-        Ok(used?)
+    /// The processor time that the sensor's thread has taken, in user and kernel.
+    pub(crate) fn processor_time(&self) -> Result<Duration, Failed> {
+        let times = std::fs::read_to_string(format!("/proc/self/task/{}/schedstat", self.task))?;
+        let running_ns = times.split(' ').next().ok_or("the time of a thread")?;
+        Ok(Duration::from_nanos(running_ns.parse()?))
     }
 }
 
@@ -159,35 +169,21 @@ impl Drop for Sensor {
     }
 }
 
-/// Runs the sensor; gives the processor time of its thread, with that of loading the programs.
+/// Runs the sensor until it is told to stop.
 fn watch(
     settings: ProcessSettings,
     sender: mpsc::Sender<(&'static str, Report)>,
     stopped: oneshot::Receiver<()>,
-) -> io::Result<Duration> {
+) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let outlet = Outlet::new(process::NAME, sender);
     runtime.block_on(async {
         tokio::select! {
-            _ended = process::run(settings, clocks(), outlet) => {}
+            _ended = process::run(settings, clock::stamp, outlet) => {}
             _dropped = stopped => {}
         }
     });
-    Ok(Duration::from_nanos(nanoseconds(ClockId::ThreadCPUTime)))
-}
-
-/// The clocks of this machine.
-pub(crate) fn clocks() -> Clocks {
-    Clocks {
-        wall_ns: || nanoseconds(ClockId::Realtime),
-        boot_ns: || nanoseconds(ClockId::Boottime),
-    }
-}
-
-fn nanoseconds(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    let nanoseconds = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
-    u64::try_from(nanoseconds).unwrap_or_default()
+    Ok(())
 }
 
 pub(crate) fn ensure(is_so: bool, what: &str) -> Result<(), Failed> {

@@ -64,7 +64,7 @@ impl State {
 
     /// Takes what endpoints told into account, and that the log is derived up to `reached`.
     pub fn derive(&self, reached: Position, told: &[Told]) -> Result<(), StateError> {
-        self.write("take in what endpoints told", |change| {
+        self.write_soon("take in what endpoints told", |change| {
             told.iter().try_for_each(|told| take_in(change, told))?;
             let sql = "INSERT INTO derived (name, position) VALUES (?1, ?2)
                        ON CONFLICT DO UPDATE SET position = ?2";

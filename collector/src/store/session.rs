@@ -44,7 +44,7 @@ impl State {
             return Ok(None);
         };
         if session.to_note(now) {
-            self.write("note a session's use", |change| {
+            self.write_soon("note a session's use", |change| {
                 let sql = "UPDATE session SET used_ns = max(used_ns, ?2) WHERE hash = ?1";
                 change.execute(sql, params![token.0, to_sql(now.0)])
             })?;

@@ -23,7 +23,17 @@ unsafe impl Owner for Ring {}
 
 /// Puts a descriptor under the event loop's eyes. The owner inside must not be exchanged.
 pub fn readable<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {
+    watched(owner, Interest::READABLE)
+}
+
+/// The same for one that is always readable and tells of changes as urgent (POLLPRI), as a table
+/// of mounts does.
+pub fn changing<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {
+    watched(owner, Interest::PRIORITY)
+}
+
+fn watched<T: Owner>(owner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     // SAFETY: `Owner` promises what is asked for.
-    let watched = unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) };
+    let watched = unsafe { AsyncFd::register_with_interest(owner, interest) };
     watched.map_err(io::Error::from)
 }

@@ -10,6 +10,7 @@ use cordon_proto::event::{Body, Class, ClassCount, GapReason, Observation, Proce
 use rustix::process::{Resource, Rlimit};
 use tokio::io::unix::AsyncFd;
 
+use crate::clock::Stamp;
 use crate::platform::linux::bpf::asm::AsmError;
 use crate::platform::linux::bpf::btf::{self, Btf, BtfError};
 use crate::platform::linux::bpf::ring::{Ring, RingError};
@@ -19,7 +20,7 @@ use crate::sensor::{Loss, Outlet, SAMPLE_EVENTS_MAX, Sample};
 
 use super::programs::{self, DROP_COUNTERS, Maps, Offsets, Points, SCRATCH_BYTES};
 use super::record::{File, Record};
-use super::{Clocks, End, ProcessSettings, observation, proc_file};
+use super::{End, ProcessSettings, observation, proc_file};
 
 /// Emptying the ring at every wake costs ten times the processor time and slows the machine's own
 /// work by a third; twenty milliseconds of a storm fit the ring several times.
@@ -76,8 +77,7 @@ pub(super) struct Watch {
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
     drops: Drops,
-    boot_ns: u64,
-    wall_ns: u64,
+    at: Stamp,
 }
 
 /// Records that the kernel could not hand over, since the programs were loaded.
@@ -92,19 +92,19 @@ struct Drops {
 
 impl Watch {
     /// Loads everything. Nothing is left behind in the kernel if it fails.
-    pub(super) fn open(settings: &ProcessSettings, clocks: Clocks) -> Result<Self, BpfError> {
-        match Self::load(settings, clocks) {
+    pub(super) fn open(settings: &ProcessSettings, stamp: fn() -> Stamp) -> Result<Self, BpfError> {
+        match Self::load(settings, stamp) {
             // Kernels before 5.11 count maps against the limit on locked memory.
             Err(BpfError::Sys(error) | BpfError::Ring(RingError::Sys(error)))
                 if error.is_not_permitted() && raise_locked_memory() =>
             {
-                Self::load(settings, clocks)
+                Self::load(settings, stamp)
             }
             result => result,
         }
     }
 
-    fn load(settings: &ProcessSettings, clocks: Clocks) -> Result<Self, BpfError> {
+    fn load(settings: &ProcessSettings, stamp: fn() -> Stamp) -> Result<Self, BpfError> {
         if cfg!(not(target_pointer_width = "64")) {
             return Err(BpfError::NotSixtyFour);
         }
@@ -128,28 +128,28 @@ impl Watch {
             programs.push(Attached::trace_point("cordon_fork", points.fork, &fork)?);
         }
         let ring = wait::readable(ring)?;
-        let told = Told { boot_ns: clocks.boot_ns(), wall_ns: clocks.wall_ns(), ..Told::default() };
+        let told = Told { drops: Drops::default(), at: stamp() };
         let exits = RecentExits::default();
         Ok(Self { ring, drops, _scratch: scratch, programs, told, malformed: 0, exits })
     }
 
     /// Reports until the agent stops or the ring cannot be read any more.
-    pub(super) async fn run(mut self, clocks: Clocks, outlet: &Outlet) -> End {
+    pub(super) async fn run(mut self, stamp: fn() -> Stamp, outlet: &Outlet) -> End {
         loop {
-            match self.round(clocks, outlet).await {
+            match self.round(stamp, outlet).await {
                 Ok(()) => {}
                 Err(end) => return end,
             }
         }
     }
 
-    async fn round(&mut self, clocks: Clocks, outlet: &Outlet) -> Result<(), End> {
+    async fn round(&mut self, stamp: fn() -> Stamp, outlet: &Outlet) -> Result<(), End> {
         if let Ok(ready) = tokio::time::timeout(LOOK_EVERY, self.ring.readable_mut()).await {
             ready.map_err(failed)?.clear_ready();
             tokio::time::sleep(GATHER).await;
         }
         loop {
-            let (sample, emptied) = self.sample(clocks).map_err(failed)?;
+            let (sample, emptied) = self.sample(stamp).map_err(failed)?;
             if !sample.observations.is_empty() || !sample.losses.is_empty() {
                 outlet.sample(sample).await?;
             }
@@ -160,18 +160,18 @@ impl Watch {
     }
 
     /// One sample out of the ring, and whether that was all.
-    fn sample(&mut self, clocks: Clocks) -> Result<(Sample, bool), BpfError> {
+    fn sample(&mut self, stamp: fn() -> Stamp) -> Result<(Sample, bool), BpfError> {
         let Self { ring, exits, malformed, .. } = self;
-        let (wall_ns, boot_ns) = (clocks.wall_ns(), clocks.boot_ns());
+        let now = stamp();
         let mut sample = Sample::default();
         let mut files = Vec::new();
         let drained =
             ring.get_mut().drain(SAMPLE_EVENTS_MAX, |bytes| match Record::parse(bytes) {
                 Ok(record) if exits.is_repeated(&record.event) => {}
-                Ok(Record { boot_ns: at_ns, event, file }) => {
+                Ok(Record { boot_ns, event, file }) => {
                     files.extend(file.map(|file| (sample.observations.len(), file)));
-                    let time_ns = wall_ns.saturating_sub(boot_ns.saturating_sub(at_ns));
-                    sample.observations.push(observation(time_ns, at_ns, event));
+                    let time_ns = now.time_ns.wrapping_sub(now.boot_ns).wrapping_add(boot_ns);
+                    sample.observations.push(observation(Stamp { time_ns, boot_ns }, event));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a record of the process sensor was not understood");
@@ -181,22 +181,22 @@ impl Watch {
         if files.len() <= RESOLVED_MAX {
             resolve(&mut sample.observations, &files);
         }
-        if boot_ns.saturating_sub(self.told.boot_ns) >= LOSS_PERIOD_NS {
-            sample.losses.extend(self.loss(wall_ns, boot_ns)?);
+        if now.boot_ns.saturating_sub(self.told.at.boot_ns) >= LOSS_PERIOD_NS {
+            sample.losses.extend(self.loss(now)?);
         }
         Ok((sample, drained.emptied))
     }
 
     /// What was lost since this was last asked.
-    fn loss(&mut self, wall_ns: u64, boot_ns: u64) -> Result<Option<Loss>, BpfError> {
+    fn loss(&mut self, now: Stamp) -> Result<Option<Loss>, BpfError> {
         let [execs, forks, exits] = self.drops.counters()?;
         let mut others = self.malformed;
         for program in &self.programs {
             others += program.misses()?;
         }
         let drops = Drops { execs, forks, exits, others };
-        let told = std::mem::replace(&mut self.told, Told { drops, boot_ns, wall_ns });
-        Ok(drops.since(told.drops).loss(told.wall_ns, wall_ns))
+        let told = std::mem::replace(&mut self.told, Told { drops, at: now });
+        Ok(drops.since(told.drops).loss(told.at.time_ns, now.time_ns))
     }
 }
 

@@ -14,12 +14,13 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use tokio::io::unix::AsyncFd;
 
+use crate::clock::Stamp;
 use crate::platform::linux::wait;
 use crate::sensor::{Outlet, SAMPLE_EVENTS_MAX, Sample};
 
 use super::lives::{Lives, loss};
 use super::message::{Change, MESSAGE_BYTES_MAX, Message, listen};
-use super::{Clocks, End, ProcessSettings, observation};
+use super::{End, ProcessSettings, observation};
 
 /// The multicast group of process events.
 const PROCESS_EVENTS: u32 = 1;
@@ -108,12 +109,12 @@ impl Watch {
     pub(super) async fn run(
         mut self,
         settings: &ProcessSettings,
-        clocks: Clocks,
+        stamp: fn() -> Stamp,
         outlet: &Outlet,
     ) -> End {
-        let mut told_ns = clocks.wall_ns();
+        let mut told_ns = stamp().time_ns;
         loop {
-            let sample = match self.sample(settings, clocks, &mut told_ns).await {
+            let sample = match self.sample(settings, stamp, &mut told_ns).await {
                 Ok(sample) => sample,
                 Err(error) => {
                     let reason = format!("receiving from the process connector: {error}");
@@ -133,7 +134,7 @@ impl Watch {
     async fn sample(
         &mut self,
         settings: &ProcessSettings,
-        clocks: Clocks,
+        stamp: fn() -> Stamp,
         told_ns: &mut u64,
     ) -> std::io::Result<Sample> {
         let Self { socket, lives } = self;
@@ -145,8 +146,7 @@ impl Watch {
                 Ok(Some(message)) => {
                     missed += lives.missed(&message);
                     let event = lives.event(settings, message.change);
-                    let (wall_ns, boot_ns) = (clocks.wall_ns(), clocks.boot_ns());
-                    let seen = event.map(|event| observation(wall_ns, boot_ns, event));
+                    let seen = event.map(|event| observation(stamp(), event));
                     sample.observations.extend(seen);
                 }
                 // The numbers of the messages that follow say how many are missing.
@@ -158,7 +158,7 @@ impl Watch {
                 Err(error) => return Err(error.into()),
             }
         }
-        let now_ns = clocks.wall_ns();
+        let now_ns = stamp().time_ns;
         if missed > 0 {
             sample.losses.push(loss(missed, *told_ns, now_ns));
         }

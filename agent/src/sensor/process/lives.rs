@@ -51,8 +51,12 @@ impl Lives {
         }
     }
 
-    /// How many messages of the same processor are missing before this one.
+    /// How many messages of the same processor are missing before this one. Answers to whoever
+    /// began to listen carry that one's number instead.
     pub(super) fn missed(&mut self, message: &Message) -> u64 {
+        if matches!(message.change, Change::Acknowledged { .. }) {
+            return 0;
+        }
         let last = self.numbers.insert(message.processor, message.number);
         last.map_or(0, |last| u64::from(message.number.wrapping_sub(last.wrapping_add(1))))
     }
@@ -194,6 +198,9 @@ mod tests {
         let seen = [(0, u32::MAX), (1, 5), (0, 0), (0, 1), (1, 9), (1, 10)];
         let seen = seen.map(|(processor, number)| missed(processor, number));
         assert_eq!(seen, [0, 0, 0, 0, 3, 0]);
+        let change = Change::Acknowledged { error: 0 };
+        assert_eq!(lives.missed(&Message { number: 77, processor: 0, change }), 0);
+        assert_eq!(lives.missed(&Message { number: 2, processor: 0, change: Change::Other }), 0);
     }
 
     #[test]

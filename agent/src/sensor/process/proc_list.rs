@@ -12,10 +12,11 @@ use cordon_proto::event::process::{Exec, Exit, Tier};
 use rustix::io;
 use tokio::time::MissedTickBehavior;
 
+use crate::clock::Stamp;
 use crate::sensor::{Outlet, SAMPLE_EVENTS_MAX, Sample};
 
 use super::proc_file::{Proc, Process, Stat};
-use super::{Clocks, End, observation};
+use super::{End, observation};
 
 const LIST_EVERY: Duration = Duration::from_secs(1);
 
@@ -48,7 +49,7 @@ impl Watch {
         Ok(watch)
     }
 
-    pub(super) async fn run(mut self, clocks: Clocks, outlet: &Outlet) -> End {
+    pub(super) async fn run(mut self, stamp: fn() -> Stamp, outlet: &Outlet) -> End {
         let mut ticks = tokio::time::interval(LIST_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
@@ -60,11 +61,10 @@ impl Watch {
                     return End::Failed { tier: Tier::ProcList, reason: error.to_string() };
                 }
             };
-            let (wall_ns, boot_ns) = (clocks.wall_ns(), clocks.boot_ns());
+            let now = stamp();
             for events in events.chunks(SAMPLE_EVENTS_MAX) {
                 let observations = events.iter().cloned();
-                let observations =
-                    observations.map(|event| observation(wall_ns, boot_ns, event)).collect();
+                let observations = observations.map(|event| observation(now, event)).collect();
                 let sample = Sample { observations, ..Sample::default() };
                 if let Err(stopping) = outlet.sample(sample).await {
                     return stopping.into();

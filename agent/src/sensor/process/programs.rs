@@ -76,7 +76,13 @@ impl Points {
 
 impl Offsets {
     pub(super) fn read(btf: &Btf) -> Result<Self, BtfError> {
-        let task = |member| btf.offset("task_struct", member);
+        let task = btf.structure("task_struct")?;
+        let task = |member| task.offset(member);
+        let cred = btf.structure("cred")?;
+        let signal = btf.structure("signal_struct")?;
+        let binary = btf.structure("linux_binprm")?;
+        let inode = btf.structure("inode")?;
+        let mm = btf.structure("mm_struct")?;
         Ok(Self {
             task: Task {
                 pid: task("pid")?,
@@ -89,18 +95,18 @@ impl Offsets {
                 mm: task("mm")?,
                 exit_code: task("exit_code")?,
             },
-            cred_uid: btf.offset("cred", "uid.val")?,
-            cred_euid: btf.offset("cred", "euid.val")?,
-            signal_live: btf.offset("signal_struct", "live.counter")?,
-            signal_flags: btf.offset("signal_struct", "flags")?,
-            signal_exit_code: btf.offset("signal_struct", "group_exit_code")?,
-            binary_filename: btf.offset("linux_binprm", "filename")?,
-            binary_file: btf.offset("linux_binprm", "file")?,
-            file_inode: btf.offset("file", "f_inode")?,
-            inode_number: btf.offset("inode", "i_ino")?,
-            inode_bytes: btf.offset("inode", "i_size")?,
-            mm_arg_start: btf.offset("mm_struct", "arg_start")?,
-            mm_arg_end: btf.offset("mm_struct", "arg_end")?,
+            cred_uid: cred.offset("uid.val")?,
+            cred_euid: cred.offset("euid.val")?,
+            signal_live: signal.offset("live.counter")?,
+            signal_flags: signal.offset("flags")?,
+            signal_exit_code: signal.offset("group_exit_code")?,
+            binary_filename: binary.offset("filename")?,
+            binary_file: binary.offset("file")?,
+            file_inode: btf.structure("file")?.offset("f_inode")?,
+            inode_number: inode.offset("i_ino")?,
+            inode_bytes: inode.offset("i_size")?,
+            mm_arg_start: mm.offset("arg_start")?,
+            mm_arg_end: mm.offset("arg_end")?,
         })
     }
 }

@@ -130,27 +130,10 @@ impl Btf {
             .ok_or_else(|| BtfError::NoType { name: name.to_owned() })
     }
 
-    /// Where a member stands, in bytes. The path may go through members with dots, never through
-    /// pointers; members of structures without a name count as the outer structure's own.
-    pub fn offset(&self, structure: &str, path: &str) -> Result<i16, BtfError> {
-        let missing =
-            || BtfError::NoMember { structure: structure.to_owned(), path: path.to_owned() };
-        let beyond =
-            || BtfError::OutOfReach { structure: structure.to_owned(), path: path.to_owned() };
-        let mut id = self.find(Kind::Struct, structure)?;
-        let mut bits = 0u64;
-        for name in path.split('.') {
-            let member = self.member(id, name, NESTING_MAX).ok_or_else(missing)?;
-            bits += u64::from(member.bits);
-            id = member.of;
-            if member.is_bit_field {
-                return Err(beyond());
-            }
-        }
-        if !bits.is_multiple_of(8) {
-            return Err(beyond());
-        }
-        i16::try_from(bits / 8).map_err(|_too_far| beyond())
+    /// A structure by its name. It is looked for among all types, so ask once.
+    pub fn structure(&self, name: &str) -> Result<Structure<'_>, BtfError> {
+        let id = self.find(Kind::Struct, name)?;
+        Ok(Structure { btf: self, id, name: name.to_owned() })
     }
 
     fn member(&self, id: u32, name: &str, nesting: usize) -> Option<Member> {
@@ -208,6 +191,38 @@ impl Btf {
             .and_then(|start| self.blob.get(start..));
         text.and_then(|text| text.strip_prefix(name.as_bytes()))
             .is_some_and(|rest| rest.first() == Some(&0))
+    }
+}
+
+/// One of the kernel's structures.
+#[derive(Clone, Debug)]
+pub struct Structure<'a> {
+    btf: &'a Btf,
+    id: u32,
+    name: String,
+}
+
+impl Structure<'_> {
+    /// Where a member stands, in bytes. The path may go through members with dots, never through
+    /// pointers; members of structures without a name count as the outer structure's own.
+    pub fn offset(&self, path: &str) -> Result<i16, BtfError> {
+        let missing = || BtfError::NoMember { structure: self.name.clone(), path: path.to_owned() };
+        let beyond =
+            || BtfError::OutOfReach { structure: self.name.clone(), path: path.to_owned() };
+        let mut id = self.id;
+        let mut bits = 0u64;
+        for name in path.split('.') {
+            let member = self.btf.member(id, name, NESTING_MAX).ok_or_else(missing)?;
+            bits += u64::from(member.bits);
+            id = member.of;
+            if member.is_bit_field {
+                return Err(beyond());
+            }
+        }
+        if !bits.is_multiple_of(8) {
+            return Err(beyond());
+        }
+        i16::try_from(bits / 8).map_err(|_too_far| beyond())
     }
 }
 
@@ -385,7 +400,7 @@ mod tests {
     #[track_caller]
     fn check(structure: &str, path: &str, expected: &str) {
         let btf = Btf::parse(sample()).unwrap();
-        let found = match btf.offset(structure, path) {
+        let found = match btf.structure(structure).and_then(|found| found.offset(path)) {
             Ok(offset) => offset.to_string(),
             Err(error) => error.to_string(),
         };
@@ -437,7 +452,7 @@ mod tests {
         let mut blob = Blob::default();
         blob.plain(CONST, "", 1).composite(STRUCT << 24, "round", &[("member", 1, 0)]);
         let btf = Btf::parse(blob.finish()).unwrap();
-        assert!(btf.offset("round", "member").is_err());
+        assert!(btf.structure("round").unwrap().offset("member").is_err());
     }
 
     #[test]
@@ -445,7 +460,7 @@ mod tests {
         let mut blob = Blob::default();
         blob.composite(STRUCT << 24, "self", &[("", 1, 8), ("", 1, 8)]);
         let btf = Btf::parse(blob.finish()).unwrap();
-        assert!(btf.offset("self", "member").is_err());
+        assert!(btf.structure("self").unwrap().offset("member").is_err());
     }
 
     proptest! {
@@ -472,7 +487,7 @@ mod tests {
     fn look_everywhere(blob: Vec<u8>) {
         let Ok(btf) = Btf::parse(blob) else { return };
         for path in ["id", "start", "cred.val", "gone"] {
-            let found = btf.offset("task", path);
+            let found = btf.structure("task").and_then(|task| task.offset(path));
             assert!(found.is_ok() || found.is_err_and(|error| !error.to_string().is_empty()));
         }
     }

@@ -1,0 +1,224 @@
+//! Is this still the file that was read, and where has it gone?
+//!
+//! Pure: looks at sizes, numbers and first bytes, reads nothing.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::fingerprint::Fingerprint;
+use super::place::{FileId, Place};
+
+/// What can be seen of a file without reading it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Facts {
+    pub(super) size: u64,
+    /// Its first bytes.
+    pub(super) head: Vec<u8>,
+}
+
+impl Facts {
+    /// Whether this is what was read up to `read_at`, perhaps grown. A file that was emptied and
+    /// has the very same beginning again and grew past `read_at` cannot be told from one that
+    /// only grew.
+    pub(super) fn continues(&self, fingerprint: &Fingerprint, read_at: u64) -> bool {
+        self.size >= read_at && fingerprint.fits(&self.head)
+    }
+}
+
+/// A file in the directory of a log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Sibling {
+    pub(super) path: PathBuf,
+    pub(super) id: FileId,
+    pub(super) facts: Facts,
+    pub(super) born_ns: u64,
+    pub(super) changed_ns: u64,
+}
+
+/// Where a file is that was read up to a place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Found<'a> {
+    /// Under its name.
+    Here(&'a Sibling),
+    /// Under another name: rotated, or copied and gone itself.
+    Moved(&'a Sibling),
+    /// Under its name, begun anew; perhaps a copy holds what it was before.
+    Emptied(&'a Sibling, Option<&'a Sibling>),
+    /// Nowhere.
+    Gone,
+}
+
+/// Looks for a file among its siblings, itself included.
+pub(super) fn locate<'a>(place: &Place, siblings: &'a [Sibling]) -> Found<'a> {
+    let path = place.path();
+    let copy = copy_of(&place.fingerprint, place.offset, place.id, siblings);
+    match siblings.iter().find(|sibling| sibling.id == place.id) {
+        Some(same) if same.facts.continues(&place.fingerprint, place.offset) => {
+            if same.path == path { Found::Here(same) } else { Found::Moved(same) }
+        }
+        Some(other) if other.path == path => Found::Emptied(other, copy),
+        Some(_used_again) => copy.map_or(Found::Gone, Found::Moved),
+        None => copy.map_or(Found::Gone, Found::Moved),
+    }
+}
+
+/// The newest file that begins like the one that was read and reaches as far.
+pub(super) fn copy_of<'a>(
+    fingerprint: &Fingerprint,
+    read_at: u64,
+    original: FileId,
+    siblings: &'a [Sibling],
+) -> Option<&'a Sibling> {
+    let copies = siblings.iter().filter(|sibling| {
+        sibling.id != original
+            && !fingerprint.is_empty()
+            && sibling.facts.continues(fingerprint, read_at)
+    });
+    copies.max_by_key(|copy| copy.born_ns)
+}
+
+/// Files that were made, filled and rotated away since `before` was the log at `path`, the oldest
+/// first. Copies made by hand of what is older look the same if they are younger and changed
+/// later; those are read too, because a doubled line is better than a lost one.
+pub(super) fn rotated_since<'a>(
+    path: &Path,
+    before: &Sibling,
+    siblings: &'a [Sibling],
+) -> Vec<&'a Sibling> {
+    let Some(name) = path.file_name() else { return Vec::new() };
+    let mut found: Vec<&Sibling> = siblings
+        .iter()
+        .filter(|sibling| {
+            let later = sibling.path.file_name().unwrap_or_default();
+            sibling.path != path
+                && sibling.id != before.id
+                && before.born_ns != 0
+                && sibling.born_ns > before.born_ns
+                && sibling.changed_ns >= before.changed_ns
+                && is_rotated_name(name, later)
+        })
+        .collect();
+    found.sort_by_key(|sibling| sibling.born_ns);
+    found
+}
+
+/// Whether `other` looks like a rotated file of `name`: `app.log.1`, `app.log-20260102`.
+pub(super) fn is_rotated_name(name: &OsStr, other: &OsStr) -> bool {
+    let rest = other.as_bytes().strip_prefix(name.as_bytes());
+    rest.is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-' | b'_')))
+        && !is_compressed(other)
+}
+
+/// Whether the name says that there is no text inside.
+pub(super) fn is_compressed(name: &OsStr) -> bool {
+    let ends = [".gz", ".xz", ".bz2", ".zst", ".lz4", ".lzma", ".Z", ".zip", ".journal"];
+    ends.iter().any(|end| name.as_bytes().ends_with(end.as_bytes()))
+}
+
+/// What the names of a file and of its rotated siblings have in common: `app` of `app.log`,
+/// because some rotate to `app-20260102.log`.
+pub(super) fn stem(name: &OsStr) -> &OsStr {
+    let bytes = name.as_bytes();
+    let end = bytes.iter().skip(1).position(|byte| *byte == b'.').map(|at| at + 1);
+    OsStr::from_bytes(&bytes[..end.unwrap_or(bytes.len())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `name inode born content`.
+    fn siblings(lines: &str) -> Vec<Sibling> {
+        let sibling = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [name, inode, born, content] = words[..] else { panic!("{line}") };
+            let head = content.as_bytes().to_vec();
+            Sibling {
+                path: PathBuf::from("/l").join(name),
+                id: FileId { device: 1, inode: inode.parse().unwrap() },
+                facts: Facts { size: head.len() as u64, head },
+                born_ns: born.parse().unwrap(),
+                changed_ns: born.parse().unwrap(),
+            }
+        };
+        lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(sibling).collect()
+    }
+
+    fn place(head: &str, offset: u64) -> Place {
+        let id = FileId { device: 1, inode: 7 };
+        Place::new(id, Fingerprint::of(head.as_bytes()), offset, Path::new("/l/app.log"), 10)
+    }
+
+    /// Where inode 7, read to 8 of `abcdefgh`, made at 10, is found in a directory.
+    #[track_caller]
+    fn check(directory: &str, expected: &str) {
+        let siblings = siblings(directory);
+        let name = |sibling: &Sibling| sibling.path.file_name().unwrap().to_owned();
+        let found = match locate(&place("abcdefgh", 8), &siblings) {
+            Found::Here(_) => "here".to_owned(),
+            Found::Moved(to) => format!("moved {:?}", name(to)),
+            Found::Emptied(_, None) => "emptied".to_owned(),
+            Found::Emptied(_, Some(copy)) => format!("emptied, copy {:?}", name(copy)),
+            Found::Gone => "gone".to_owned(),
+        };
+        assert_eq!(found.replace('"', ""), expected);
+    }
+
+    #[test]
+    fn a_file_is_found_again_after_every_kind_of_rotation() {
+        check("app.log 7 10 abcdefgh", "here");
+        check("app.log 7 10 abcdefghijk", "here");
+        check("app.log.1 7 10 abcdefghij \n app.log 8 20 new", "moved app.log.1");
+        check("elsewhere 7 10 abcdefgh", "moved elsewhere");
+        check("app.log 7 10 abc", "emptied");
+        check("app.log 7 10 xbcdefghijk", "emptied");
+        check("app.log 7 10 new \n app.log.1 9 20 abcdefghi", "emptied, copy app.log.1");
+        check("app.log 8 20 new", "gone");
+        check("", "gone");
+    }
+
+    #[test]
+    fn a_number_used_again_is_not_the_file() {
+        check("app.log 8 20 new \n other.log 7 20 fresh", "gone");
+        check(
+            "app.log 8 20 new \n app.log.1 7 20 fresh \n app.log.2 9 9 abcdefgh",
+            "moved app.log.2",
+        );
+    }
+
+    #[test]
+    fn a_copy_that_does_not_reach_far_enough_or_is_older_is_not_taken() {
+        check("app.log 7 10 new \n app.log.1 9 20 abcdef", "emptied");
+        check(
+            "app.log 7 10 new \n app.log.1 9 30 abcdefgh \n app.log.2 5 20 abcdefgh",
+            "emptied, copy app.log.1",
+        );
+    }
+
+    #[test]
+    fn an_empty_file_has_no_copies() {
+        let siblings = siblings("other.log 9 20 abcdef");
+        assert_eq!(locate(&place("", 0), &siblings), Found::Gone);
+    }
+
+    #[test]
+    fn generations_that_came_and_went_unseen_are_found_in_their_order() {
+        let siblings = siblings(
+            "app.log 9 50 e \n app.log.1 8 40 d \n app.log.2 6 30 c \n app.log.3 7 10 abcdefgh
+             app.log.4 5 5 old \n app.log.5.gz 4 60 zip \n application 3 60 no \n app.log2 2 60 no",
+        );
+        let before = siblings.iter().find(|sibling| sibling.id.inode == 7).unwrap();
+        let found = rotated_since(Path::new("/l/app.log"), before, &siblings);
+        assert_eq!(found.iter().map(|sibling| sibling.id.inode).collect::<Vec<_>>(), [6, 8]);
+    }
+
+    #[test]
+    fn names_of_rotated_files_share_their_stem() {
+        for (name, expected) in
+            [("app.log", "app"), ("syslog", "syslog"), (".hidden.log", ".hidden")]
+        {
+            assert_eq!(stem(OsStr::new(name)), expected);
+        }
+    }
+}

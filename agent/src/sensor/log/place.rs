@@ -1,0 +1,144 @@
+//! Where reading stands in one file, as it is kept over a restart.
+
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use cordon_proto::Text;
+use cordon_proto::codec::{decode_lenient, encode};
+use minicbor::{Decode, Encode};
+
+use crate::sensor::Checkpoint;
+
+use super::fingerprint::Fingerprint;
+
+/// A file, whatever its name; numbers are used again once a file is gone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Encode, Decode)]
+pub(super) struct FileId {
+    #[n(0)]
+    pub(super) device: u64,
+    #[n(1)]
+    pub(super) inode: u64,
+}
+
+impl FileId {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    fn key(self) -> String {
+        format!("log/{}/{}", self.device, self.inode)
+    }
+
+    /// Forgets the file's place.
+    pub(super) fn forget(self) -> Checkpoint {
+        Checkpoint { key: self.key(), value: None }
+    }
+}
+
+/// When the file was made, nanoseconds since 1970; 0 where the file system does not say.
+pub(super) fn born_ns(metadata: &Metadata) -> u64 {
+    let since = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0)
+}
+
+/// A file, and how far it was read.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub(super) struct Place {
+    #[n(0)]
+    pub(super) id: FileId,
+    #[n(1)]
+    pub(super) fingerprint: Fingerprint,
+    /// Where the first line not yet handed over begins.
+    #[n(2)]
+    pub(super) offset: u64,
+    /// The path as watched.
+    #[n(3)]
+    path: Text,
+    /// When the file was made.
+    #[n(4)]
+    pub(super) born_ns: u64,
+}
+
+impl Place {
+    pub(super) fn new(
+        id: FileId,
+        fingerprint: Fingerprint,
+        offset: u64,
+        path: &Path,
+        born_ns: u64,
+    ) -> Self {
+        Self { id, fingerprint, offset, path: path.as_os_str().as_bytes().into(), born_ns }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        PathBuf::from(OsStr::from_bytes(self.path.as_bytes()))
+    }
+
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { key: self.id.key(), value: Some(encode(self)) }
+    }
+}
+
+/// What was kept over a restart.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    /// Files, the oldest first.
+    pub(super) places: Vec<Place>,
+    /// Paths that were watched before: a file of theirs without a place is new.
+    pub(super) patterns: Vec<String>,
+    /// Keys whose values cannot be read.
+    pub(super) unreadable: Vec<String>,
+}
+
+const PATTERN_KEY: &str = "log/path/";
+
+/// Notes that a path is watched from now on.
+pub(super) fn watched(pattern: &str) -> Checkpoint {
+    Checkpoint { key: format!("{PATTERN_KEY}{pattern}"), value: Some(Vec::new()) }
+}
+
+impl Restored {
+    /// Reads this sensor's checkpoints; passes over those of others.
+    pub(super) fn read(checkpoints: Vec<Checkpoint>) -> Self {
+        let mut restored = Self::default();
+        for Checkpoint { key, value } in checkpoints {
+            let Some(value) = value.filter(|_value| key.starts_with("log/")) else { continue };
+            if let Some(pattern) = key.strip_prefix(PATTERN_KEY) {
+                restored.patterns.push(pattern.to_owned());
+                continue;
+            }
+            match decode_lenient(&value) {
+                Ok(place) => restored.places.push(place),
+                Err(_not_a_place) => restored.unreadable.push(key),
+            }
+        }
+        restored.places.sort_by_key(|place| place.born_ns);
+        restored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_the_same_after_a_restart_and_what_is_foreign_is_passed_over() {
+        let id = FileId { device: 2049, inode: u64::MAX };
+        let path = Path::new(OsStr::from_bytes(b"/var/log/\xff.log"));
+        let place = Place::new(id, Fingerprint::of(b"head"), 1 << 40, path, 7);
+        assert_eq!(place.path(), path);
+        let checkpoint = place.checkpoint();
+        assert_eq!(checkpoint.key, format!("log/2049/{}", u64::MAX));
+        let foreign = Checkpoint { key: "disk/1".to_owned(), value: Some(vec![1]) };
+        let broken = Checkpoint { key: "log/1/1".to_owned(), value: Some(vec![1]) };
+        let kept = vec![foreign, checkpoint, id.forget(), broken, watched("/var/log/*.log")];
+        let restored = Restored::read(kept);
+        assert_eq!(restored.places, [place]);
+        assert_eq!(restored.patterns, ["/var/log/*.log"]);
+        assert_eq!(restored.unreadable, ["log/1/1"]);
+    }
+}

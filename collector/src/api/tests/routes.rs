@@ -1,0 +1,195 @@
+//! Every route of the list, called by those who must not get through.
+
+use super::*;
+use crate::api::list;
+
+/// The least that a route asks for, and a call of it for client acme that would succeed.
+struct Expected {
+    method: &'static str,
+    path: &'static str,
+    least: Option<Role>,
+    call: &'static str,
+    body: Option<Value>,
+    /// What a stranger's answer must be: not there, or nothing of acme in it.
+    stranger: Stranger,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Stranger {
+    NotFound,
+    Empty,
+    OwnSession,
+}
+
+#[rustfmt::skip]
+fn table(host: &Host, command: &Command) -> Vec<Expected> {
+    use Stranger::{Empty, NotFound, OwnSession};
+    let viewer = Some(Role::Viewer);
+    let admin = Some(Role::Administrator);
+    let row = |method, path, least, call, body, stranger| Expected { method, path, least, call, body, stranger };
+    let newer = json!({ "document": b64(roster("acme", 2, ACME)) });
+    let token = json!({ "uses": 1, "valid_secs": 60 });
+    let range = json!({ "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z" });
+    let another = isolation(99, &[host]);
+    vec![
+        row("get", "/health", None, "/health", None, Empty),
+        row("get", "/openapi.json", None, "/openapi.json", None, Empty),
+        row("post", "/sign-in/challenge", None, "", None, Empty),
+        row("post", "/sign-in", None, "", None, Empty),
+        row("delete", "/sign-in", viewer, "/sign-in", None, OwnSession),
+        row("get", "/clients", viewer, "/clients", None, Empty),
+        row("get", "/clients/{client}/roster", viewer, "/clients/acme/roster", None, NotFound),
+        row("put", "/clients/{client}/roster", admin, "/clients/acme/roster", Some(newer), NotFound),
+        row("get", "/clients/{client}/tokens", admin, "/clients/acme/tokens", None, NotFound),
+        row("post", "/clients/{client}/tokens", admin, "/clients/acme/tokens", Some(token), NotFound),
+        row("delete", "/clients/{client}/tokens/{id}", admin, "/clients/acme/tokens/TOKEN", None, NotFound),
+        row("post", "/clients/{client}/export", viewer, "/clients/acme/export", Some(range), NotFound),
+        row("get", "/endpoints", viewer, "/endpoints", None, Empty),
+        row("get", "/endpoints", viewer, "/endpoints?client=acme", None, NotFound),
+        row("get", "/endpoints/{id}", viewer, "/endpoints/ENDPOINT", None, NotFound),
+        row("get", "/endpoints/{id}/proof", viewer, "/endpoints/ENDPOINT/proof?lane=telemetry&epoch=1&seq=1", None, NotFound),
+        row("get", "/events", viewer, "/events", None, Empty),
+        row("get", "/events", viewer, "/events?client=acme", None, NotFound),
+        row("get", "/events", viewer, "/events?endpoint=ENDPOINT", None, NotFound),
+        row("get", "/events/live", viewer, "/events/live?client=acme", None, NotFound),
+        row("get", "/events/live", viewer, "/events/live?endpoint=ENDPOINT", None, NotFound),
+        row("get", "/commands", viewer, "/commands", None, Empty),
+        row("get", "/commands", viewer, "/commands?client=acme", None, NotFound),
+        row("post", "/commands", Some(Role::Responder), "/commands", Some(signed(&another, &["rob"])), NotFound),
+        row("get", "/commands/{id}", viewer, "/commands/COMMAND", None, NotFound),
+        row("post", "/commands/{id}/signatures", Some(Role::Responder), "/commands/COMMAND/signatures", Some(signed(command, &["ria"])), NotFound),
+        row("get", "/containments", viewer, "/containments", None, Empty),
+        row("get", "/containments", viewer, "/containments?client=acme", None, NotFound),
+        row("get", "/audit", viewer, "/audit?client=acme", None, NotFound),
+    ]
+}
+
+#[tokio::test]
+async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
+    let world = World::new();
+    let mut host = world.enrol("acme", "web-01");
+    world.store(&mut host, Lane::Telemetry, vec![line("secret of acme")]).await;
+    let command = isolation(1, &[&host]);
+    let rob = world.sign_in("rob").await;
+    let (status, _) =
+        world.call("POST", "/commands", Some(&rob), Some(signed(&command, &["rob"]))).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let table = table(&host, &command);
+
+    let openapi = serde_json::to_value(list().into_openapi()).unwrap();
+    let mut walked = 0;
+    for (path, item) in openapi["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let rows: Vec<_> =
+                table.iter().filter(|row| row.path == path && row.method == method).collect();
+            assert!(!rows.is_empty(), "{method} {path} is not in this test's table");
+            for row in rows {
+                check(&world, row, &host, &command).await;
+                walked += 1;
+            }
+        }
+    }
+    assert_eq!(walked, table.len(), "a row of the table is no route");
+}
+
+async fn check(world: &World, row: &Expected, host: &Host, command: &Command) {
+    let Some(least) = row.least else { return };
+    let token = TokenId::of(host.name.as_bytes()).to_string();
+    let path = row
+        .call
+        .replace("ENDPOINT", &host.endpoint.to_string())
+        .replace("COMMAND", &command.id.to_string())
+        .replace("TOKEN", &token);
+    let method = row.method.to_uppercase();
+    let call = |token: Option<String>| {
+        let (method, path) = (method.clone(), path.clone());
+        async move { world.call(&method, &path, token.as_deref(), row.body.clone()).await }
+    };
+    let says = |who: &str| format!("{method} {path} as {who}");
+
+    let (status, body) = call(None).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{}", says("nobody"));
+    assert_eq!(body["status"], 401, "{}", says("nobody"));
+    let (status, _) = call(Some(b64([0; 32]))).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{}", says("a made-up token"));
+
+    let (status, body) = call(Some(world.sign_in("zoe").await)).await;
+    match row.stranger {
+        Stranger::NotFound => assert_eq!(status, StatusCode::NOT_FOUND, "{}", says("a stranger")),
+        Stranger::Empty => {
+            assert_eq!(status, StatusCode::OK, "{}", says("a stranger"));
+            let shown = body.to_string();
+            assert!(!shown.contains("acme") && !shown.contains("web-01"), "{shown}");
+        }
+        Stranger::OwnSession => assert!(status.is_success(), "{}", says("a stranger")),
+    }
+    let below = match least {
+        Role::Viewer => None,
+        Role::Responder => Some("vic"),
+        Role::Administrator => Some("rob"),
+    };
+    if let Some(below) = below {
+        let (status, _) = call(Some(world.sign_in(below).await)).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{}", says(below));
+    }
+    let enough = match least {
+        Role::Viewer => "vic",
+        Role::Responder => "rob",
+        Role::Administrator => "ann",
+    };
+    if path.contains("/live") {
+        return; // it would not end
+    }
+    let (status, body) = call(Some(world.sign_in(enough).await)).await;
+    assert!(status.is_success(), "{}: {status} {body}", says(enough));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_in_json_and_every_answer_has_its_headers() {
+    let world = World::new();
+    let response = world.send("GET", "/api/v1/nothing", None, None).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    let headers = response.headers();
+    assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+    assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+    let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    let response = world.send("POST", "/api/v1/health", None, None).await;
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+}
+
+#[tokio::test]
+async fn the_console_page_runs_no_script_and_its_policy_allows_none() {
+    let world = World::new();
+    let response = world.send("GET", "/", None, None).await;
+    let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; style-src 'self'"), "{policy}");
+    let page = String::from_utf8(read(response).await.to_vec()).unwrap();
+    assert!(page.contains("not built yet") && !page.contains("<script"), "{page}");
+    assert!(!page.contains("style="), "the policy would not let it through");
+    let style = world.send("GET", "/console.css", None, None).await;
+    assert_eq!(style.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_openapi_document_is_3_1_and_names_every_route_under_its_prefix() {
+    let world = World::new();
+    let (status, document) = world.call("GET", "/openapi.json", None, None).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), list().into_openapi().paths.paths.len());
+    assert!(paths.keys().all(|path| path.starts_with("/api/v1/")));
+    assert!(document["paths"]["/api/v1/commands"]["post"]["requestBody"].is_object());
+}
+
+#[tokio::test]
+async fn a_body_longer_than_a_document_is_not_read() {
+    let world = World::new();
+    let ann = world.sign_in("ann").await;
+    let body = json!({ "document": "A".repeat(512 << 10) });
+    let (status, problem) = world.call("PUT", "/clients/acme/roster", Some(&ann), Some(body)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{problem}");
+}
