@@ -77,7 +77,7 @@ impl Chain {
     pub(super) fn peek(&self, bodies: &[Body]) -> Incoming {
         let event = |(seq, body): (u64, &Body)| {
             let severity = Severity::Informational;
-            let time_ns = self.time_ns + seq - self.place.first;
+            let time_ns = self.time_ns + (seq - self.place.first);
             codec::encode(&Event { seq, time_ns, boot_ns: 0, severity, body: body.clone() })
         };
         let events: Vec<Vec<u8>> = (self.place.first..).zip(bodies).map(event).collect();
