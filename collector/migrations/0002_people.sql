@@ -39,10 +39,12 @@ CREATE TABLE command_target (
     life        TEXT NOT NULL,
     undelivered INTEGER NOT NULL,
     stands      INTEGER NOT NULL,
+    awaits_end  INTEGER NOT NULL,
     PRIMARY KEY (command, endpoint)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX command_undelivered ON command_target (endpoint) WHERE undelivered;
 CREATE INDEX command_stands ON command_target (endpoint) WHERE stands;
+CREATE INDEX command_awaits_end ON command_target (endpoint) WHERE awaits_end;
 
 -- Every form in which a command was ready to be handed over: a refusal may know no more than it.
 CREATE TABLE command_form (

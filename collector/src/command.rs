@@ -36,8 +36,8 @@ pub struct Life {
     pub observed: Option<Observed>,
     /// Where its receipts stand, so that each can be proved.
     pub receipts: Vec<ReceiptAt>,
-    /// Whether what it asks for stands until it ends, as an isolation does and a release does not.
-    lasts: bool,
+    /// What it asks for: an isolation stands until it ends, a release does not.
+    action: ActionKind,
     /// The control lane up to where this was told: what comes again is passed over.
     told: Option<(u32, u64)>,
 }
@@ -201,10 +201,6 @@ impl Life {
     /// A command's life begins when somebody uploads it.
     #[must_use]
     pub fn requested(action: ActionKind, by: OperatorId, at: Time) -> Self {
-        let lasts = match action {
-            ActionKind::Isolate => true,
-            ActionKind::Release | ActionKind::SetPolicy => false,
-        };
         let facts = Facts {
             requested: Requested { at, by },
             authorised: None,
@@ -217,7 +213,7 @@ impl Life {
             ended: None,
             lapsed: None,
         };
-        Self { facts, observed: None, receipts: Vec::new(), lasts, told: None }
+        Self { facts, observed: None, receipts: Vec::new(), action, told: None }
     }
 
     /// Enough signatures are there, as far as the collector can tell.
@@ -259,7 +255,11 @@ impl Life {
             Outcome::Applied { change_us, until_secs, stood_already } => {
                 let (change_us, until_secs, stood_already) =
                     (*change_us, *until_secs, *stood_already);
-                facts.applied.get_or_insert(Applied { at, change_us, until_secs, stood_already });
+                let new = Applied { at, change_us, until_secs, stood_already };
+                // Said again when its lease is renewed, or is over and it stays all the same.
+                facts.applied.get_or_insert(new).until_secs = until_secs;
+                // What failed was tried again.
+                facts.failed = None;
             }
             Outcome::Proved(_) => {
                 facts.proved.get_or_insert(At { at });
@@ -276,11 +276,12 @@ impl Life {
                     facts.ended = Some(Ended { at, cause, observed_gone });
                 }
                 // A release asks for nothing else: that the rules are gone is its proof.
-                if observed_gone && !self.lasts {
+                let release = self.action == ActionKind::Release;
+                if observed_gone && release {
                     facts.proved.get_or_insert(At { at });
                 }
                 if observed_gone {
-                    let holds = if self.lasts { ObservedState::Gone } else { ObservedState::Holds };
+                    let holds = if release { ObservedState::Holds } else { ObservedState::Gone };
                     self.observe(holds, at);
                 }
             }
@@ -318,7 +319,26 @@ impl Life {
     #[must_use]
     pub fn stands(&self) -> bool {
         let Facts { applied, ended, failed, .. } = &self.facts;
-        self.lasts && applied.is_some() && ended.is_none() && failed.is_none()
+        let lasts = match self.action {
+            ActionKind::Isolate => true,
+            ActionKind::Release | ActionKind::SetPolicy => false,
+        };
+        lasts && applied.is_some() && ended.is_none() && failed.is_none()
+    }
+
+    /// What this release was to end was seen to be gone: the endpoint says so about the isolation.
+    pub fn handle_released(&mut self, place: Place, at: Time) {
+        if self.awaits_end() && self.goes_on(place) {
+            self.facts.proved = Some(At { at });
+            self.observe(ObservedState::Holds, at);
+        }
+    }
+
+    /// Whether it is a release that was carried out and not yet seen to have had its effect.
+    #[must_use]
+    pub fn awaits_end(&self) -> bool {
+        let changed = self.facts.applied.is_some_and(|applied| !applied.stood_already);
+        self.action == ActionKind::Release && changed && self.facts.proved.is_none()
     }
 
     /// Whether the endpoint still waits to be given it.
@@ -516,6 +536,27 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_and_was_tried_again_stands() {
+        check("2: accepted\n 3: failed", "authorised 2, delivered 2, failed 3");
+        check(
+            "2: accepted\n 3: failed\n 63: applied\n 64: proved",
+            "authorised 2, delivered 2, applied 63, proved 64, holds 64",
+        );
+    }
+
+    #[test]
+    fn a_lease_that_is_renewed_or_over_moves_its_end_and_not_its_beginning() {
+        let by = "ann".parse().unwrap();
+        let mut life = Life::requested(ActionKind::Isolate, by, Time(0));
+        for (seq, until_secs) in [(1, Some(100)), (2, Some(200)), (3, None)] {
+            let applied = Outcome::Applied { change_us: 9, until_secs, stood_already: seq > 1 };
+            life.handle_receipt(Place { epoch: 1, seq }, &applied, Time(seq));
+            let known = life.facts.applied.unwrap();
+            assert_eq!((known.at, known.until_secs), (Time(1), until_secs));
+        }
+    }
+
+    #[test]
     fn a_replay_refused_takes_nothing_back() {
         check("2: accepted\n 3: applied\n 9: replay", "authorised 2, delivered 2, applied 3");
         check("2: accepted\n 3: replay", "authorised 2, delivered 2");
@@ -542,6 +583,18 @@ mod tests {
         assert!(!life.stands());
         life.handle_receipt(Place { epoch: 1, seq: 4 }, &outcome("ended"), at(4));
         assert_eq!(told(&life), "delivered 3, applied 3, proved 4, ended 4, holds 4");
+    }
+
+    #[test]
+    fn a_release_is_proved_by_the_end_of_the_isolation_it_was_for() {
+        let mut life = Life::requested(ActionKind::Release, "ann".parse().unwrap(), Time(0));
+        let at = |secs| Time(0).plus_secs(secs);
+        life.handle_released(Place { epoch: 1, seq: 2 }, at(2));
+        assert_eq!(told(&life), "", "it was not carried out yet");
+        life.handle_receipt(Place { epoch: 1, seq: 3 }, &outcome("applied"), at(3));
+        life.handle_released(Place { epoch: 1, seq: 4 }, at(4));
+        life.handle_released(Place { epoch: 1, seq: 9 }, at(9));
+        assert_eq!(told(&life), "delivered 3, applied 3, proved 4, holds 4");
     }
 
     #[test]

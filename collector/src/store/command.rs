@@ -248,6 +248,20 @@ pub(super) fn open_on(
     rows.collect()
 }
 
+/// Releases that an endpoint carried out and that were not yet seen to have had their effect.
+pub(super) fn awaiting_end(
+    connection: &Connection,
+    endpoint: EndpointId,
+) -> rusqlite::Result<Vec<(CommandId, Life)>> {
+    let sql = "SELECT command, life FROM command_target WHERE endpoint = ?1 AND awaits_end";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([endpoint.0], |row| {
+        let life = parsed(serde_json::from_str(&row.get::<_, String>(1)?), 1)?;
+        Ok((command_id(row)?, life))
+    })?;
+    rows.collect()
+}
+
 /// Keeps a life as it stands now.
 pub(super) fn put_life(
     change: &Transaction<'_>,
@@ -255,13 +269,15 @@ pub(super) fn put_life(
     endpoint: EndpointId,
     life: &Life,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO command_target (command, endpoint, life, undelivered, stands)
-               VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT DO UPDATE SET life = ?3, undelivered = ?4, stands = ?5";
+    let sql =
+        "INSERT INTO command_target (command, endpoint, life, undelivered, stands, awaits_end)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT DO UPDATE SET life = ?3, undelivered = ?4, stands = ?5, awaits_end = ?6";
     let text = serde_json::to_string(life)
         .map_err(|cause| rusqlite::Error::ToSqlConversionFailure(Box::new(cause)))?;
     let id = command.0.as_bytes();
-    let values = params![id, endpoint.0, text, life.undelivered(), life.stands()];
+    let (undelivered, stands, awaits_end) = (life.undelivered(), life.stands(), life.awaits_end());
+    let values = params![id, endpoint.0, text, undelivered, stands, awaits_end];
     change.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 

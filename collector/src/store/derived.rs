@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cordon_proto::event::receipt::{EndCause, Outcome};
 use cordon_proto::event::{Body, Gap, Health, Receipt};
 use cordon_proto::id::{ClientId, CommandId, EndpointId};
 use cordon_proto::roster::RosterRef;
@@ -9,7 +10,7 @@ use cordon_proto::sign::batch;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::Position;
-use super::command::{life, of_form, open_on, put_life};
+use super::command::{awaiting_end, life, of_form, open_on, put_life};
 use super::state::{State, StateError, from_sql, to_sql};
 use crate::command::{Place, has_lapsed};
 use crate::derive::{News, Told};
@@ -230,7 +231,18 @@ fn take_receipt(change: &Transaction<'_>, told: &Told, receipt: &Receipt) -> rus
     // An endpoint can speak only of a command that is for it.
     let Some(mut life) = life(change, command, told.endpoint)? else { return Ok(()) };
     life.handle_receipt(told.place, &receipt.outcome, told.at);
-    put_life(change, command, told.endpoint, &life)
+    put_life(change, command, told.endpoint, &life)?;
+    // The endpoint tells of an isolation's end under the isolation's name; the release that asked
+    // for it is proved by that.
+    let released = EndCause::Released;
+    if matches!(&receipt.outcome, Outcome::Ended { cause, observed_gone: true } if *cause == released)
+    {
+        for (release, mut life) in awaiting_end(change, told.endpoint)? {
+            life.handle_released(told.place, told.at);
+            put_life(change, release, told.endpoint, &life)?;
+        }
+    }
+    Ok(())
 }
 
 fn take_gap(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {

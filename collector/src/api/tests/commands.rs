@@ -102,10 +102,34 @@ async fn a_command_waits_for_its_second_signature_then_goes_out_and_is_followed_
     let standing = world.get("/containments", &rob).await;
     assert_eq!(standing["items"].as_array().unwrap().len(), 1);
     assert_eq!(standing["items"][0]["host_name"], "web-01");
-    world.store(&mut one, Lane::Control, vec![health(1400, 1, vec![])]).await;
+    assert_eq!(standing["items"][0]["until_secs"], 87_400);
+}
+
+#[tokio::test]
+async fn a_release_ends_the_containment_and_is_proved_by_its_end() {
+    let world = World::new();
+    let mut host = world.enrol("acme", "web-01");
+    let rob = world.sign_in("rob").await;
+    let isolate = isolation(1, &[&host]);
+    let release = Command { action: Action::Release, ..isolation(2, &[&host]) };
+    for command in [&isolate, &release] {
+        let upload = signed(command, &["rob"]);
+        let (status, shown) = world.call("POST", "/commands", Some(&rob), Some(upload)).await;
+        assert_eq!(status, StatusCode::CREATED, "{shown}");
+    }
+    let cut_off = vec![receipt(&isolate, applied()), receipt(&isolate, proved())];
+    world.store(&mut host, Lane::Control, cut_off).await;
+    assert_eq!(world.get("/containments", &rob).await["items"][0]["host_name"], "web-01");
+    let done = Outcome::Applied { change_us: 9, until_secs: None, stood_already: false };
+    world.store(&mut host, Lane::Control, vec![receipt(&release, done)]).await;
+    let path = format!("/commands/{}", release.id);
+    assert!(world.get(&path, &rob).await["targets"][0]["facts"]["proved"].is_null());
     let ended = Outcome::Ended { cause: EndCause::Released, observed_gone: true };
-    world.store(&mut one, Lane::Control, vec![receipt(&command, ended)]).await;
+    world.store(&mut host, Lane::Control, vec![receipt(&isolate, ended)]).await;
     assert_eq!(world.get("/containments", &rob).await["items"], json!([]));
+    let shown = world.get(&path, &rob).await;
+    assert!(shown["targets"][0]["facts"]["proved"]["at"].is_string(), "{shown}");
+    assert_eq!(shown["targets"][0]["observed"]["state"], "holds");
 }
 
 #[tokio::test]
