@@ -96,11 +96,15 @@ pub struct Sensors {
 pub struct ProcessSensor {
     /// Whether they are watched at all.
     pub enabled: bool,
+    /// Whether forks are events of their own.
+    pub forks: bool,
+    /// The kernel's ring buffer, in bytes.
+    pub ring_bytes: usize,
 }
 
 impl Default for ProcessSensor {
     fn default() -> Self {
-        Self { enabled: true }
+        Self { enabled: true, forks: false, ring_bytes: 512 << 10 }
     }
 }
 
@@ -241,6 +245,9 @@ impl Config {
             "must be 16777216 or more",
         );
         check(self.isolation.mark != 0, "isolation.mark", "must not be 0, the mark of all packets");
+        let ring = &self.sensors.process.ring_bytes;
+        let rings = (64 << 10)..=(64 << 20);
+        check(rings.contains(ring), "sensors.process.ring_bytes", "must be 65536 to 67108864");
         let period = &self.sensors.disks.period_secs;
         check((5..=86_400).contains(period), "sensors.disks.period_secs", "must be 5 to 86400");
         let absolute = |path: &String| path.starts_with('/');

@@ -24,7 +24,7 @@ use crate::identity::{Certificate, Identity, Pins};
 use crate::link::dial::{DialError, Dialer};
 use crate::link::proxy::ProxyWay;
 use crate::roster_keeper::{self, Held, RosterError};
-use crate::{clock, machine, tls};
+use crate::{machine, tls};
 
 /// How long the collector may take to answer: it counts the token on its disk and signs.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -140,7 +140,7 @@ impl Request<'_> {
             csr,
             client: self.client.clone(),
             host_name: machine::host_name(),
-            machine_id: clock::machine_id().unwrap_or_default(),
+            machine_id: machine::machine_id(),
             token: self.token.clone(),
         };
         let answer = timeout(ANSWER_MAX * 2, self.exchange(&dialer, &request));

@@ -2,8 +2,22 @@
 
 pub mod action;
 pub mod clock;
+pub mod config;
+pub mod containment;
+pub mod doctor;
 pub mod endpoint_time;
+pub mod enrol;
+pub mod guard;
+pub mod health;
+pub mod identity;
+pub mod kept;
+pub mod link;
+pub mod machine;
 pub mod nonce;
 pub mod platform;
+pub mod roster_keeper;
+pub mod run;
 pub mod sensor;
 pub mod spool;
+pub mod tell;
+pub mod tls;

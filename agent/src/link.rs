@@ -14,6 +14,7 @@ mod wire;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -99,7 +100,7 @@ impl Link {
                 let bytes = document::sign(Kind::Hello, hello, &dialed.exporter, key);
                 let now = self.clock.now();
                 let session = AgentSession::new(Signed { bytes }, key.verifying(), sealed, now);
-                self.state = State::Up(Box::new(Wire::new(dialed.socket, session)));
+                self.state = State::Up(Box::new(Wire::new(*dialed, session)));
             }
             other @ (State::Waiting(_) | State::Dialing(_) | State::Up(_)) => self.state = other,
         }
@@ -122,6 +123,35 @@ impl Link {
     /// Gives the connection up and dials at once: the machine slept, or its network changed.
     pub fn redial(&mut self) {
         self.state = Self::wait(Duration::ZERO);
+    }
+
+    /// Ends the session for a reason of the caller's, as if it had ended by itself.
+    pub fn give_up(&mut self, why: String) {
+        if let State::Up(wire) = &mut self.state {
+            wire.give_up(why);
+        }
+    }
+
+    /// The doors that are dialled: `host:port`.
+    #[must_use]
+    pub fn doors(&self) -> &[String] {
+        &self.dialer.collectors
+    }
+
+    /// How it dials.
+    #[must_use]
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// The other end of the TCP connection that stands: the collector, or the proxy on the way.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match &self.state {
+            State::Up(wire) => Some(wire.peer),
+            State::Connected(dialed) => Some(dialed.peer),
+            State::Waiting(_) | State::Dialing(_) => None,
+        }
     }
 
     /// Dials otherwise from the next time on.

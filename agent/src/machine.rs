@@ -11,7 +11,7 @@ pub struct Machine {
     pub os: String,
     /// The kernel's name and version.
     pub kernel: String,
-    /// The machine's id; empty where the system keeps none.
+    /// The machine's id; `none` where the system keeps none.
     pub machine_id: String,
     /// The kernel's id of this boot.
     pub boot_id: String,
@@ -30,7 +30,7 @@ impl Machine {
         Ok(Self {
             os: os_name(&release),
             kernel: kernel.chars().take(TEXT_CHARS_MAX).collect(),
-            machine_id: clock::machine_id().unwrap_or_default(),
+            machine_id: machine_id(),
             boot_id: clock::boot_id()?,
         })
     }
@@ -40,6 +40,12 @@ impl Machine {
 #[must_use]
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The machine's id; `none` where the system keeps none.
+#[must_use]
+pub fn machine_id() -> String {
+    clock::machine_id().unwrap_or_else(|_absent| "none".to_owned())
 }
 
 /// The name that an os-release file gives for people.

@@ -64,11 +64,19 @@ pub fn sentence(error: &io::Error) -> String {
     }
 }
 
-/// Whether the other end did not accept the certificate shown to it.
+/// Whether the other end did not accept the certificate shown to it, or may not have: it ended the
+/// connection where it would have said so.
 #[must_use]
 pub fn certificate_refused(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let Some(rustls::Error::AlertReceived(alert)) = inner else { return false };
+    let Some(rustls::Error::AlertReceived(alert)) = inner else {
+        let broken = [
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::UnexpectedEof,
+        ];
+        return broken.contains(&error.kind());
+    };
     [
         AlertDescription::BadCertificate,
         AlertDescription::UnsupportedCertificate,
@@ -78,6 +86,7 @@ pub fn certificate_refused(error: &io::Error) -> bool {
         AlertDescription::UnknownCA,
         AlertDescription::CertificateRequired,
         AlertDescription::AccessDenied,
+        AlertDescription::DecryptError,
     ]
     .contains(alert)
 }

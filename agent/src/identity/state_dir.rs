@@ -45,6 +45,9 @@ pub enum StateDirError {
         #[source]
         cause: io::Error,
     },
+    /// The helper thread that did the work came to grief.
+    #[error("the work on the state directory was not finished: {0}")]
+    Helper(io::Error),
     /// Two agents on one spool would destroy each other's chains.
     #[error("another cordon-agent is running on {} already", .0.display())]
     InUse(PathBuf),
@@ -78,6 +81,17 @@ impl StateDir {
     pub fn remove_inner(&self, name: &str) -> Result<(), StateDirError> {
         let path = self.path(name);
         match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("removing", &path)(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes a file; that there is none is fine.
+    pub fn remove(&self, name: &str) -> Result<(), StateDirError> {
+        let path = self.path(name);
+        match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(io_error("removing", &path)(error))
             }
@@ -127,6 +141,13 @@ impl StateDir {
             Err(TryLockError::WouldBlock) => Err(StateDirError::InUse(self.dir.clone())),
             Err(TryLockError::Error(cause)) => Err(io_error("locking", &path)(cause)),
         }
+    }
+}
+
+impl StateDirError {
+    /// The helper thread came to grief.
+    pub(crate) fn helper(cause: io::Error) -> Self {
+        Self::Helper(cause)
     }
 }
 

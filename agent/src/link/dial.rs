@@ -208,7 +208,8 @@ fn bounds() -> Option<WebSocketConfig> {
 }
 
 /// A certificate that the collector refuses shows only now: in TLS 1.3 the client is done before
-/// the server has looked at it.
+/// the server has looked at it. The alert that says so may be overtaken by the end of the
+/// connection, so that a connection that breaks here counts as such a refusal too.
 fn upgrade_failed(error: &Error) -> Failed {
     let certificate_refused = if let Error::Io(error) = error {
         tls::certificate_refused(error)

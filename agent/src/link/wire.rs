@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Timer;
-use super::dial::Socket;
+use super::dial::{Dialed, Socket};
 
 /// What may wait for the network before more is fetched from the spool.
 const WAITING_BYTES_MAX: usize = 256 << 10;
@@ -21,6 +22,8 @@ const FETCH_BYTES_MAX: usize = 512 << 10;
 
 pub(super) struct Wire {
     socket: Socket,
+    pub(super) peer: SocketAddr,
+    given_up: Option<String>,
     pub(super) session: AgentSession,
     outgoing: VecDeque<Vec<u8>>,
     outgoing_bytes: usize,
@@ -35,9 +38,11 @@ pub(super) struct Wire {
 type Outcome = Result<AgentEffect, String>;
 
 impl Wire {
-    pub(super) fn new(socket: Socket, session: AgentSession) -> Self {
+    pub(super) fn new(dialed: Dialed, session: AgentSession) -> Self {
         Self {
-            socket,
+            socket: dialed.socket,
+            peer: dialed.peer,
+            given_up: None,
             session,
             outgoing: VecDeque::new(),
             outgoing_bytes: 0,
@@ -52,7 +57,14 @@ impl Wire {
         self.socket.get_ref().get_ref().0.as_fd()
     }
 
+    pub(super) fn give_up(&mut self, why: String) {
+        self.given_up = Some(why);
+    }
+
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Duration) -> Poll<Outcome> {
+        if let Some(why) = self.given_up.take() {
+            return Poll::Ready(Err(why));
+        }
         loop {
             if let Some(outcome) = self.effect(now) {
                 return Poll::Ready(outcome);

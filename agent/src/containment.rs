@@ -1,0 +1,337 @@
+//! What stands on this endpoint: joins the isolation to the commands that asked for it and to the
+//! receipts that answer them.
+//!
+//! Pure. The event loop hands in commands, outcomes and endpoint time, carries [`Step`]s out one
+//! after the other, and signs the receipts that come back.
+
+mod receipts;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use cordon_proto::command::{self, ActionKind, IfUnproved, Isolate};
+use cordon_proto::event::Receipt;
+use cordon_proto::event::agent::Standing;
+use cordon_proto::event::receipt::Proof;
+use cordon_proto::id::{CommandId, Hash};
+use cordon_proto::policy::{self, Policy};
+
+use crate::action::isolate::record::{AtEnd, Order, Plan, Terms, Unproved};
+use crate::action::isolate::{Check, CutOutcome, Effect, Isolation, Seen};
+use crate::guard::Authorised;
+use crate::kept::KeptIsolation;
+use crate::platform::linux::nft::wall::{Exemption, Transport};
+
+pub(crate) use receipts::proof;
+
+/// What the event loop must do, one after the other.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Write this to disk before anything else; answer with [`Containment::handle_saved`].
+    Save(KeptIsolation),
+    /// Forget what was written; answer with [`Containment::handle_saved`].
+    Forget,
+    /// Put the wall up; answer with [`Containment::handle_cut`].
+    CutOff {
+        /// Names this turn in the answer.
+        turn: u32,
+        /// What stays open.
+        plan: Plan,
+        /// What must be found good first.
+        check: Check,
+    },
+    /// Look at the wall; answer with [`Containment::handle_seen`].
+    Prove {
+        /// Names this turn in the answer.
+        turn: u32,
+        /// What stays open.
+        plan: Plan,
+    },
+    /// Take the wall down; answer with [`Containment::handle_let_back`].
+    LetBack {
+        /// Names this turn in the answer.
+        turn: u32,
+    },
+    /// Sign this.
+    Receipt(Box<Receipt>),
+}
+
+/// A command that something here was done for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Cause {
+    id: CommandId,
+    hash: Hash,
+    action: ActionKind,
+}
+
+/// Commands that receipts may still be due for; the oldest is the first to be forgotten.
+const CAUSES_MAX: usize = 64;
+
+/// What stands.
+#[derive(Debug, Default)]
+pub struct Containment {
+    isolation: Isolation,
+    causes: VecDeque<Cause>,
+    /// The last look at the wall.
+    proof: Option<Proof>,
+    proved: bool,
+    /// Why the record could not be written, until the wall that needs it was refused for it.
+    unsaved: Option<String>,
+    /// How long the last change took.
+    change_us: u64,
+    /// What was found drifted and is being put back.
+    drifted: Option<String>,
+    /// The isolation that is being ended, for its own last receipt.
+    ending: Option<Cause>,
+    told: VecDeque<Receipt>,
+}
+
+/// The ways that must stay open, as the event loop knows them at this moment.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    /// The mark of the agent's own packets.
+    pub mark: u32,
+    /// The addresses of the agents' doors, or of the proxy on the way.
+    pub collectors: Vec<SocketAddr>,
+    /// Who gave this endpoint its addresses.
+    pub dhcp_servers: Vec<IpAddr>,
+}
+
+impl Containment {
+    /// Takes up what stood when the agent last ran.
+    #[must_use]
+    pub fn resume(kept: Option<KeptIsolation>, endpoint_secs: u64) -> Self {
+        let Some(kept) = kept else { return Self::default() };
+        let id = CommandId(uuid::Uuid::from_bytes(kept.record.command));
+        let cause = Cause { id, hash: kept.command_hash, action: ActionKind::Isolate };
+        let causes = VecDeque::from([cause]);
+        let isolation = Isolation::resume(kept.record, endpoint_secs);
+        Self { isolation, causes, ..Self::default() }
+    }
+
+    /// Cuts the endpoint off, or changes how it is.
+    pub fn handle_isolate(
+        &mut self,
+        may: &Authorised,
+        isolate: &Isolate,
+        policy: Option<&Policy>,
+        ways: Ways,
+        endpoint_secs: u64,
+    ) {
+        self.remember(may);
+        let Ways { mark, collectors, dhcp_servers } = ways;
+        let exempt = policy.map(|policy| policy.exemptions.iter().map(exemption).collect());
+        let exemptions = exempt.unwrap_or_default();
+        let plan = Plan { mark, collectors, exemptions, dhcp_servers };
+        let command = may.command.id.0.into_bytes();
+        let order = Order { command, lease_secs: isolate.lease_secs, terms: terms(isolate), plan };
+        self.isolation.handle_order(order, endpoint_secs);
+    }
+
+    /// Lets the endpoint back.
+    pub fn handle_release(&mut self, may: &Authorised) {
+        self.ending = self.standing_cause();
+        self.remember(may);
+        self.isolation.handle_release(may.command.id.0.into_bytes());
+    }
+
+    /// The outcome of [`Step::Save`] or [`Step::Forget`].
+    pub fn handle_saved(&mut self, outcome: Result<(), String>) {
+        self.unsaved = outcome.err();
+    }
+
+    /// Why the wall must not be put up just now: its record is not on disk, and a wall that nobody
+    /// remembers stands for ever.
+    #[must_use]
+    pub fn unsaved(&mut self) -> Option<String> {
+        self.unsaved.take()
+    }
+
+    /// The outcome of [`Step::CutOff`], and how long the change took.
+    pub fn handle_cut(&mut self, turn: u32, outcome: CutOutcome, change_us: u64, now_secs: u64) {
+        self.change_us = change_us;
+        self.isolation.handle_cut(turn, outcome, now_secs);
+    }
+
+    /// The outcome of [`Step::Prove`]; the proof is missing where nobody could look.
+    pub fn handle_seen(&mut self, turn: u32, seen: Seen, proof: Option<Proof>, now_secs: u64) {
+        self.proved = seen == Seen::Proved;
+        self.proof = proof;
+        self.isolation.handle_seen(turn, seen, now_secs);
+    }
+
+    /// The outcome of [`Step::LetBack`].
+    pub fn handle_let_back(&mut self, turn: u32, outcome: Result<(), String>, now_secs: u64) {
+        self.isolation.handle_let_back(turn, outcome, now_secs);
+    }
+
+    /// Somebody changed the wall.
+    pub fn handle_drift(&mut self, found: String) {
+        self.proved = false;
+        self.isolation.handle_drift(found);
+    }
+
+    /// Ends leases, proves again, tries again.
+    pub fn handle_timeout(&mut self, now_secs: u64) {
+        self.isolation.handle_timeout(now_secs);
+    }
+
+    /// What is to be done next.
+    pub fn poll_step(&mut self, now_secs: u64) -> Option<Step> {
+        if let Some(receipt) = self.told.pop_front() {
+            return Some(Step::Receipt(Box::new(receipt)));
+        }
+        loop {
+            let step = match self.isolation.poll_effect()? {
+                Effect::Save(record) => {
+                    let cause = self.cause(CommandId(uuid::Uuid::from_bytes(record.command)));
+                    Step::Save(KeptIsolation { record, command_hash: cause.hash })
+                }
+                Effect::CutOff { turn, plan, check } => Step::CutOff { turn, plan, check },
+                Effect::Prove { turn } => match self.plan() {
+                    Some(plan) => Step::Prove { turn, plan },
+                    None => continue,
+                },
+                Effect::LetBack { turn } => Step::LetBack { turn },
+                Effect::Forget => Step::Forget,
+                Effect::Report(report) => {
+                    let id = CommandId(uuid::Uuid::from_bytes(report.command));
+                    let receipts = self.receipts(self.cause(id), report.what, now_secs);
+                    self.told.extend(receipts);
+                    match self.told.pop_front() {
+                        Some(receipt) => Step::Receipt(Box::new(receipt)),
+                        None => continue,
+                    }
+                }
+            };
+            return Some(step);
+        }
+    }
+
+    /// What stays open, while the endpoint is cut off or is being cut off.
+    #[must_use]
+    pub fn plan(&self) -> Option<Plan> {
+        self.isolation.record().map(|record| record.plan.clone())
+    }
+
+    /// What stands, for health.
+    #[must_use]
+    pub fn standing(&self) -> Vec<Standing> {
+        let record = self.isolation.record();
+        let standing = record.map(|record| Standing {
+            command: CommandId(uuid::Uuid::from_bytes(record.command)),
+            action: ActionKind::Isolate,
+            until_secs: record.until_secs,
+            proved: self.proved,
+        });
+        standing.into_iter().collect()
+    }
+
+    fn remember(&mut self, may: &Authorised) {
+        let (id, action) = (may.command.id, may.command.action.kind());
+        self.causes.push_back(Cause { id, hash: may.hash, action });
+        if self.causes.len() > CAUSES_MAX {
+            let standing = self.standing_cause().map(|cause| cause.id);
+            let oldest = self.causes.iter().position(|cause| Some(cause.id) != standing);
+            oldest.and_then(|at| self.causes.remove(at));
+        }
+    }
+
+    fn standing_cause(&self) -> Option<Cause> {
+        let record = self.isolation.record()?;
+        Some(self.cause(CommandId(uuid::Uuid::from_bytes(record.command))))
+    }
+
+    fn cause(&self, id: CommandId) -> Cause {
+        let known = self.causes.iter().find(|cause| cause.id == id);
+        known.copied().unwrap_or(Cause { id, hash: Hash::default(), action: ActionKind::Isolate })
+    }
+}
+
+fn terms(isolate: &Isolate) -> Terms {
+    let if_unproved = match isolate.if_unproved {
+        IfUnproved::Hold => Unproved::Hold,
+        IfUnproved::Release => Unproved::Release,
+    };
+    let at_end = match isolate.at_end {
+        command::AtEnd::LetBack => AtEnd::LetBack,
+        command::AtEnd::Stay => AtEnd::Stay,
+    };
+    Terms::new(if_unproved, at_end, isolate.accept_loss)
+}
+
+fn exemption(exemption: &policy::Exemption) -> Exemption {
+    let transport = match exemption.transport {
+        policy::Transport::Tcp => Transport::Tcp,
+        policy::Transport::Udp => Transport::Udp,
+    };
+    Exemption { transport, peer: SocketAddr::new(exemption.address, exemption.port) }
+}
+
+#[cfg(test)]
+mod tests {
+    use cordon_proto::command::{Action, Command};
+    use cordon_proto::roster::RosterRef;
+
+    use super::*;
+
+    /// A command of this number, which is its id; its hash is that of the id's text.
+    pub(super) fn authorised(number: u128, action: ActionKind) -> Authorised {
+        let id = CommandId(uuid::Uuid::from_u128(number));
+        let action = match action {
+            ActionKind::Isolate => Action::Isolate(Isolate::default()),
+            ActionKind::Release | ActionKind::SetPolicy => Action::Release,
+        };
+        let command = Command {
+            id,
+            client: "acme".parse().unwrap(),
+            targets: vec![],
+            action,
+            age_max_secs: 1,
+            queued: false,
+            roster_min: RosterRef::default(),
+            reason: String::new(),
+            incident: None,
+        };
+        let hash = Hash::of(id.to_string().as_bytes());
+        Authorised { command, hash, signers: vec![], forget_secs: 0 }
+    }
+
+    pub(super) fn ways() -> Ways {
+        let collectors = vec!["192.0.2.7:7443".parse().unwrap()];
+        Ways { mark: 7, collectors, dhcp_servers: vec![] }
+    }
+
+    #[test]
+    fn what_is_resumed_keeps_its_command_and_its_lease() {
+        let mut before = Containment::default();
+        let may = authorised(1, ActionKind::Isolate);
+        before.handle_isolate(&may, &Isolate::default(), None, ways(), 0);
+        let Some(Step::Save(kept)) = before.poll_step(0) else { panic!("nothing saved") };
+        let mut resumed = Containment::resume(Some(kept), 10);
+        let Some(Step::CutOff { turn, plan, check }) = resumed.poll_step(10) else {
+            panic!("not cut off again")
+        };
+        assert_eq!((plan.collectors.len(), check), (1, Check::Again));
+        resumed.handle_cut(turn, CutOutcome::Done, 5, 10);
+        let Some(Step::Receipt(receipt)) = resumed.poll_step(10) else { panic!("no receipt") };
+        assert_eq!((receipt.command, receipt.command_hash), (Some(may.command.id), may.hash));
+        assert_eq!(resumed.standing()[0].until_secs, Isolate::default().lease_secs);
+    }
+
+    #[test]
+    fn the_policys_exemptions_stay_open() {
+        let exempt = policy::Exemption {
+            address: "192.0.2.9".parse().unwrap(),
+            port: 22,
+            transport: policy::Transport::Tcp,
+        };
+        let client = "acme".parse().unwrap();
+        let policy = Policy { client, version: 1, exemptions: vec![exempt], critical: vec![] };
+        let mut containment = Containment::default();
+        let may = authorised(1, ActionKind::Isolate);
+        containment.handle_isolate(&may, &Isolate::default(), Some(&policy), ways(), 0);
+        let plan = containment.plan().unwrap();
+        assert_eq!(plan.exemptions[0].peer.to_string(), "192.0.2.9:22");
+    }
+}

@@ -1,0 +1,208 @@
+//! What the agent must not forget over a restart, and what it does where it was forgotten all the
+//! same: endpoint time, the guard's memory, the policy, the isolation that stands.
+//!
+//! Each is a file of its own beside the spool, so that a damaged spool costs events and nothing
+//! else.
+
+use cordon_proto::codec;
+use cordon_proto::id::Hash;
+use cordon_proto::policy::Policy;
+use minicbor::{Decode, Encode};
+use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
+
+use crate::action::isolate::record::Record;
+use crate::endpoint_time::{EndpointTime, Kept};
+use crate::guard::Accepted;
+use crate::identity::{StateDir, StateDirError};
+use crate::nonce::SECRET_BYTES;
+
+/// Endpoint time.
+pub const TIME: &str = "time.cbor";
+/// The nonce secret and the commands obeyed: together, so that the one is never kept without the
+/// other.
+pub const GUARD: &str = "guard.cbor";
+/// The policy held.
+pub const POLICY: &str = "policy.cbor";
+/// The isolation that stands. It outlives the identity: a machine that is enrolled anew is still
+/// let back when its lease ends.
+pub const ISOLATION: &str = "isolation.cbor";
+
+/// Why what was kept cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// The disk.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers")]
+    Random,
+    /// Endpoint time that cannot be read must not be begun anew: leases would grow.
+    #[error("endpoint time cannot be read from {0}; restore the file, or enrol anew")]
+    Time(String),
+}
+
+/// What the guard remembers.
+#[derive(Debug)]
+pub struct GuardMemory {
+    /// Makes nonces.
+    pub secret: Zeroizing<[u8; SECRET_BYTES]>,
+    /// Commands obeyed.
+    pub accepted: Accepted,
+}
+
+#[derive(Encode, Decode)]
+struct GuardFile {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    secret: [u8; SECRET_BYTES],
+    #[cbor(n(1), with = "minicbor::bytes")]
+    accepted: Vec<u8>,
+}
+
+impl GuardMemory {
+    /// A new secret: every nonce published so far is void, so that nothing needs to be remembered.
+    pub fn new() -> Result<Self, KeptError> {
+        let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+        let filled = SystemRandom::new().fill(secret.as_mut());
+        filled.map_err(|ring::error::Unspecified| KeptError::Random)?;
+        Ok(Self { secret, accepted: Accepted::default() })
+    }
+
+    /// What was kept; a new one where nothing usable was.
+    pub fn load(dir: &StateDir) -> Result<Self, KeptError> {
+        let kept = dir.read_secret(GUARD)?.and_then(|bytes| Self::from_bytes(&bytes));
+        match kept {
+            Some(kept) => Ok(kept),
+            None => {
+                let new = Self::new()?;
+                dir.write(GUARD, &new.to_bytes())?;
+                Ok(new)
+            }
+        }
+    }
+
+    /// For the disk.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let file = GuardFile { secret: *self.secret, accepted: self.accepted.to_bytes() };
+        Zeroizing::new(codec::encode(&file))
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let file: GuardFile = codec::decode_strict(bytes).ok()?;
+        let accepted = Accepted::from_bytes(&file.accepted).ok()?;
+        Some(Self { secret: Zeroizing::new(file.secret), accepted })
+    }
+}
+
+/// Begins endpoint time: the endpoint has just enrolled.
+pub fn begin_time(dir: &StateDir, boot_id: &str, boot_ns: u64) -> Result<(), KeptError> {
+    let kept = EndpointTime::resume(None, boot_id, boot_ns).keep(boot_ns);
+    Ok(write_time(dir, &kept)?)
+}
+
+/// Takes endpoint time up where it was left.
+pub fn load_time(dir: &StateDir, boot_id: &str, boot_ns: u64) -> Result<EndpointTime, KeptError> {
+    let kept = dir.read_secret(TIME)?.and_then(|bytes| codec::decode_strict(&bytes).ok());
+    let kept: Kept = kept.ok_or_else(|| KeptError::Time(dir.path(TIME).display().to_string()))?;
+    Ok(EndpointTime::resume(Some(kept), boot_id, boot_ns))
+}
+
+/// Keeps endpoint time.
+pub fn write_time(dir: &StateDir, kept: &Kept) -> Result<(), StateDirError> {
+    dir.write(TIME, &codec::encode(kept))
+}
+
+/// The policy held.
+pub fn load_policy(dir: &StateDir) -> Result<Option<Policy>, KeptError> {
+    let Some(bytes) = dir.read_secret(POLICY)? else { return Ok(None) };
+    match codec::decode_strict(&bytes) {
+        Ok(policy) => Ok(Some(policy)),
+        Err(error) => {
+            tracing::error!(%error, "the stored policy cannot be used; there is none until the next");
+            Ok(None)
+        }
+    }
+}
+
+/// An isolation as it is kept: its record, and what receipts about it must name.
+#[derive(Clone, Debug)]
+pub struct KeptIsolation {
+    /// What stands.
+    pub record: Record,
+    /// The hash of the command's bytes as received.
+    pub command_hash: Hash,
+}
+
+#[derive(Encode, Decode)]
+struct IsolationFile {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    record: Vec<u8>,
+    #[n(1)]
+    command_hash: Hash,
+}
+
+impl KeptIsolation {
+    /// What stood when the agent last ran.
+    pub fn load(dir: &StateDir) -> Result<Option<Self>, KeptError> {
+        let Some(bytes) = dir.read_secret(ISOLATION)? else { return Ok(None) };
+        let read = codec::decode_strict::<IsolationFile>(&bytes).ok().and_then(|file| {
+            let record = Record::from_bytes(&file.record).ok()?;
+            Some(Self { record, command_hash: file.command_hash })
+        });
+        if read.is_none() {
+            tracing::error!("the record of an isolation cannot be read; what stands of it remains");
+        }
+        Ok(read)
+    }
+
+    /// For the disk; none where the record is longer than any may be.
+    #[must_use]
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let record = self.record.to_bytes().ok()?;
+        Some(codec::encode(&IsolationFile { record, command_hash: self.command_hash }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cordon_proto::id::CommandId;
+
+    use super::*;
+
+    fn dir() -> (tempfile::TempDir, StateDir) {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(temp.path().join("state")).unwrap();
+        (temp, dir)
+    }
+
+    #[test]
+    fn the_guard_remembers_both_or_neither() {
+        let (_temp, dir) = dir();
+        let mut memory = GuardMemory::load(&dir).unwrap();
+        let id = CommandId(uuid::Uuid::from_u128(1));
+        memory.accepted.note(id, 100, 0);
+        dir.write(GUARD, &memory.to_bytes()).unwrap();
+        let read = GuardMemory::load(&dir).unwrap();
+        assert_eq!(read.secret, memory.secret);
+        assert!(read.accepted.room_for(id).is_err());
+        dir.write(GUARD, b"damaged").unwrap();
+        let anew = GuardMemory::load(&dir).unwrap();
+        assert_ne!(anew.secret, memory.secret);
+        assert!(anew.accepted.room_for(id).is_ok());
+        assert_eq!(GuardMemory::load(&dir).unwrap().secret, anew.secret, "kept from then on");
+    }
+
+    #[test]
+    fn endpoint_time_begins_once_and_is_never_begun_anew() {
+        let (_temp, dir) = dir();
+        assert!(load_time(&dir, "a", 0).is_err());
+        begin_time(&dir, "a", 5_000_000_000).unwrap();
+        let mut time = load_time(&dir, "a", 9_000_000_000).unwrap();
+        assert_eq!(time.secs(9_000_000_000), 4);
+        write_time(&dir, &time.keep(9_000_000_000)).unwrap();
+        assert_eq!(load_time(&dir, "b", 0).unwrap().secs(0), 64, "a boot costs a minute");
+        dir.write(TIME, b"damaged").unwrap();
+        assert!(load_time(&dir, "a", 0).is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! `cordon-agent`: arguments, settings, log, and off.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use cordon_agent::config::{self, Config};
+use cordon_agent::{doctor, run, tell};
+
+/// Watches this endpoint, streams signed events to your collector, and contains the endpoint on
+/// signed command.
+///
+/// First `cordon-agent enroll STRING` with a string from `cordon token create`, then
+/// `cordon-agent run` (the service does that). `cordon-agent doctor` says what works here.
+#[derive(Parser)]
+#[command(name = "cordon-agent", version)]
+struct Arguments {
+    /// The settings; without the file the defaults hold.
+    #[arg(long, global = true, value_name = "FILE", default_value = config::PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    deed: Deed,
+}
+
+#[derive(Subcommand)]
+enum Deed {
+    /// Run in the foreground until SIGTERM. What contains the endpoint is not lifted by the end.
+    Run,
+    /// Join a client. Makes this endpoint's keys, and trusts whom the string names.
+    #[command(alias = "enrol")]
+    Enroll {
+        /// What `cordon token create` has printed: `cordon1:…`; `-` reads it from standard input.
+        string: String,
+        /// Become a new endpoint though this one is enrolled; what it has not sent yet is lost.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Say who this endpoint is, whose, and what it has.
+    Status,
+    /// The list of people who may act on this endpoint.
+    Roster {
+        #[command(subcommand)]
+        deed: RosterDeed,
+    },
+    /// Check what the agent needs on this machine, and say what is missing.
+    Doctor {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum RosterDeed {
+    /// Take a roster by hand: signed by the authority, and newer than the one held.
+    Install {
+        /// The signed roster.
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let Arguments { config, deed } = Arguments::parse();
+    match act(&config, deed) {
+        Ok(code) => code,
+        Err(error) => {
+            tell::complain(&format!("cordon-agent: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
+    let config = Config::read(path)?;
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::from(config.log_level))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    match deed {
+        Deed::Run => run::run(config)?,
+        Deed::Enroll { string, force } => tell::enroll(&config, &string, force)?,
+        Deed::Status => tell::status(&config)?,
+        Deed::Roster { deed: RosterDeed::Install { file } } => {
+            tell::install_roster(&config, &file)
+                .with_context(|| format!("installing {} failed", file.display()))?;
+        }
+        Deed::Doctor { json } => return doctor::run(&config, json),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,221 @@
+//! The event loop: one enum of all that can wake the agent, one place that spawns, one way to stop.
+//!
+//! An arm is one call. Whatever may take long (the disk, the kernel's netlink, the collector) is a
+//! job beside the loop whose answer wakes it; jobs of one kind run one after the other, so that
+//! their order is that of their asking.
+
+mod command;
+mod contain;
+mod deliver;
+mod jobs;
+mod sensors;
+mod start;
+mod stop;
+mod upkeep;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cordon_proto::event::{Body, Observation, Receipt, Severity};
+use cordon_proto::policy::Policy;
+use cordon_proto::sign::SigningKey;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::action::isolate::shell::Shell;
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::containment::Containment;
+use crate::endpoint_time::EndpointTime;
+use crate::guard::Refusals;
+use crate::identity::{Identity, StateDir};
+use crate::kept::GuardMemory;
+use crate::link::{Link, LinkEvent};
+use crate::machine::Machine;
+use crate::nonce::{Moment, Nonces};
+use crate::roster_keeper::RosterKeeper;
+use crate::sensor::{Report, Sample};
+use crate::spool::keeper::{Progress, SpoolHandle};
+
+use deliver::Delivery;
+use jobs::{Done, Jobs};
+use sensors::{Ended, Sensors};
+
+pub use start::StartError;
+pub(crate) use start::dialer;
+
+/// How often the loop looks after what has its times: leases, receipts, health.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Everything that can wake the agent.
+enum Wake {
+    /// The system wants it to end.
+    Stop(&'static str),
+    /// A second has passed.
+    Tick,
+    /// A sensor says something.
+    Report(&'static str, Report),
+    /// A sensor has ended.
+    SensorEnded(Ended),
+    /// The link wants something.
+    Link(LinkEvent),
+    /// The spool has sealed more, or fares differently.
+    Progress,
+    /// A job is done.
+    Done(Done),
+}
+
+/// The running agent.
+struct Agent {
+    config: Config,
+    clock: Clock,
+    machine: Machine,
+    identity: Identity,
+    signing: Arc<SigningKey>,
+    /// What outlives the identity.
+    dir: StateDir,
+    /// What does not.
+    own: StateDir,
+    time: EndpointTime,
+    nonces: Nonces,
+    memory: GuardMemory,
+    roster: RosterKeeper,
+    policy: Option<Policy>,
+    refusals: Refusals,
+    containment: Containment,
+    shell: Arc<Mutex<Shell>>,
+    acting: contain::Acting,
+    spool: SpoolHandle,
+    progress: watch::Receiver<Progress>,
+    known_progress: Progress,
+    delivery: Delivery,
+    link: Link,
+    /// Addresses at which the collector, or the proxy on the way, was reached.
+    reached: Vec<SocketAddr>,
+    sensors: Sensors,
+    reports: mpsc::Receiver<(&'static str, Report)>,
+    jobs: Jobs,
+    upkeep: upkeep::Upkeep,
+    spool_thread: Option<std::thread::JoinHandle<()>>,
+    /// Keeps a second agent off the state directory.
+    _lock: std::fs::File,
+}
+
+/// Runs the agent until the system wants it to end.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(HELPERS_MAX)
+        .build()
+        .map_err(StartError::Runtime)?;
+    let ended = runtime.block_on(async {
+        let agent = Agent::start(config).await?;
+        agent.run().await
+    });
+    // Helper threads that hang in the kernel must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+/// Helper threads for what may block: one isolation, one file, one name, and room for a stuck one.
+const HELPERS_MAX: usize = 8;
+
+impl Agent {
+    async fn run(mut self) -> Result<(), StartError> {
+        let mut signals = Signals::new().map_err(StartError::Runtime)?;
+        let mut ticks = ticks();
+        loop {
+            let wake = tokio::select! {
+                name = signals.next() => Wake::Stop(name),
+                _ = ticks.tick() => Wake::Tick,
+                Some((name, report)) = self.reports.recv(), if self.delivery.is_idle() => {
+                    Wake::Report(name, report)
+                }
+                ended = self.sensors.ended() => Wake::SensorEnded(ended),
+                event = self.link.next() => Wake::Link(event),
+                Ok(()) = self.progress.changed() => Wake::Progress,
+                done = self.jobs.next() => Wake::Done(done),
+            };
+            if let Wake::Stop(signal) = wake {
+                tracing::info!(signal, "stopping");
+                break;
+            }
+            self.handle(wake);
+        }
+        self.stop().await;
+        Ok(())
+    }
+
+    fn handle(&mut self, wake: Wake) {
+        match wake {
+            Wake::Stop(_) => {}
+            Wake::Tick => self.tick(),
+            Wake::Report(name, report) => self.report(name, report),
+            Wake::SensorEnded(ended) => self.sensor_ended(ended),
+            Wake::Link(event) => self.link_event(event),
+            Wake::Progress => self.note_progress(),
+            Wake::Done(done) => self.done(done),
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Delivered => self.delivered(),
+            Done::Spooled(answer) => self.spooled(answer),
+            Done::Acted(outcome) => self.acted(outcome),
+            Done::Noted(noted) => self.noted(*noted),
+            Done::PolicyKept(kept) => self.policy_kept(*kept),
+            Done::TimeKept(kept) => self.time_kept(kept),
+            Done::Depths(depths) => self.tell_health(depths),
+            Done::Renewed(renewed) => self.renewed(*renewed),
+            Done::Drift(found) => self.drift_seen(found),
+        }
+    }
+
+    /// Endpoint time now.
+    fn secs(&self) -> u64 {
+        self.time.secs(clock::boot_ns())
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { boot_count: self.time.boot_count(), endpoint_secs: self.secs() }
+    }
+
+    /// Signs something that the agent itself has to say.
+    fn tell(&mut self, severity: Severity, body: Body) {
+        let clock::Stamp { time_ns, boot_ns } = clock::stamp();
+        let observations = vec![Observation { time_ns, boot_ns, severity, body }];
+        self.deliver(Sample { observations, ..Sample::default() });
+    }
+
+    fn tell_receipt(&mut self, receipt: Receipt) {
+        self.tell(Severity::Informational, Body::Receipt(Box::new(receipt)));
+    }
+}
+
+/// The ways in which the system asks a service to end.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+fn ticks() -> Interval {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

@@ -1,0 +1,139 @@
+//! Commands and rosters: judged, noted, answered, carried out.
+
+use cordon_proto::codec;
+use cordon_proto::command::Action;
+use cordon_proto::event::Receipt;
+use cordon_proto::event::receipt::Outcome;
+use cordon_proto::policy::Policy;
+
+use super::Agent;
+use super::jobs::{Done, blocking};
+use crate::guard::{self, Authorised, Own};
+use crate::identity::StateDirError;
+use crate::kept::{GUARD, POLICY};
+use crate::machine;
+
+impl Agent {
+    pub(super) fn command(&mut self, bytes: &[u8]) {
+        let (moment, host_name) = (self.moment(), machine::host_name());
+        let stale = |nonce: &_, age_max_secs, queued| {
+            let fresh = self.nonces.check(nonce, age_max_secs, queued, moment);
+            fresh.err().map(|stale| stale.to_string())
+        };
+        let own = Own {
+            endpoint: self.identity.endpoint,
+            host_name: &host_name,
+            client: &self.identity.client,
+            roster: self.roster.held(),
+            policy: self.policy.as_ref(),
+            endpoint_secs: moment.endpoint_secs,
+            stale: &stale,
+            accepted: &self.memory.accepted,
+        };
+        match guard::judge(bytes, &own) {
+            Ok(may) => self.note_command(may),
+            Err(refusal) => {
+                tracing::warn!(check = ?refusal.check, reason = refusal.reason, "refused a command");
+                if let Some(refusal) = self.refusals.handle(refusal, self.clock.now()) {
+                    let receipt = refusal.receipt(moment.endpoint_secs, 0);
+                    self.tell_receipt(receipt);
+                }
+            }
+        }
+    }
+
+    /// The id is on disk before anything is done: a crash in between must not let it be obeyed
+    /// twice.
+    fn note_command(&mut self, may: Authorised) {
+        let secs = self.secs();
+        self.memory.accepted.note(may.command.id, may.forget_secs, secs);
+        let (own, bytes) = (self.own.clone(), self.memory.to_bytes());
+        self.jobs.push(async move {
+            let written = blocking(move || own.write(GUARD, &bytes)).await;
+            Done::Noted(Box::new((may, flat(written))))
+        });
+    }
+
+    pub(super) fn noted(&mut self, (may, written): (Authorised, Result<(), StateDirError>)) {
+        let id = may.command.id;
+        if let Err(error) = written {
+            tracing::error!(command = %id, %error, "an authorised command could not be noted");
+            let reason = format!("not obeyed, because its id could not be kept: {error}");
+            return self.answer(&may, Outcome::Failed { reason });
+        }
+        let action = may.command.action.kind().name();
+        tracing::info!(command = %id, action, signers = ?may.signers, "obeying a command");
+        self.answer(&may, Outcome::Accepted { signers: may.signers.clone() });
+        match &may.command.action {
+            Action::Isolate(isolate) => {
+                let (ways, secs) = (self.ways(), self.secs());
+                let policy = self.policy.as_ref();
+                self.containment.handle_isolate(&may, isolate, policy, ways, secs);
+                self.act();
+            }
+            Action::Release => {
+                self.containment.handle_release(&may);
+                self.act();
+            }
+            Action::SetPolicy(policy) => {
+                let policy = policy.clone();
+                self.keep_policy(may, policy);
+            }
+        }
+    }
+
+    fn keep_policy(&mut self, may: Authorised, policy: Policy) {
+        let (own, bytes) = (self.own.clone(), codec::encode(&policy));
+        self.jobs.push(async move {
+            let written = blocking(move || own.write(POLICY, &bytes)).await;
+            Done::PolicyKept(Box::new((may, policy, flat(written))))
+        });
+    }
+
+    pub(super) fn policy_kept(
+        &mut self,
+        (may, policy, written): (Authorised, Policy, Result<(), StateDirError>),
+    ) {
+        let outcome = match written {
+            Ok(()) => {
+                self.policy = Some(policy);
+                Outcome::Applied { change_us: 0, until_secs: None, stood_already: false }
+            }
+            Err(error) => Outcome::Failed { reason: error.to_string() },
+        };
+        self.answer(&may, outcome);
+    }
+
+    fn answer(&mut self, may: &Authorised, outcome: Outcome) {
+        let receipt = Receipt {
+            command: Some(may.command.id),
+            command_hash: may.hash,
+            action: Some(may.command.action.kind()),
+            endpoint_secs: self.secs(),
+            outcome,
+            repeated: 0,
+        };
+        self.tell_receipt(receipt);
+    }
+
+    pub(super) fn take_roster(&mut self, bytes: &[u8]) {
+        match self.roster.offer(bytes) {
+            Ok(false) => {}
+            Ok(true) => {
+                let version = self.roster.held().reference.version;
+                tracing::info!(version, "took a newer roster");
+                self.follow_roster();
+                // Signed health names the roster held, and operators wait for that.
+                self.ask_health();
+            }
+            Err(error) => tracing::warn!(%error, "refused a roster"),
+        }
+    }
+}
+
+/// An error of the helper thread is one of the disk it worked on.
+pub(super) fn flat(
+    written: std::io::Result<Result<(), StateDirError>>,
+) -> Result<(), StateDirError> {
+    written.unwrap_or_else(|cause| Err(StateDirError::helper(cause)))
+}

@@ -1,0 +1,245 @@
+//! Carries containments out: one step after the other, each on a helper thread.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cordon_proto::event::receipt::Proof;
+
+use super::Agent;
+use super::jobs::{Done, blocking};
+use crate::action::isolate::shell::Shell;
+use crate::action::isolate::{CutOutcome, Seen};
+use crate::containment::{self, Step, Ways};
+use crate::kept::ISOLATION;
+use crate::platform::linux::socket::mark_socket;
+
+/// Addresses of collectors that stay reachable.
+pub(super) const COLLECTORS_MAX: usize = 16;
+
+/// Whether a step is under way.
+#[derive(Debug, Default)]
+pub(super) struct Acting {
+    busy: bool,
+    looking: bool,
+}
+
+/// What came of a step.
+pub(super) enum Outcome {
+    Saved(Result<(), String>),
+    Cut(u32, CutOutcome, Duration),
+    Seen(u32, Seen, Option<Box<Proof>>),
+    LetBack(u32, Result<(), String>),
+}
+
+impl Agent {
+    /// What must stay open, as known now.
+    pub(super) fn ways(&self) -> Ways {
+        let mut collectors = self.reached.clone();
+        let literal = self.link.doors().iter().filter_map(|door| door.parse().ok());
+        for door in literal {
+            if !collectors.contains(&door) {
+                collectors.push(door);
+            }
+        }
+        collectors.truncate(COLLECTORS_MAX);
+        Ways { mark: self.config.isolation.mark, collectors, dhcp_servers: Vec::new() }
+    }
+
+    /// Takes the next step, if none is under way.
+    pub(super) fn act(&mut self) {
+        while !self.acting.busy {
+            let Some(step) = self.containment.poll_step(self.secs()) else { break };
+            self.step(step);
+        }
+        self.follow_plan();
+    }
+
+    fn step(&mut self, step: Step) {
+        let shell = Arc::clone(&self.shell);
+        match step {
+            Step::Receipt(receipt) => self.tell_receipt(*receipt),
+            Step::Save(kept) => {
+                let (dir, bytes) = (self.dir.clone(), kept.to_bytes());
+                self.step_job(unsaved, move || {
+                    let bytes = bytes.ok_or("the record of the isolation is too long");
+                    let written = bytes.map_err(str::to_owned).and_then(|bytes| {
+                        dir.write(ISOLATION, &bytes).map_err(|error| error.to_string())
+                    });
+                    Outcome::Saved(written)
+                });
+            }
+            Step::Forget => {
+                let dir = self.dir.clone();
+                self.step_job(unsaved, move || {
+                    Outcome::Saved(dir.remove(ISOLATION).map_err(|error| error.to_string()))
+                });
+            }
+            Step::CutOff { turn, plan, check } => {
+                if let Some(why) = self.containment.unsaved() {
+                    let why = format!("the isolation could not be recorded: {why}");
+                    let secs = self.secs();
+                    return self.containment.handle_cut(turn, CutOutcome::Failed(why), 0, secs);
+                }
+                let (live, clock) = (self.link.socket(), self.clock);
+                let lost = move |why| Outcome::Cut(turn, CutOutcome::Failed(why), Duration::ZERO);
+                self.step_job(lost, move || match live {
+                    Ok(live) => {
+                        let live: Vec<_> = live.iter().map(AsFd::as_fd).collect();
+                        let began = clock.now();
+                        let cut = locked(&shell).cut_off(&plan, check, &live);
+                        let took = clock.now().saturating_sub(began);
+                        let done = |_| CutOutcome::Done;
+                        let outcome = cut.map_or_else(|error| error.outcome(), done);
+                        Outcome::Cut(turn, outcome, took)
+                    }
+                    Err(error) => lost(format!("the connection cannot be marked: {error}")),
+                });
+            }
+            Step::Prove { turn, plan } => {
+                let lost = move |why| Outcome::Seen(turn, Seen::CannotLook(why), None);
+                self.step_job(lost, move || match locked(&shell).prove(&plan, &resolvers()) {
+                    Ok(look) => {
+                        let proof = Box::new(containment::proof(&look));
+                        Outcome::Seen(turn, look.seen(), Some(proof))
+                    }
+                    Err(error) => lost(error.to_string()),
+                });
+            }
+            Step::LetBack { turn } => {
+                let lost = move |why| Outcome::LetBack(turn, Err(why));
+                self.step_job(lost, move || {
+                    let gone = locked(&shell).let_back();
+                    Outcome::LetBack(turn, gone.map(drop).map_err(|error| error.to_string()))
+                });
+            }
+        }
+    }
+
+    /// `lost` is the outcome where the helper thread did not live to tell one.
+    fn step_job(
+        &mut self,
+        lost: impl FnOnce(String) -> Outcome + 'static,
+        work: impl FnOnce() -> Outcome + Send + 'static,
+    ) {
+        self.acting.busy = true;
+        self.jobs.push(async move {
+            let outcome = blocking(work).await;
+            Done::Acted(outcome.unwrap_or_else(|error| lost(error.to_string())))
+        });
+    }
+
+    pub(super) fn acted(&mut self, outcome: Outcome) {
+        self.acting.busy = false;
+        let secs = self.secs();
+        match outcome {
+            Outcome::Saved(saved) => {
+                if let Err(error) = &saved {
+                    tracing::error!(error, "the record of the isolation could not be written");
+                }
+                self.containment.handle_saved(saved);
+            }
+            Outcome::Cut(turn, outcome, took) => {
+                let change_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                tracing::info!(?outcome, change_us, "cut off");
+                self.containment.handle_cut(turn, outcome, change_us, secs);
+            }
+            Outcome::Seen(turn, seen, proof) => {
+                tracing::debug!(?seen, "looked at the isolation");
+                self.containment.handle_seen(turn, seen, proof.map(|proof| *proof), secs);
+            }
+            Outcome::LetBack(turn, gone) => {
+                tracing::info!(?gone, "let back");
+                self.containment.handle_let_back(turn, gone, secs);
+            }
+        }
+        self.act();
+    }
+
+    /// While the endpoint is cut off, sockets are marked before they connect, and go to the
+    /// addresses that are open: names cannot be resolved.
+    fn follow_plan(&mut self) {
+        let plan = self.containment.plan();
+        self.link.set_dialer(|dialer| match plan {
+            None => {
+                dialer.known.clear();
+                dialer.prepare = None;
+            }
+            Some(plan) if dialer.prepare.is_none() || dialer.known != plan.collectors => {
+                dialer.known = plan.collectors;
+                dialer.prepare = Some(Arc::new(move |socket| {
+                    mark_socket(socket, plan.mark).map_err(std::io::Error::other)
+                }));
+            }
+            Some(_) => {}
+        });
+    }
+
+    /// Compares the wall with what it must be.
+    pub(super) fn look_for_drift(&mut self) {
+        let stands = !self.containment.standing().is_empty();
+        if !stands || self.acting.busy || self.acting.looking {
+            return;
+        }
+        let Some(plan) = self.containment.plan() else { return };
+        self.acting.looking = true;
+        let shell = Arc::clone(&self.shell);
+        self.jobs.push(async move {
+            // Whatever keeps it from looking is told by the next proof.
+            let found = blocking(move || locked(&shell).drift(&plan).ok().flatten()).await;
+            Done::Drift(found.ok().flatten())
+        });
+    }
+
+    pub(super) fn drift_seen(&mut self, found: Option<String>) {
+        self.acting.looking = false;
+        // What a step changes meanwhile is no drift.
+        if let Some(found) = found.filter(|_| !self.acting.busy) {
+            tracing::warn!(found, "somebody changed the isolation");
+            self.containment.handle_drift(found);
+            self.act();
+        }
+    }
+
+    /// Puts up again what stood when the agent last ran, before the link dials.
+    pub(super) async fn restore(&mut self) {
+        self.act();
+        while self.acting.busy {
+            let done = self.jobs.next().await;
+            self.done(done);
+        }
+    }
+}
+
+fn unsaved(why: String) -> Outcome {
+    Outcome::Saved(Err(why))
+}
+
+/// A panic in an earlier step leaves nothing half done here: every call looks at the kernel anew.
+fn locked(shell: &Mutex<Shell>) -> std::sync::MutexGuard<'_, Shell> {
+    shell.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The name servers that programs here would ask.
+fn resolvers() -> Vec<IpAddr> {
+    read_resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default())
+}
+
+fn read_resolvers(text: &str) -> Vec<IpAddr> {
+    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    servers.filter_map(|server| server.trim().parse().ok()).take(3).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_those_that_the_resolver_reads() {
+        let text = "# nameserver 192.0.2.1\nsearch example\nnameserver 192.0.2.2\n \
+                    nameserver\t2001:db8::1\nnameserver fe80::1%eth0\n";
+        let found: Vec<_> = read_resolvers(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["192.0.2.2", "2001:db8::1"]);
+    }
+}

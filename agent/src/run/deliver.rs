@@ -1,0 +1,256 @@
+//! Between the sensors, the spool and the link: samples go in, batches go out, in order.
+
+use std::collections::VecDeque;
+
+use cordon_proto::event::{Lane, SensorState};
+use cordon_proto::message::{Hello, LanePosition};
+use cordon_proto::session::{AgentEffect, SealedBatch};
+use cordon_proto::sign::batch::EpochCause;
+use cordon_proto::version::{PROTOCOL, PROTOCOL_OLDEST};
+
+use super::Agent;
+use super::jobs::Done;
+use crate::clock;
+use crate::health::VERSION;
+use crate::kept::{GUARD, GuardMemory};
+use crate::link::LinkEvent;
+use crate::machine;
+use crate::nonce::Nonces;
+use crate::sensor::{Report, Sample};
+use crate::spool::SpoolError;
+
+/// What the agent has to say for itself and the spool has not taken yet. Receipts and health come
+/// a few a minute; a spool that is stuck for so long that this fills has lost its disk.
+const WAITING_MAX: usize = 1024;
+
+/// What is under way to the spool.
+#[derive(Default)]
+pub(super) struct Delivery {
+    waiting: VecDeque<Sample>,
+    delivering: bool,
+    asked: VecDeque<(u64, Ask)>,
+    asking: bool,
+    /// Counts connections, so that an answer to an earlier session is not given to a later one.
+    session: u64,
+}
+
+impl Delivery {
+    /// Whether the next sample of a sensor may come: sensors wait while the spool is behind.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.delivering
+    }
+}
+
+/// What a session asks of the spool.
+enum Ask {
+    Positions,
+    Effect(AgentEffect),
+}
+
+/// The spool's answer to it.
+pub(super) enum Spooled {
+    Positions(u64, Vec<LanePosition>),
+    Batches(u64, Lane, Vec<SealedBatch>),
+    Done,
+    Failed(SpoolError),
+}
+
+impl Agent {
+    pub(super) fn report(&mut self, name: &'static str, report: Report) {
+        self.sensors.note(name, &report);
+        match report {
+            Report::Sample(sample) => self.deliver(sample),
+            Report::Condition(condition) => {
+                let reason = condition.reason.as_deref().unwrap_or_default();
+                match condition.state {
+                    SensorState::Running | SensorState::Off => {
+                        tracing::info!(sensor = name, state = ?condition.state, reason, "sensor");
+                    }
+                    SensorState::Degraded | SensorState::Blind => {
+                        tracing::warn!(sensor = name, state = ?condition.state, reason, "sensor");
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn deliver(&mut self, sample: Sample) {
+        if self.delivery.waiting.len() >= WAITING_MAX {
+            tracing::error!("the spool takes nothing; what the agent has to say is dropped");
+            self.upkeep.dropped(&sample);
+            return;
+        }
+        self.delivery.waiting.push_back(sample);
+        self.deliver_next();
+    }
+
+    pub(super) fn delivered(&mut self) {
+        self.delivery.delivering = false;
+        self.deliver_next();
+    }
+
+    fn deliver_next(&mut self) {
+        if self.delivery.delivering {
+            return;
+        }
+        let Some(sample) = self.delivery.waiting.pop_front() else { return };
+        self.delivery.delivering = true;
+        let spool = self.spool.clone();
+        self.jobs.push(async move {
+            if let Err(error) = spool.append(sample).await {
+                tracing::error!(%error, "the spool takes nothing");
+            }
+            Done::Delivered
+        });
+    }
+
+    pub(super) fn note_progress(&mut self) {
+        let now = self.progress.borrow_and_update().clone();
+        for lane in Lane::ALL {
+            if now.end(lane) != self.known_progress.end(lane) {
+                self.link.handle_sealed(lane);
+            }
+        }
+        if now.times_lost != self.known_progress.times_lost {
+            self.renew_secret();
+        }
+        self.known_progress = now;
+    }
+
+    pub(super) fn link_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Connected => {
+                self.delivery.session += 1;
+                self.delivery.asked.retain(|(_, ask)| is_lasting(ask));
+                self.ask(Ask::Positions);
+            }
+            LinkEvent::Effect(AgentEffect::Live { time_ns }) => self.live(time_ns),
+            LinkEvent::Effect(AgentEffect::Command(bytes)) => self.command(&bytes),
+            LinkEvent::Effect(AgentEffect::Roster(bytes)) => self.take_roster(&bytes),
+            LinkEvent::Effect(effect) => self.ask(Ask::Effect(effect)),
+            LinkEvent::Down { why, wait, certificate_refused } => {
+                let wait_secs = wait.as_secs();
+                tracing::warn!(why, wait_secs, "no connection to the collector");
+                if certificate_refused {
+                    self.renew_certificate();
+                }
+            }
+        }
+    }
+
+    fn live(&mut self, time_ns: u64) {
+        let offset_ms = (i128::from(clock::stamp().time_ns) - i128::from(time_ns)) / 1_000_000;
+        let offset_ms = i64::try_from(offset_ms).unwrap_or(i64::MAX);
+        tracing::info!(offset_ms, "connected to the collector");
+        if let Some(peer) = self.link.peer() {
+            self.reached.retain(|known| *known != peer);
+            self.reached.insert(0, peer);
+            self.reached.truncate(super::contain::COLLECTORS_MAX);
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.delivery.asked.push_back((self.delivery.session, ask));
+        self.ask_next();
+    }
+
+    fn ask_next(&mut self) {
+        if self.delivery.asking {
+            return;
+        }
+        let Some((session, ask)) = self.delivery.asked.pop_front() else { return };
+        self.delivery.asking = true;
+        if let Ask::Effect(AgentEffect::BeginEpoch { lane, cause, .. }) = &ask {
+            tracing::warn!(lane = lane.name(), ?cause, "a new epoch begins");
+            if *cause == EpochCause::RolledBack {
+                self.renew_secret();
+            }
+        }
+        let spool = self.spool.clone();
+        self.jobs.push(async move {
+            let answer = match ask {
+                Ask::Positions => {
+                    let positions = spool.positions().await;
+                    positions.map(|found| Spooled::Positions(session, found.to_vec()))
+                }
+                Ask::Effect(AgentEffect::Fetch { lane, after, batches_max, bytes_max }) => {
+                    let batches = spool.fetch(lane, after, batches_max, bytes_max).await;
+                    batches.map(|found| Spooled::Batches(session, lane, found))
+                }
+                Ask::Effect(AgentEffect::Forget { lane, upto }) => {
+                    spool.forget(lane, upto).await.map(|()| Spooled::Done)
+                }
+                Ask::Effect(AgentEffect::BeginEpoch { lane, above, cause, reseal_after }) => {
+                    let begun = spool.begin_epoch(lane, above, cause, reseal_after).await;
+                    begun.map(|()| Spooled::Done)
+                }
+                Ask::Effect(
+                    AgentEffect::Send(_)
+                    | AgentEffect::Close(_)
+                    | AgentEffect::Live { .. }
+                    | AgentEffect::Command(_)
+                    | AgentEffect::Roster(_),
+                ) => Ok(Spooled::Done),
+            };
+            Done::Spooled(answer.unwrap_or_else(Spooled::Failed))
+        });
+    }
+
+    pub(super) fn spooled(&mut self, answer: Spooled) {
+        self.delivery.asking = false;
+        let now = self.delivery.session;
+        match answer {
+            Spooled::Positions(session, positions) if session == now => self.greet(positions),
+            Spooled::Batches(session, lane, batches) if session == now => {
+                // A gap must be known before the jump that it explains.
+                self.note_progress();
+                self.link.handle_batches(lane, batches);
+            }
+            Spooled::Positions(..) | Spooled::Batches(..) | Spooled::Done => {}
+            Spooled::Failed(error) => {
+                // The session cannot go on without its spool; the next one asks again.
+                tracing::error!(%error, "the spool cannot serve the session");
+                self.link.give_up(error.to_string());
+            }
+        }
+        self.ask_next();
+    }
+
+    fn greet(&mut self, positions: Vec<LanePosition>) {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            protocol_oldest: PROTOCOL_OLDEST,
+            endpoint: self.identity.endpoint,
+            client: self.identity.client.clone(),
+            agent_version: VERSION.to_owned(),
+            host_name: machine::host_name(),
+            os: self.machine.os.clone(),
+            kernel: self.machine.kernel.clone(),
+            machine_id: self.machine.machine_id.clone(),
+            boot_id: self.machine.boot_id.clone(),
+            time_ns: clock::stamp().time_ns,
+            roster: self.roster.held().reference,
+        };
+        self.link.greet(&hello, &self.signing, positions);
+    }
+
+    /// Makes every nonce published so far void: a copy of this machine, or a time that comes
+    /// twice, may have brought them back.
+    pub(super) fn renew_secret(&mut self) {
+        let renewed = GuardMemory::new().and_then(|memory| {
+            // In memory at once, so that it holds though the disk may not take it.
+            self.nonces = Nonces::new(&memory.secret);
+            self.memory = memory;
+            Ok(self.own.write(GUARD, &self.memory.to_bytes())?)
+        });
+        match renewed {
+            Ok(()) => tracing::warn!("the nonce secret was renewed"),
+            Err(error) => tracing::error!(%error, "the nonce secret could not be kept"),
+        }
+    }
+}
+
+/// Whether what was asked counts though its session has ended.
+fn is_lasting(ask: &Ask) -> bool {
+    matches!(ask, Ask::Effect(AgentEffect::Forget { .. } | AgentEffect::BeginEpoch { .. }))
+}

@@ -1,0 +1,68 @@
+//! Work beside the loop: what was asked for, and the answers that wake it.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use cordon_proto::event::agent::LaneDepth;
+use cordon_proto::policy::Policy;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::contain::Outcome;
+use super::deliver::Spooled;
+use crate::enrol::EnrolError;
+use crate::guard::Authorised;
+use crate::identity::{Certificate, StateDirError};
+
+/// What a job ends with.
+pub(super) enum Done {
+    /// The spool has taken a sample.
+    Delivered,
+    /// The spool has done what the session asked for.
+    Spooled(Spooled),
+    /// A step of a containment was taken.
+    Acted(Outcome),
+    /// The id of an authorised command is on disk, or could not be brought there.
+    Noted(Box<(Authorised, Result<(), StateDirError>)>),
+    /// A policy is on disk, or could not be brought there.
+    PolicyKept(Box<(Authorised, Policy, Result<(), StateDirError>)>),
+    /// Endpoint time is on disk, or could not be brought there.
+    TimeKept(Result<(), StateDirError>),
+    /// What waits in the spool.
+    Depths(Vec<LaneDepth>),
+    /// A certificate was asked for.
+    Renewed(Box<Result<Certificate, EnrolError>>),
+    /// The wall was compared with what it must be.
+    Drift(Option<String>),
+}
+
+type Job = Pin<Box<dyn Future<Output = Done>>>;
+
+/// Jobs under way. Their number is bounded by their kinds: each kind asks for its next only when
+/// the one before is done, but for commands, of which a session brings few.
+#[derive(Default)]
+pub(super) struct Jobs {
+    running: FuturesUnordered<Job>,
+}
+
+impl Jobs {
+    pub(super) fn push(&mut self, job: impl Future<Output = Done> + 'static) {
+        self.running.push(Box::pin(job));
+    }
+
+    /// The next job that is done; never, while there is none.
+    pub(super) async fn next(&mut self) -> Done {
+        match self.running.next().await {
+            Some(done) => done,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Does something that may block on a helper thread. A panic there is an error here.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}

@@ -1,0 +1,229 @@
+//! Starts sensors, and starts again those that end: a bad sensor loses its samples, never the
+//! agent.
+
+use std::time::Duration;
+
+use cordon_proto::event::{Class, ClassCount, GapReason, SensorHealth, SensorState};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+
+use super::Agent;
+use crate::clock;
+use crate::config;
+use crate::sensor::process::{self, ProcessSettings};
+use crate::sensor::{Condition, Loss, Outlet, Report, Sample, Stopping, Tally};
+
+/// The first wait before a sensor is started again; doubles with each failure.
+const WAIT_FIRST: Duration = Duration::from_secs(1);
+/// The longest.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+/// A sensor that ran for so long has not failed at once.
+const HEALTHY: Duration = Duration::from_secs(60);
+
+/// A sensor as the loop knows it: one line in [`Sensors::new`].
+struct Sensor {
+    name: &'static str,
+    class: Class,
+    enabled: bool,
+    tally: Tally,
+    task: Option<Id>,
+    started: Duration,
+    wait: Duration,
+    /// When it is started again, and since when it is blind.
+    again: Option<(Duration, u64)>,
+}
+
+/// A sensor has ended.
+pub(super) struct Ended {
+    task: Id,
+    /// None where it gave up by itself: then it has said why.
+    failure: Option<String>,
+}
+
+pub(super) struct Sensors {
+    settings: config::Sensors,
+    sensors: Vec<Sensor>,
+    tasks: JoinSet<Result<(), Stopping>>,
+    reports: mpsc::Sender<(&'static str, Report)>,
+}
+
+impl Sensors {
+    pub(super) fn new(
+        settings: config::Sensors,
+        reports: mpsc::Sender<(&'static str, Report)>,
+    ) -> Self {
+        let list = [(process::NAME, Class::Process, settings.process.enabled)];
+        let sensors = list.map(|(name, class, enabled)| Sensor {
+            name,
+            class,
+            enabled,
+            tally: Tally::new(name),
+            task: None,
+            started: Duration::ZERO,
+            wait: WAIT_FIRST,
+            again: None,
+        });
+        Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports }
+    }
+
+    /// Starts all that are switched on.
+    pub(super) fn start(&mut self, now: Duration) {
+        for at in 0..self.sensors.len() {
+            if self.sensors[at].enabled {
+                self.start_one(at, now);
+            } else {
+                let (state, reason) = (SensorState::Off, Some("switched off".to_owned()));
+                self.condition(at, state, reason);
+            }
+        }
+    }
+
+    fn start_one(&mut self, at: usize, now: Duration) {
+        let sensor = &mut self.sensors[at];
+        let outlet = Outlet::new(sensor.name, self.reports.clone());
+        let task = match sensor.name {
+            process::NAME => {
+                let config::ProcessSensor { forks, ring_bytes, .. } = self.settings.process;
+                let settings = ProcessSettings { forks, ring_bytes, tier: None };
+                self.tasks.spawn(process::run(settings, clock::stamp, outlet))
+            }
+            unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
+        };
+        sensor.task = Some(task.id());
+        sensor.started = now;
+        sensor.again = None;
+    }
+
+    /// Waits for a sensor to end; for ever, while none runs.
+    pub(super) async fn ended(&mut self) -> Ended {
+        match self.tasks.join_next_with_id().await {
+            None => std::future::pending().await,
+            Some(Ok((task, Ok(()) | Err(Stopping)))) => Ended { task, failure: None },
+            Some(Err(error)) => Ended { task: error.id(), failure: Some(panic_sentence(error)) },
+        }
+    }
+
+    /// Takes note of what a sensor says.
+    pub(super) fn note(&mut self, name: &str, report: &Report) {
+        if let Some(sensor) = self.sensors.iter_mut().find(|sensor| sensor.name == name) {
+            sensor.tally.note(report);
+        }
+    }
+
+    /// What health says.
+    pub(super) fn health(&self) -> Vec<SensorHealth> {
+        self.sensors.iter().map(|sensor| sensor.tally.health()).collect()
+    }
+
+    /// Ends all of them.
+    pub(super) async fn stop(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    fn condition(&mut self, at: usize, state: SensorState, reason: Option<String>) {
+        let sensor = self.sensors[at].name;
+        let condition = Condition { sensor, state, reason, tier: None };
+        self.sensors[at].tally.note(&Report::Condition(condition));
+    }
+
+    fn handle_ended(&mut self, ended: &Ended, now: Duration, time_ns: u64) {
+        let Some(at) = self.sensors.iter().position(|s| s.task == Some(ended.task)) else { return };
+        let sensor = &mut self.sensors[at];
+        sensor.wait = next_wait(sensor.wait, now.saturating_sub(sensor.started));
+        sensor.again = Some((now.saturating_add(sensor.wait), time_ns));
+        sensor.task = None;
+        let (name, wait_secs) = (sensor.name, sensor.wait.as_secs());
+        let reason = ended.failure.clone().or_else(|| sensor.tally.health().reason);
+        tracing::error!(sensor = name, reason, wait_secs, "a sensor has ended");
+        self.condition(at, SensorState::Blind, reason);
+    }
+
+    /// Starts those again whose wait is over; answers what was missed meanwhile.
+    fn handle_timeout(&mut self, now: Duration, time_ns: u64) -> Vec<Sample> {
+        let mut missed = Vec::new();
+        for at in 0..self.sensors.len() {
+            let Sensor { again, class, name, .. } = self.sensors[at];
+            let Some((_, from_ns)) = again.filter(|(due, _)| *due <= now) else { continue };
+            let counts = vec![ClassCount { class, count: 0 }];
+            let detail = Some(format!("the {name} sensor was started again"));
+            let reason = GapReason::SensorRestarted;
+            let loss = Loss { reason, counts, from_ns, to_ns: time_ns, detail };
+            missed.push(Sample { losses: vec![loss], ..Sample::default() });
+            self.start_one(at, now);
+        }
+        missed
+    }
+}
+
+impl Agent {
+    pub(super) fn sensor_ended(&mut self, ended: Ended) {
+        self.sensors.handle_ended(&ended, self.clock.now(), clock::stamp().time_ns);
+    }
+
+    pub(super) fn restart_sensors(&mut self) {
+        let missed = self.sensors.handle_timeout(self.clock.now(), clock::stamp().time_ns);
+        missed.into_iter().for_each(|sample| self.deliver(sample));
+    }
+}
+
+fn next_wait(wait: Duration, ran: Duration) -> Duration {
+    if ran >= HEALTHY { WAIT_FIRST } else { wait.saturating_mul(2).min(WAIT_MAX) }
+}
+
+/// What a panic said, as far as it is text.
+fn panic_sentence(error: tokio::task::JoinError) -> String {
+    let Ok(panic) = error.try_into_panic() else { return "it was ended".to_owned() };
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("it failed: {}", text.unwrap_or("without a word"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sensors() -> (Sensors, mpsc::Receiver<(&'static str, Report)>) {
+        let (reports, received) = mpsc::channel(4);
+        let mut settings = config::Sensors::default();
+        settings.process.enabled = false;
+        (Sensors::new(settings, reports), received)
+    }
+
+    #[tokio::test]
+    async fn a_sensor_that_panics_is_blind_with_its_reason_and_starts_again_with_a_gap() {
+        let (mut sensors, _received) = sensors();
+        let task = sensors.tasks.spawn(async { panic!("index out of bounds") });
+        sensors.sensors[0].task = Some(task.id());
+        let ended = sensors.ended().await;
+        sensors.handle_ended(&ended, Duration::from_secs(10), 111);
+        let health = &sensors.health()[0];
+        assert_eq!(health.state, SensorState::Blind);
+        assert_eq!(health.reason.as_deref(), Some("it failed: index out of bounds"));
+        assert!(sensors.handle_timeout(Duration::from_secs(11), 222).is_empty());
+        let missed = sensors.handle_timeout(Duration::from_secs(12), 333);
+        let loss = &missed[0].losses[0];
+        assert_eq!((loss.reason, loss.from_ns, loss.to_ns), (GapReason::SensorRestarted, 111, 333));
+        assert!(sensors.sensors[0].task.is_some());
+        sensors.stop().await;
+    }
+
+    #[test]
+    fn a_sensor_that_keeps_failing_is_started_ever_more_seldom() {
+        let (mut wait, short) = (WAIT_FIRST, Duration::from_secs(2));
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            wait = next_wait(wait, short);
+            waits.push(wait.as_secs());
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert_eq!(next_wait(wait, HEALTHY), WAIT_FIRST);
+    }
+
+    #[tokio::test]
+    async fn a_sensor_that_is_switched_off_says_so() {
+        let (mut sensors, _received) = sensors();
+        sensors.start(Duration::ZERO);
+        assert_eq!(sensors.health()[0].state, SensorState::Off);
+        assert!(sensors.tasks.is_empty());
+    }
+}

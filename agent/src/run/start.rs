@@ -1,0 +1,181 @@
+//! Brings the agent up: reads what it is and what it must not forget, opens the spool, and puts up
+//! again what stood, before anything is dialled or watched.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use cordon_proto::event::agent::Started;
+use cordon_proto::event::{Body, Severity};
+use cordon_proto::id::Hash;
+use cordon_proto::sign::batch::EpochCause;
+use cordon_proto::sign::{SignatureError, SigningKey};
+use tokio::sync::mpsc;
+
+use super::{Agent, contain, deliver, jobs, sensors, upkeep};
+use crate::action::isolate::shell::{Safety, Shell};
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::containment::Containment;
+use crate::guard::Refusals;
+use crate::health::VERSION;
+use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
+use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
+use crate::link::Link;
+use crate::link::dial::Dialer;
+use crate::link::proxy::{ProxyError, ProxyWay};
+use crate::machine::Machine;
+use crate::nonce::Nonces;
+use crate::roster_keeper::{RosterError, RosterKeeper};
+use crate::sensor::REPORTS_MAX;
+use crate::spool::{self, Spool, SpoolError, SpoolLimits, keeper};
+use crate::tls;
+
+/// Why the agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It is not enrolled, or its identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Its state directory cannot be used.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// What it must not forget cannot be used.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// Its roster cannot be used.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// Its spool cannot be opened.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Its key cannot be used.
+    #[error(transparent)]
+    Key(#[from] SignatureError),
+    /// Its certificate cannot be used.
+    #[error("the endpoint's certificate cannot be used: {0}; enrol anew with `enroll --force`")]
+    Certificate(rustls::Error),
+    /// Its proxy settings cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The machine does not say which boot this is.
+    #[error("the machine cannot be looked at: {0}")]
+    Machine(io::Error),
+    /// The operating system gives no event loop.
+    #[error("the event loop cannot be made: {0}")]
+    Runtime(io::Error),
+}
+
+impl Agent {
+    pub(super) async fn start(config: Config) -> Result<Self, StartError> {
+        let (clock, stamp) = (Clock::start(), clock::stamp());
+        let dir = StateDir::open(&config.state_dir)?;
+        let lock = dir.lock()?;
+        let identity = Identity::load(&dir)?;
+        let own = dir.inner(&identity.own_dir_name())?;
+        let machine = Machine::read().map_err(StartError::Machine)?;
+        let time = kept::load_time(&own, &machine.boot_id, stamp.boot_ns)?;
+        let memory = GuardMemory::load(&own)?;
+        let roster = RosterKeeper::open(own.clone(), &identity)?;
+        let seed = identity.signing.seed();
+        let signer =
+            spool::Identity { endpoint: identity.endpoint, key: SigningKey::from_seed(seed)? };
+        let signing = Arc::new(SigningKey::from_seed(seed)?);
+        let limits = SpoolLimits::of(config.spool.bytes_max);
+        let path = own.path("spool.db");
+        let spool = Spool::open(&path, signer, limits, &machine.boot_id, stamp)?;
+        let found = spool.start().clone();
+        let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
+        let kept = KeptIsolation::load(&dir)?;
+        let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
+        let safety = Safety { outside_initial_netns_only: config.lab };
+        let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
+        let link = Link::new(dialer(&config, &identity, &roster)?, clock);
+        let (outlet, reports) = mpsc::channel(REPORTS_MAX);
+        let sensors = sensors::Sensors::new(config.sensors.clone(), outlet);
+        let known_progress = progress.borrow().clone();
+        let mut agent = Self {
+            upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
+            nonces: Nonces::new(&memory.secret),
+            policy: kept::load_policy(&own)?,
+            refusals: Refusals::default(),
+            acting: contain::Acting::default(),
+            delivery: deliver::Delivery::default(),
+            reached: Vec::new(),
+            jobs: jobs::Jobs::default(),
+            spool_thread: Some(thread),
+            _lock: lock,
+            config,
+            clock,
+            machine,
+            identity,
+            signing,
+            dir,
+            own,
+            time,
+            memory,
+            roster,
+            containment,
+            shell,
+            spool,
+            progress,
+            known_progress,
+            link,
+            sensors,
+            reports,
+        };
+        agent.come_up(&found).await;
+        Ok(agent)
+    }
+
+    async fn come_up(&mut self, found: &spool::Start) {
+        if found.epochs.iter().any(|(_, cause)| *cause != EpochCause::Enrolled) {
+            self.renew_secret();
+        }
+        self.restore().await;
+        let started = Started {
+            agent_version: VERSION.to_owned(),
+            boot_id: self.machine.boot_id.clone(),
+            boot_count: self.time.boot_count(),
+            unclean: found.unclean,
+        };
+        self.tell(Severity::Informational, Body::Lifecycle(started));
+        self.sensors.start(self.clock.now());
+        let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
+        tracing::info!(endpoint, %client, version = VERSION, "started");
+    }
+
+    /// Follows a newer roster: its doors, its pins.
+    pub(super) fn follow_roster(&mut self) {
+        let made = dialer(&self.config, &self.identity, &self.roster);
+        match made {
+            Ok(made) => self.link.set_dialer(|dialer| {
+                dialer.collectors = made.collectors;
+                dialer.tls = made.tls;
+            }),
+            Err(error) => tracing::error!(%error, "the roster's doors and pins cannot be used"),
+        }
+    }
+}
+
+/// The ways to the collector: those of the roster, or those of the enrolment where it names none.
+pub(crate) fn dialer(
+    config: &Config,
+    identity: &Identity,
+    roster: &RosterKeeper,
+) -> Result<Dialer, StartError> {
+    let roster = &roster.held().roster;
+    let collectors = if roster.collectors.is_empty() {
+        identity.collectors.clone()
+    } else {
+        roster.collectors.clone()
+    };
+    let tls = tls::client(pins(identity, &roster.ca_pins), Some(&identity.certificate));
+    let tls = tls.map_err(StartError::Certificate)?;
+    let proxy = ProxyWay::from_config(&config.proxy)?;
+    Ok(Dialer { collectors, proxy, known: Vec::new(), tls, prepare: None })
+}
+
+/// The roots trusted: those of the roster, or the one of the enrolment where it names none.
+pub(super) fn pins(identity: &Identity, roster: &[Hash]) -> Vec<Hash> {
+    if roster.is_empty() { vec![identity.pins.ca] } else { roster.to_vec() }
+}

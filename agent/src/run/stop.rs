@@ -1,0 +1,61 @@
+//! The one way to stop: sensors first, then what they said to disk, then goodbye. Nothing that
+//! stands is lifted by it.
+
+use std::time::Duration;
+
+use super::Agent;
+use super::sensors::Sensors;
+use crate::clock;
+use crate::kept;
+
+/// Ending the sensors.
+const SENSORS_MAX: Duration = Duration::from_secs(1);
+/// Bringing to the spool what they said last.
+const DELIVER_MAX: Duration = Duration::from_secs(5);
+/// Saying goodbye to the collector.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+/// Bringing the spool to disk. Together they stay below what a service manager waits.
+const CLOSE_MAX: Duration = Duration::from_secs(8);
+
+impl Agent {
+    pub(super) async fn stop(mut self) {
+        within("ending the sensors", SENSORS_MAX, Sensors::stop(&mut self.sensors)).await;
+        within("delivering", DELIVER_MAX, self.deliver_rest()).await;
+        let kept = self.time.keep(clock::boot_ns());
+        if let Err(error) = kept::write_time(&self.own, &kept) {
+            tracing::error!(%error, "endpoint time could not be kept");
+        }
+        within("saying goodbye to the collector", GOODBYE_MAX, self.link.finish()).await;
+        let closed = tokio::time::timeout(CLOSE_MAX, self.spool.close()).await;
+        match closed {
+            Ok(Ok(())) => self.join_spool(),
+            Ok(Err(error)) => tracing::error!(%error, "the spool was not closed"),
+            Err(_elapsed) => tracing::error!("the spool did not close in time"),
+        }
+        tracing::info!("stopped");
+    }
+
+    async fn deliver_rest(&mut self) {
+        self.reports.close();
+        while let Some((name, report)) = self.reports.recv().await {
+            self.report(name, report);
+        }
+        while !self.delivery.is_idle() {
+            let done = self.jobs.next().await;
+            self.done(done);
+        }
+    }
+
+    /// Its last order was to end, so that this does not wait.
+    fn join_spool(&mut self) {
+        if let Some(Err(_panic)) = self.spool_thread.take().map(std::thread::JoinHandle::join) {
+            tracing::error!("the spool's thread has failed");
+        }
+    }
+}
+
+async fn within(what: &str, time_max: Duration, work: impl Future<Output = ()>) {
+    if tokio::time::timeout(time_max, work).await.is_err() {
+        tracing::warn!(what, "given up while stopping");
+    }
+}
