@@ -112,7 +112,6 @@ mod tests {
             let (at, deed) = line.split_once(": ").unwrap();
             let boot = std::time::Duration::from_secs_f64(at.parse().unwrap());
             let boot_ns = u64::try_from(boot.as_nanos()).unwrap();
-            let boot_ns = (at.parse::<f64>().unwrap() * 1e9).round() as u64;
             if let Some(boot) = deed.strip_prefix("start ") {
                 clock = Some(EndpointTime::resume(stored.clone(), boot, boot_ns));
             }
