@@ -40,6 +40,7 @@ pub struct Cli {
 
 /// What every command understands.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// Use this profile instead of the current one
     #[arg(long, global = true, env = "CORDON_PROFILE", value_name = "NAME")]

@@ -47,12 +47,8 @@ impl Context {
         let (name, profile) = config.profile(self.profile.as_deref())?;
         let file = KeyFile::read_kind(&profile.key, KeyKind::Operator)
             .with_context(|| format!("profile '{name}' has no usable key"))?;
-        let signer = OperatorSigner {
-            file,
-            path: profile.key.clone(),
-            passphrase_file: self.passphrase_file.clone(),
-            key: OnceCell::new(),
-        };
+        let passphrase_file = self.passphrase_file.clone();
+        let signer = OperatorSigner::new(file, profile.key.clone(), passphrase_file);
         let (name, dir) = (name.to_owned(), self.config_dir.clone());
         Ok(Desk { name, profile: profile.clone(), signer, dir })
     }
@@ -67,6 +63,12 @@ pub struct OperatorSigner {
 }
 
 impl OperatorSigner {
+    /// The key in a file; nothing is asked yet.
+    #[must_use]
+    pub fn new(file: KeyFile, path: PathBuf, passphrase_file: Option<PathBuf>) -> Self {
+        Self { file, path, passphrase_file, key: OnceCell::new() }
+    }
+
     /// The key's id.
     #[must_use]
     pub fn key_id(&self) -> KeyId {

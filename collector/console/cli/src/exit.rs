@@ -56,7 +56,7 @@ pub const TABLE: &str =
    4  the collector does not know this operator, or does not allow this
   10  not authorised yet: the command needs more signatures
   11  not proved: the endpoint says so, or the time to wait was over
-  12  failed: the endpoint could not do it; nothing stands
+  12  failed: the endpoint could not do it; the receipt says why, and what stands
   13  refused: the endpoint did not accept the command; the receipt names the check
   14  evidence does not hold, or a receipt does not verify
 

@@ -3,15 +3,16 @@
 //!
 //! What the collector says is shown as its words. Applied, proved, refused and ended count only by
 //! receipts that verify here: under the key that the endpoint is named by, and about the very bytes
-//! that were signed.
+//! that were signed. A release ends an isolation, and its end is told in a receipt about that one.
 
 pub mod receipt;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cordon_proto::command::{ActionKind, Command};
 use cordon_proto::event::receipt::{Check, Outcome};
-use cordon_proto::id::{EndpointId, Hash};
+use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::sign::command::SignedCommand;
 
 use crate::api::model::{CommandRecord, Facts, ProofRecord, ReceiptAt, TargetRecord};
@@ -55,11 +56,25 @@ struct Track {
     endpoint: EndpointId,
     host_name: String,
     said: BTreeSet<&'static str>,
-    asked: BTreeSet<ReceiptAt>,
+    asked: BTreeMap<ReceiptAt, About>,
+    isolation: Option<Isolation>,
     authorised: bool,
     applied: bool,
     proofs: u64,
     settled: Option<Exit>,
+}
+
+/// What a receipt that was asked for must be about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum About {
+    Command,
+    Isolation,
+}
+
+/// The isolation that a release is to end.
+struct Isolation {
+    command: Command,
+    copies: BTreeSet<Hash>,
 }
 
 /// Follows one command on all its endpoints.
@@ -80,7 +95,8 @@ impl Follow {
             endpoint: target.endpoint,
             host_name: plain(&target.host_name).into_owned(),
             said: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            isolation: None,
             authorised: false,
             applied: false,
             proofs: 0,
@@ -99,15 +115,62 @@ impl Follow {
         }
     }
 
+    /// Lets the end of an isolation count as the end that a release asks for.
+    pub fn expect_end(&mut self, endpoint: EndpointId, isolation: &SignedCommand) {
+        let copies = BTreeSet::from([Hash::of(&isolation.to_bytes())]);
+        let command = isolation.command().clone();
+        if let Some(track) = self.tracks.iter_mut().find(|track| track.endpoint == endpoint) {
+            track.isolation = Some(Isolation { command, copies });
+        }
+    }
+
+    /// The isolations whose end is waited for; their records are to be handed over too.
+    #[must_use]
+    pub fn isolations(&self) -> BTreeSet<CommandId> {
+        let open = self.tracks.iter().filter(|track| track.settled.is_none() && track.applied);
+        open.filter_map(|track| Some(track.isolation.as_ref()?.command.id)).collect()
+    }
+
+    /// Takes what the collector says about an isolation whose end is waited for.
+    pub fn handle_isolation(&mut self, record: &CommandRecord) {
+        for track in &mut self.tracks {
+            let Some(isolation) = &mut track.isolation else { continue };
+            if isolation.command.id != record.id {
+                continue;
+            }
+            if let Some(hash) = copy_of(&isolation.command, record).ok().flatten() {
+                isolation.copies.insert(hash);
+            }
+            let targets = record.targets.iter().filter(|target| target.endpoint == track.endpoint);
+            for receipt in targets.flat_map(|target| &target.receipts) {
+                // Which of them tells the end is the collector's hint; whether it does is verified.
+                let at = receipt.at;
+                if receipt.outcome == "ended"
+                    && let Entry::Vacant(free) = track.asked.entry(at)
+                {
+                    free.insert(About::Isolation);
+                    self.effects.push_back(Effect::Fetch(track.endpoint, at));
+                }
+            }
+        }
+    }
+
     /// Takes the proof of a receipt that was asked for.
     pub fn handle_proof(&mut self, endpoint: EndpointId, at: ReceiptAt, proof: &ProofRecord) {
-        let verified = receipt::verify(proof, endpoint, at, self.command.id, &self.copies);
         let kind = self.command.action.kind();
         let Some(track) = self.tracks.iter_mut().find(|track| track.endpoint == endpoint) else {
             return;
         };
-        let line = match verified {
-            Ok(receipt) => track.take(kind, &receipt),
+        let about = track.asked.get(&at).copied().unwrap_or(About::Command);
+        let (command, copies) = match (about, &track.isolation) {
+            (About::Isolation, Some(isolation)) => (isolation.command.id, &isolation.copies),
+            (About::Isolation, None) | (About::Command, _) => (self.command.id, &self.copies),
+        };
+        let line = match receipt::verify(proof, endpoint, at, command, copies) {
+            Ok(receipt) => match about {
+                About::Command => track.take(kind, &receipt),
+                About::Isolation => track.take_end(&receipt),
+            },
             Err(error) => {
                 track.settle(Exit::DoesNotHold);
                 let words = format!("a receipt does not count: {}", plain(&error.to_string()));
@@ -149,12 +212,10 @@ impl Follow {
 
     /// A copy with more signatures is the same command; endpoints name the copy that they got.
     fn learn_copy(&mut self, record: &CommandRecord) {
-        let Some(bytes) = record.bytes() else { return };
-        match SignedCommand::read(&bytes) {
-            Ok(copy) if *copy.command() == self.command => {
-                self.copies.insert(Hash::of(&bytes));
-            }
-            Ok(_) | Err(_) if !self.warned => {
+        match copy_of(&self.command, record) {
+            Ok(hash) => self.copies.extend(hash),
+            Err(OtherBytes) if self.warned => {}
+            Err(OtherBytes) => {
                 self.warned = true;
                 for track in &mut self.tracks {
                     let words =
@@ -163,7 +224,6 @@ impl Follow {
                     self.effects.push_back(Effect::Say(line));
                 }
             }
-            Ok(_) | Err(_) => {}
         }
     }
 
@@ -173,11 +233,25 @@ impl Follow {
             return;
         };
         track.tell_facts(&target.facts, &mut self.effects);
-        for at in &target.receipts {
-            if track.asked.insert(*at) {
-                self.effects.push_back(Effect::Fetch(target.endpoint, *at));
+        for receipt in &target.receipts {
+            let at = receipt.at;
+            if let Entry::Vacant(free) = track.asked.entry(at) {
+                free.insert(About::Command);
+                self.effects.push_back(Effect::Fetch(target.endpoint, at));
             }
         }
+    }
+}
+
+/// Bytes of something else under a command's id.
+struct OtherBytes;
+
+/// The hash of the copy of a command that the collector shows, if it shows one.
+fn copy_of(command: &Command, record: &CommandRecord) -> Result<Option<Hash>, OtherBytes> {
+    let Some(bytes) = record.bytes() else { return Ok(None) };
+    match SignedCommand::read(&bytes) {
+        Ok(copy) if copy.command() == command => Ok(Some(Hash::of(&bytes))),
+        Ok(_) | Err(_) => Err(OtherBytes),
     }
 }
 
@@ -237,6 +311,20 @@ impl Track {
         }
         let at = cordon_proto::time::rfc3339(receipt.time_ns);
         Some(self.line(fact, at, summary::outcome(outcome), true, tone))
+    }
+
+    /// Takes a verified receipt about the isolation that a release is to end.
+    fn take_end(&mut self, receipt: &VerifiedReceipt) -> Option<Line> {
+        let outcome = &receipt.receipt.outcome;
+        if !matches!(outcome, Outcome::Ended { .. }) {
+            return None;
+        }
+        let (settles, tone) = self.meaning(ActionKind::Release, outcome);
+        if let Some(exit) = settles {
+            self.settle(exit);
+        }
+        let at = cordon_proto::time::rfc3339(receipt.time_ns);
+        Some(self.line("ended", at, summary::outcome(outcome), true, tone))
     }
 
     /// How an outcome ends the wait, if it does.

@@ -115,7 +115,7 @@ pub fn outcome(outcome: &Outcome) -> String {
             let now = if *reapplied { "it was put back" } else { "it could NOT be put back" };
             format!("{}; {now}", plain(found))
         }
-        Outcome::Failed { reason } => format!("{}; nothing stands", plain(reason)),
+        Outcome::Failed { reason } => plain(reason).into_owned(),
         Outcome::Ended { cause, observed_gone } => {
             let cause = match cause {
                 EndCause::Released => "released by a signed command",

@@ -106,7 +106,7 @@ pub enum ApiError {
         detail: String,
     },
     /// Any other refusal.
-    #[error("the collector answered with status {status}{detail}")]
+    #[error("the collector refuses, with status {status}{detail}")]
     Problem {
         /// The HTTP status.
         status: u16,

@@ -170,7 +170,7 @@ pub struct TargetRecord {
     pub observed: Option<Observed>,
     /// Where the endpoint's own words stand.
     #[serde(default)]
-    pub receipts: Vec<ReceiptAt>,
+    pub receipts: Vec<ReceiptRecord>,
 }
 
 /// Five facts and what may come instead of them; each none until it is one.
@@ -216,6 +216,17 @@ pub struct Observed {
     pub state: String,
     /// When.
     pub at: String,
+}
+
+/// A receipt as the collector lists it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ReceiptRecord {
+    /// Where it stands.
+    #[serde(flatten)]
+    pub at: ReceiptAt,
+    /// What it says, in the collector's word.
+    #[serde(default)]
+    pub outcome: String,
 }
 
 /// Where a receipt stands in its endpoint's lane.

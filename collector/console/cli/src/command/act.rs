@@ -153,17 +153,19 @@ async fn act(context: &mut Context, args: Common, action: Action) -> anyhow::Res
         return dry_run(context, &command, &endpoints, missing.as_ref());
     }
     let signed = SignedCommand::sign(command, desk.signer.key()?);
+    // What stands is looked up before the release ends it.
+    let follow = if args.wait { Some(wait::follower(&api, &signed).await?) } else { None };
     let record = hand_over(&api, &desk, &signed).await?;
-    if !args.wait {
+    let Some(follow) = follow else {
         return told(context, &record, missing.is_some());
-    }
+    };
     if let Some(missing) = missing {
         context.output.note(&format!(
             "{missing}; another operator adds a signature with: cordon command approve {}",
             record.id
         ))?;
     }
-    wait::follow(context, &api, &signed, record, args.timeout).await
+    wait::until_ended(context, &api, follow, record, args.timeout).await
 }
 
 async fn hand_over(

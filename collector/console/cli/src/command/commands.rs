@@ -8,7 +8,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use cordon_proto::id::{ClientId, CommandId};
-use cordon_proto::sign::command::SignedCommand;
 use serde_json::json;
 
 use super::wait;
@@ -16,7 +15,6 @@ use crate::api::Api;
 use crate::api::model::{CommandRecord, Facts};
 use crate::context::{Context, Desk};
 use crate::exit::Exit;
-use crate::follow::Follow;
 use crate::moment::{self, parse_length};
 use crate::output::Cell;
 use crate::output::text::cut;
@@ -147,28 +145,13 @@ fn latest(facts: &Facts) -> &'static str {
     order.iter().find(|(_, fact)| fact.is_some()).map_or("requested", |(name, _)| name)
 }
 
-/// Reads the signed bytes and holds them against the id that was asked for.
-async fn signed_bytes(
-    api: &Api<'_>,
-    id: CommandId,
-) -> anyhow::Result<(CommandRecord, SignedCommand)> {
-    let record = wait::fetch(api, id).await?;
-    let bytes = record.bytes().context("the collector does not show the command's bytes")?;
-    let signed = SignedCommand::read(&bytes)
-        .map_err(|error| anyhow::anyhow!("what the collector shows {error}"))?;
-    if signed.command().id != id {
-        bail!("the collector shows the bytes of another command under this id");
-    }
-    Ok((record, signed))
-}
-
 async fn show(
     context: &mut Context,
     desk: &Desk,
     api: &Api<'_>,
     id: CommandId,
 ) -> anyhow::Result<Exit> {
-    let (record, signed) = signed_bytes(api, id).await?;
+    let (record, signed) = wait::signed_bytes(api, id).await?;
     wait::show_command(context, signed.command())?;
     let (roster, _) = desk.roster(api, &signed.command().client).await?;
     match signed.signers(&roster.roster) {
@@ -188,10 +171,8 @@ async fn show(
     if !context.output.is_json() {
         context.output.line("")?;
     }
-    let mut follow = Follow::new(&signed);
-    follow.handle_record(&record);
-    wait::carry_out(context, api, &mut follow, false).await?;
-    Ok(follow.standing())
+    let follow = wait::follower(api, &signed).await?;
+    wait::once(context, api, follow, &record).await
 }
 
 async fn approve(
@@ -200,7 +181,7 @@ async fn approve(
     api: &Api<'_>,
     args: ApproveArgs,
 ) -> anyhow::Result<Exit> {
-    let (_, mut signed) = signed_bytes(api, args.id).await?;
+    let (_, mut signed) = wait::signed_bytes(api, args.id).await?;
     let command = signed.command().clone();
     command.check_form().map_err(|error| anyhow::anyhow!("the command {error}"))?;
     let (roster, _) = desk.roster(api, &command.client).await?;
@@ -231,7 +212,8 @@ async fn approve(
         context.output.note(&format!("Signed; still missing: {missing}"))?;
     }
     if args.wait {
-        return wait::follow(context, api, &signed, record, args.timeout).await;
+        let follow = wait::follower(api, &signed).await?;
+        return wait::until_ended(context, api, follow, record, args.timeout).await;
     }
     Ok(if missing.is_some() { Exit::NotAuthorised } else { Exit::Done })
 }

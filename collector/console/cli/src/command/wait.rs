@@ -1,10 +1,13 @@
 //! Following a command on the real collector: asks, verifies, and tells each fact as it comes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cordon_proto::command::Command;
+use anyhow::{Context as _, bail};
+use cordon_proto::command::{ActionKind, Command};
 use cordon_proto::id::{CommandId, EndpointId};
 use cordon_proto::sign::command::SignedCommand;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::act;
@@ -21,19 +24,24 @@ const ASK_SOON: Duration = Duration::from_millis(200);
 /// How often it is asked afterwards.
 const ASK_LATER: Duration = Duration::from_secs(1);
 
+/// Containments looked through for those that a release is to end.
+const CONTAINMENTS_MAX: usize = 10_000;
+
+/// The latest commands looked through for those that a release has ended.
+const COMMANDS_MAX: usize = 500;
+
 /// For how long it is asked soon.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Follows a command until it has ended on every endpoint, or the time is over.
-pub async fn follow(
+pub async fn until_ended(
     context: &mut Context,
     api: &Api<'_>,
-    signed: &SignedCommand,
+    mut follow: Follow,
     record: CommandRecord,
     timeout: Duration,
 ) -> anyhow::Result<Exit> {
     let id = record.id;
-    let mut follow = Follow::new(signed);
     follow.handle_record(&record);
     let watching = watch(context, api, &mut follow, id);
     let ended = tokio::time::timeout(timeout, watching).await;
@@ -73,21 +81,111 @@ async fn watch(
         let pause = if asked < SOON { ASK_SOON } else { ASK_LATER };
         tokio::time::sleep(pause).await;
         asked += pause;
-        match fetch(api, id).await {
-            Ok(record) => follow.handle_record(&record),
-            Err(error) if error.is_passing() => {}
-            Err(error) => return Err(error.into()),
+        if let Some(record) = fetch_patiently(api, id).await? {
+            follow.handle_record(&record);
+        }
+        for isolation in follow.isolations() {
+            if let Some(record) = fetch_patiently(api, isolation).await? {
+                follow.handle_isolation(&record);
+            }
         }
     }
 }
 
+/// A command as the collector shows it now; none if it cannot answer just now.
+async fn fetch_patiently(api: &Api<'_>, id: CommandId) -> Result<Option<CommandRecord>, ApiError> {
+    match fetch(api, id).await {
+        Ok(record) => Ok(Some(record)),
+        Err(error) if error.is_passing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The follower of a command; of a release it knows the isolations that it ends, or ended.
+pub async fn follower(api: &Api<'_>, signed: &SignedCommand) -> anyhow::Result<Follow> {
+    let mut follow = Follow::new(signed);
+    let command = signed.command();
+    if command.action.kind() != ActionKind::Release {
+        return Ok(follow);
+    }
+    let query = [("client", command.client.to_string())];
+    let (standing, _) = api.list(&["containments"], &query, CONTAINMENTS_MAX).await?;
+    let mut open: BTreeSet<_> = command.targets.iter().map(|target| target.endpoint).collect();
+    for one in standing {
+        let Standing { endpoint, command: isolation } = api.read(one)?;
+        if isolation != command.id && open.remove(&endpoint) {
+            let (_, isolation) = signed_bytes(api, isolation).await?;
+            follow.expect_end(endpoint, &isolation);
+        }
+    }
+    if open.is_empty() {
+        return Ok(follow);
+    }
+    // Of what stands no longer, the latest before the release; the list begins with the newest.
+    let (commands, _) = api.list(&["commands"], &query, COMMANDS_MAX).await?;
+    for one in commands {
+        let record: CommandRecord = api.read(one)?;
+        if record.action_name() != ActionKind::Isolate.name() || record.id > command.id {
+            continue;
+        }
+        let Some(isolation) = record.bytes().and_then(|bytes| SignedCommand::read(&bytes).ok())
+        else {
+            continue;
+        };
+        for target in record.targets.iter().filter(|target| target.facts.applied.is_some()) {
+            if isolation.command().id == record.id && open.remove(&target.endpoint) {
+                follow.expect_end(target.endpoint, &isolation);
+            }
+        }
+    }
+    Ok(follow)
+}
+
+/// A containment that stands.
+#[derive(Deserialize)]
+struct Standing {
+    endpoint: EndpointId,
+    command: CommandId,
+}
+
+/// Reads a command's signed bytes and holds them against the id that was asked for.
+pub(super) async fn signed_bytes(
+    api: &Api<'_>,
+    id: CommandId,
+) -> anyhow::Result<(CommandRecord, SignedCommand)> {
+    let record = fetch(api, id).await?;
+    let bytes = record.bytes().context("the collector does not show the command's bytes")?;
+    let signed = SignedCommand::read(&bytes)
+        .map_err(|error| anyhow::anyhow!("what the collector shows {error}"))?;
+    if signed.command().id != id {
+        bail!("the collector shows the bytes of another command under this id");
+    }
+    Ok((record, signed))
+}
+
 /// A command as the collector shows it now.
-pub(super) async fn fetch(api: &Api<'_>, id: CommandId) -> Result<CommandRecord, ApiError> {
+async fn fetch(api: &Api<'_>, id: CommandId) -> Result<CommandRecord, ApiError> {
     api.read(api.get(&["commands", &id.to_string()], &[]).await?)
 }
 
+/// Tells what is known of a command now, without waiting for more.
+pub(super) async fn once(
+    context: &mut Context,
+    api: &Api<'_>,
+    mut follow: Follow,
+    record: &CommandRecord,
+) -> anyhow::Result<Exit> {
+    follow.handle_record(record);
+    carry_out(context, api, &mut follow, false).await?;
+    for isolation in follow.isolations() {
+        follow.handle_isolation(&fetch(api, isolation).await?);
+    }
+    carry_out(context, api, &mut follow, false).await?;
+    Ok(follow.standing())
+}
+
 /// Fetches what must be verified and tells what is known.
-pub(super) async fn carry_out(
+async fn carry_out(
     context: &mut Context,
     api: &Api<'_>,
     follow: &mut Follow,

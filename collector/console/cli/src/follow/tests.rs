@@ -263,3 +263,38 @@ fn a_copy_with_more_signatures_is_the_same_command_and_other_bytes_are_not() {
         .collect();
     assert!(said.contains(&"NOT VERIFIED"), "{said:?}");
 }
+
+/// A release that was applied, and what is then told about the isolation that it was to end.
+#[track_caller]
+fn check_end(told: &str, by: &SigningKey, says: Exit) {
+    let (isolation, release) = (signed(isolate()), signed(Action::Release));
+    let mut follow = Follow::new(&release);
+    follow.expect_end(endpoint(), &isolation);
+    assert!(follow.isolations().is_empty(), "nothing is asked before the release was applied");
+    let at = |seq| ReceiptAt { lane: Lane::Control, epoch: 1, seq };
+    follow.handle_proof(endpoint(), at(1), &receipt(at(1), outcome("applied"), &release, &key(1)));
+    assert_eq!(follow.settled(), None);
+    assert_eq!(follow.isolations().len(), 1);
+    let mut record = record(&isolation, true, 9);
+    for receipt in &mut record.targets[0].receipts {
+        receipt.outcome = if receipt.at.seq == 9 { "ended" } else { "proved" }.to_owned();
+    }
+    follow.handle_isolation(&record);
+    let mut asked = Vec::new();
+    while let Some(effect) = follow.poll_effect() {
+        if let Effect::Fetch(endpoint, at) = effect {
+            asked.push(at.seq);
+            follow.handle_proof(endpoint, at, &receipt(at, outcome(told), &isolation, by));
+        }
+    }
+    assert_eq!(asked, [9], "only the end is asked for");
+    assert_eq!(follow.standing(), says);
+}
+
+#[test]
+fn a_release_is_done_when_the_isolation_that_it_ends_says_so() {
+    check_end("gone", &key(1), Exit::Done);
+    check_end("ended unseen", &key(1), Exit::Unproved);
+    check_end("proved", &key(1), Exit::Unproved);
+    check_end("gone", &key(9), Exit::DoesNotHold);
+}
