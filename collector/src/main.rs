@@ -64,7 +64,12 @@ enum Verb {
 
 fn main() -> anyhow::Result<()> {
     let Arguments { log, verb } = Arguments::parse();
-    tracing_subscriber::fmt().with_max_level(log).with_writer(std::io::stderr).init();
+    // Whoever read the log may be gone; that must not end the collector.
+    tracing_subscriber::fmt()
+        .with_max_level(log)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
     match verb {
         Verb::Init { config, authority, roster, names } => {
             let init = Init { config, authority, rosters: roster, names };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -85,12 +85,15 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let served = runtime.block_on(async {
+        // Before the doors open: whoever sees them open may tell us to stop.
+        let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
         let (stop, stopping) = watch::channel(false);
         let agents = TcpListener::from_std(listeners.agents)?;
         let people = TcpListener::from_std(listeners.people)?;
         let mut tasks = JoinSet::new();
         spawn_doors(&mut tasks, &collector, &identity, (agents, people), &stopping)?;
-        wait_for_end(&mut tasks).await?;
+        wait_for_end(&mut tasks, terminate, interrupt).await?;
         tracing::info!("stopping");
         stop.send_replace(true);
         while tasks.join_next().await.is_some() {}
@@ -168,9 +171,11 @@ async fn renew(
     }
 }
 
-async fn wait_for_end(tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+async fn wait_for_end(
+    tasks: &mut JoinSet<()>,
+    mut terminate: Signal,
+    mut interrupt: Signal,
+) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),

@@ -77,7 +77,7 @@ impl Chain {
     pub(super) fn peek(&self, bodies: &[Body]) -> Incoming {
         let event = |(seq, body): (u64, &Body)| {
             let severity = Severity::Informational;
-            let time_ns = self.time_ns + seq - self.place.first;
+            let time_ns = self.time_ns + (seq - self.place.first);
             codec::encode(&Event { seq, time_ns, boot_ns: 0, severity, body: body.clone() })
         };
         let events: Vec<Vec<u8>> = (self.place.first..).zip(bodies).map(event).collect();
@@ -131,10 +131,9 @@ pub(super) async fn append(log: &dyn Log, incoming: Incoming) -> Result<Outcome,
 
 #[track_caller]
 fn durable(outcome: Result<Outcome, LogError>) -> Position {
-    match outcome.unwrap() {
-        Outcome::Durable(position) => position,
-        other => panic!("{other:?}"),
-    }
+    let outcome = outcome.unwrap();
+    let Outcome::Durable(position) = outcome else { panic!("{outcome:?}") };
+    position
 }
 
 async fn appends_only_where_the_lane_stands(running: &Running) {
@@ -284,12 +283,9 @@ async fn publishes_in_the_order_of_places(mut running: Running) {
         durable(answer.await.unwrap());
     }
     for position in 1..=32 {
-        match running.listener.next().await {
-            Some(Heard::Arrival(arrival)) => {
-                assert_eq!(arrival.position, Position(position));
-                assert_eq!(arrival.read_events().count(), 1);
-            }
-            other => panic!("{other:?}"),
-        }
+        let heard = running.listener.next().await;
+        let Some(Heard::Arrival(arrival)) = heard else { panic!("{heard:?}") };
+        assert_eq!(arrival.position, Position(position));
+        assert_eq!(arrival.read_events().count(), 1);
     }
 }

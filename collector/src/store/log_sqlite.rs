@@ -76,6 +76,11 @@ impl SqliteLog {
     async fn queue(&self, incoming: Incoming) -> Answer {
         let (sender, answer) = oneshot::channel();
         let unavailable = |sentence: &str| Err(LogError::Unavailable(sentence.to_owned()));
+        if i64::try_from(incoming.opened.header.last()).is_err() {
+            // Checked here, or one such batch would spoil the whole group it is stored with.
+            sender.send(unavailable("sequences past 2^63 cannot be stored")).ok();
+            return answer;
+        }
         let events: usize = incoming.opened.events.iter().map(Vec::len).sum();
         let bytes = events + incoming.batch.events.len() + incoming.batch.header.len();
         let permits = u32::try_from(bytes.min(QUEUED_BYTES_MAX)).unwrap_or(u32::MAX);
@@ -259,6 +264,21 @@ mod tests {
         let error = append(&*running.log, lane.next(&[exec(1)])).await.unwrap_err();
         assert!(error.to_string().contains("must stay free"), "{error}");
         assert_eq!(running.log.end().unwrap(), Position(0));
+    }
+
+    #[tokio::test]
+    async fn a_sequence_that_cannot_be_kept_is_refused_and_spoils_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let (log, writer) = SqliteLog::open(&path, <_>::default(), Bus::default()).unwrap();
+        let mut honest = Chain::new(1, "acme", Lane::Telemetry);
+        let mut hostile = Chain::new(2, "acme", Lane::Telemetry);
+        hostile.place.first = u64::MAX - 5;
+        let good = log.append(honest.next(&[exec(1)])).await;
+        let bad = log.append(hostile.peek(&[exec(1)])).await;
+        std::thread::spawn(move || writer.run());
+        assert!(matches!(good.await.unwrap(), Ok(Outcome::Durable(_))));
+        assert!(bad.await.unwrap().unwrap_err().to_string().contains("2^63"));
     }
 
     #[tokio::test]

@@ -240,7 +240,7 @@ fn insert(
     keep_gaps(change, skim, source)
 }
 
-/// Sequences must come back as they were; one past 2^63 is refused with the group it came in.
+/// Sequences must come back as they were; those past 2^63 were refused before they were queued.
 fn exact(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|cause| rusqlite::Error::ToSqlConversionFailure(Box::new(cause)))
 }

@@ -10,5 +10,6 @@
 mod endpoint;
 mod enrol;
 mod hostile;
+mod program;
 mod session;
 mod stage;
