@@ -122,7 +122,6 @@ fn list() -> OpenApiRouter<App> {
 
 /// The people's door, ready to be served. A request should carry the caller's address as
 /// `ConnectInfo`, or limits on tries count everybody as one. Live feeds end when `stop` turns true.
-#[must_use]
 pub fn router(
     collector: Arc<Collector>,
     tenants: Arc<Tenants>,

@@ -10,5 +10,5 @@ pub fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S:
 /// Reads it back.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| de::Error::custom("not a whole number as text"))
+    text.parse().map_err(|error| de::Error::custom(format!("not a number as text: {error}")))
 }

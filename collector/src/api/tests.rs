@@ -172,7 +172,6 @@ impl World {
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    #[track_caller]
     async fn get(&self, path: &str, token: &str) -> Value {
         let (status, body) = self.call("GET", path, Some(token), None).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");

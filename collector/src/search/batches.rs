@@ -33,14 +33,16 @@ impl Batches {
                 newest_first: order == Order::Newest,
                 ..Scan::of(client)
             };
-            // The batch of the place itself is looked at again: some of its events may be left.
+            // The batch of the place itself is looked at again only if some of its events are left.
             match (from, order) {
                 (None, _) => {}
-                (Some(from), Order::Oldest) => {
-                    scan.after = Position(from.position.0.saturating_sub(1));
+                (Some(Cursor { position, index }), Order::Oldest) => {
+                    let left = u64::from(index < u32::MAX);
+                    scan.after = Position(position.0.saturating_sub(left));
                 }
-                (Some(from), Order::Newest) => {
-                    scan.before = Some(Position(from.position.0.saturating_add(1)));
+                (Some(Cursor { position, index }), Order::Newest) => {
+                    let left = u64::from(index > 0);
+                    scan.before = Some(Position(position.0.saturating_add(left)));
                 }
             }
             Line { scan, fetched: VecDeque::new(), ended: false }
