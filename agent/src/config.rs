@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::sensor::disk::DiskSettings;
+use crate::sensor::log::LogSettings;
+
 pub use mistake::Mistake;
 
 /// Where the settings are looked for.
@@ -85,9 +88,9 @@ pub struct Sensors {
     /// Starts and ends of processes.
     pub process: ProcessSensor,
     /// Lines appended to log files.
-    pub logs: LogSensor,
+    pub logs: LogSettings,
     /// File systems and disks.
-    pub disks: DiskSensor,
+    pub disks: DiskSettings,
 }
 
 /// Starts and ends of processes.
@@ -105,40 +108,6 @@ pub struct ProcessSensor {
 impl Default for ProcessSensor {
     fn default() -> Self {
         Self { enabled: true, forks: false, ring_bytes: 512 << 10 }
-    }
-}
-
-/// Lines appended to log files.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogSensor {
-    /// Whether they are watched at all.
-    pub enabled: bool,
-    /// Which files: paths with `*` and `?` in them.
-    pub paths: Vec<String>,
-}
-
-impl Default for LogSensor {
-    fn default() -> Self {
-        let paths =
-            ["/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages"];
-        Self { enabled: true, paths: paths.map(str::to_owned).to_vec() }
-    }
-}
-
-/// File systems and disks.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DiskSensor {
-    /// Whether they are watched at all.
-    pub enabled: bool,
-    /// How often the space left is measured, in seconds.
-    pub period_secs: u64,
-}
-
-impl Default for DiskSensor {
-    fn default() -> Self {
-        Self { enabled: true, period_secs: 60 }
     }
 }
 
@@ -250,6 +219,8 @@ impl Config {
         check(rings.contains(ring), "sensors.process.ring_bytes", "must be 65536 to 67108864");
         let period = &self.sensors.disks.period_secs;
         check((5..=86_400).contains(period), "sensors.disks.period_secs", "must be 5 to 86400");
+        let report = &self.sensors.disks.report_secs;
+        check((5..=604_800).contains(report), "sensors.disks.report_secs", "must be 5 to 604800");
         let absolute = |path: &String| path.starts_with('/');
         let paths = &self.sensors.logs.paths;
         check(paths.iter().all(absolute), "sensors.logs.paths", "must all be absolute paths");

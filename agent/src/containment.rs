@@ -160,8 +160,15 @@ impl Containment {
         self.isolation.handle_seen(turn, seen, now_secs);
     }
 
-    /// The outcome of [`Step::LetBack`].
-    pub fn handle_let_back(&mut self, turn: u32, outcome: Result<(), String>, now_secs: u64) {
+    /// The outcome of [`Step::LetBack`], and how long the change took.
+    pub fn handle_let_back(
+        &mut self,
+        turn: u32,
+        outcome: Result<(), String>,
+        change_us: u64,
+        now_secs: u64,
+    ) {
+        self.change_us = change_us;
         self.isolation.handle_let_back(turn, outcome, now_secs);
     }
 

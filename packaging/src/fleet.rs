@@ -226,7 +226,8 @@ impl Fleet {
         let logs = self.path(&format!("{name}/logs"));
         std::fs::create_dir_all(&logs)?;
         let settings = format!(
-            "state_dir = {:?}\nlab = {}\n{}\n{more}\n[sensors.logs]\npaths = [{:?}]\n",
+            "state_dir = {:?}\nlab = {}\n{}\n{more}\n[sensors.logs]\npaths = [{:?}]\n\
+             [sensors.disks]\nperiod_secs = 5\n",
             self.agent_state(name),
             self.stage.is_some(),
             self.plan.agent_settings,

@@ -10,8 +10,8 @@ use crate::action::isolate::{What, Why};
 use crate::platform::linux::socket::Reach;
 
 impl Containment {
-    /// The receipts that a report becomes: one for the command it is about, and one more for the
-    /// isolation that a release ended.
+    /// The receipts that a report becomes: for the command it is about, and for the isolation that a
+    /// release ended.
     pub(super) fn receipts(
         &mut self,
         cause: Cause,
@@ -67,11 +67,15 @@ impl Containment {
         let ended = Outcome::Ended { cause: ended, observed_gone: true };
         let isolation = self.ending.take().filter(|ending| ending.id != cause.id);
         match (why, isolation) {
+            // The release is answered for itself, and ends the isolation under its own command.
             (Why::Command, Some(isolation)) => {
-                let done =
-                    Outcome::Applied { change_us: 0, until_secs: None, stood_already: false };
-                let done = receipt(cause, done, endpoint_secs);
-                vec![done, receipt(isolation, ended, endpoint_secs)]
+                let change_us = self.change_us;
+                let done = Outcome::Applied { change_us, until_secs: None, stood_already: false };
+                vec![
+                    receipt(cause, done, endpoint_secs),
+                    receipt(cause, ended.clone(), endpoint_secs),
+                    receipt(isolation, ended, endpoint_secs),
+                ]
             }
             (Why::Command | Why::LeaseOver | Why::Unproved, _) => {
                 vec![receipt(cause, ended, endpoint_secs)]
@@ -188,7 +192,7 @@ mod tests {
                     containment.handle_seen(look, blind, None, now);
                 }
                 ["drift"] => containment.handle_drift("a rule is gone".to_owned()),
-                ["back"] => containment.handle_let_back(back, Ok(()), now),
+                ["back"] => containment.handle_let_back(back, Ok(()), 200, now),
                 ["wait"] => containment.handle_timeout(now),
                 _ => panic!("{event}"),
             }
@@ -241,7 +245,7 @@ mod tests {
         check(
             "0: isolate 1\n 0: cut done\n 1: seen proved\n 9: release 2\n 9: back\n 10: release 3",
             "0: 1 applied 300 Some(60) false\n 1: 1 proved
-             9: 2 applied 0 None false\n 9: 1 ended: Released\n 10: 3 applied 0 None true",
+             9: 2 applied 200 None false\n 9: 2 ended: Released\n 9: 1 ended: Released\n 10: 3 applied 0 None true",
         );
     }
 

@@ -30,7 +30,7 @@ pub(super) enum Outcome {
     Saved(Result<(), String>),
     Cut(u32, CutOutcome, Duration),
     Seen(u32, Seen, Option<Box<Proof>>),
-    LetBack(u32, Result<(), String>),
+    LetBack(u32, Result<(), String>, Duration),
 }
 
 impl Agent {
@@ -108,10 +108,14 @@ impl Agent {
                 });
             }
             Step::LetBack { turn } => {
-                let lost = move |why| Outcome::LetBack(turn, Err(why));
+                let lost = move |why| Outcome::LetBack(turn, Err(why), Duration::ZERO);
+                let clock = self.clock;
                 self.step_job(lost, move || {
+                    let began = clock.now();
                     let gone = locked(&shell).let_back();
-                    Outcome::LetBack(turn, gone.map(drop).map_err(|error| error.to_string()))
+                    let took = clock.now().saturating_sub(began);
+                    let gone = gone.map(drop).map_err(|error| error.to_string());
+                    Outcome::LetBack(turn, gone, took)
                 });
             }
         }
@@ -141,7 +145,7 @@ impl Agent {
                 self.containment.handle_saved(saved);
             }
             Outcome::Cut(turn, outcome, took) => {
-                let change_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                let change_us = micros(took);
                 tracing::info!(?outcome, change_us, "cut off");
                 self.containment.handle_cut(turn, outcome, change_us, secs);
             }
@@ -149,9 +153,10 @@ impl Agent {
                 tracing::debug!(?seen, "looked at the isolation");
                 self.containment.handle_seen(turn, seen, proof.map(|proof| *proof), secs);
             }
-            Outcome::LetBack(turn, gone) => {
-                tracing::info!(?gone, "let back");
-                self.containment.handle_let_back(turn, gone, secs);
+            Outcome::LetBack(turn, gone, took) => {
+                let change_us = micros(took);
+                tracing::info!(?gone, change_us, "let back");
+                self.containment.handle_let_back(turn, gone, change_us, secs);
             }
         }
         self.act();
@@ -210,6 +215,10 @@ impl Agent {
             self.done(done);
         }
     }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn unsaved(why: String) -> Outcome {

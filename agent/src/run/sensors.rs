@@ -11,7 +11,10 @@ use super::Agent;
 use crate::clock;
 use crate::config;
 use crate::sensor::process::{self, ProcessSettings};
-use crate::sensor::{Condition, Loss, Outlet, Report, Sample, Stopping, Tally};
+use crate::sensor::{
+    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, log,
+};
+use crate::spool::keeper::SpoolHandle;
 
 /// The first wait before a sensor is started again; doubles with each failure.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -45,14 +48,20 @@ pub(super) struct Sensors {
     sensors: Vec<Sensor>,
     tasks: JoinSet<Result<(), Stopping>>,
     reports: mpsc::Sender<(&'static str, Report)>,
+    spool: SpoolHandle,
 }
 
 impl Sensors {
     pub(super) fn new(
         settings: config::Sensors,
         reports: mpsc::Sender<(&'static str, Report)>,
+        spool: SpoolHandle,
     ) -> Self {
-        let list = [(process::NAME, Class::Process, settings.process.enabled)];
+        let list = [
+            (process::NAME, Class::Process, settings.process.enabled),
+            (log::NAME, Class::Log, settings.logs.enabled),
+            (disk::NAME, Class::Disk, settings.disks.enabled),
+        ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
             class,
@@ -63,7 +72,7 @@ impl Sensors {
             wait: WAIT_FIRST,
             again: None,
         });
-        Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports }
+        Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports, spool }
     }
 
     /// Starts all that are switched on.
@@ -87,6 +96,11 @@ impl Sensors {
                 let settings = ProcessSettings { forks, ring_bytes, tier: None };
                 self.tasks.spawn(process::run(settings, clock::stamp, outlet))
             }
+            log::NAME => {
+                let (settings, spool) = (self.settings.logs.clone(), self.spool.clone());
+                self.tasks.spawn(run_logs(settings, spool, outlet))
+            }
+            disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
         sensor.task = Some(task.id());
@@ -166,6 +180,23 @@ impl Agent {
     }
 }
 
+/// Reads logs on from where the spool has them.
+async fn run_logs(
+    settings: log::LogSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    let kept = match spool.checkpoints("").await {
+        Ok(kept) => kept,
+        Err(error) => {
+            let reason = Some(format!("where reading ended cannot be told: {error}"));
+            return outlet.condition(SensorState::Blind, reason, None).await;
+        }
+    };
+    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
+    log::run(settings, clock::stamp, outlet, restored.collect()).await
+}
+
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
     if ran >= HEALTHY { WAIT_FIRST } else { wait.saturating_mul(2).min(WAIT_MAX) }
 }
@@ -180,18 +211,33 @@ fn panic_sentence(error: tokio::task::JoinError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use cordon_proto::id::EndpointId;
+    use cordon_proto::sign::SigningKey;
 
-    fn sensors() -> (Sensors, mpsc::Receiver<(&'static str, Report)>) {
+    use super::*;
+    use crate::spool;
+
+    type Received = mpsc::Receiver<(&'static str, Report)>;
+
+    fn sensors() -> (Sensors, Received, tempfile::TempDir) {
         let (reports, received) = mpsc::channel(4);
         let mut settings = config::Sensors::default();
         settings.process.enabled = false;
-        (Sensors::new(settings, reports), received)
+        settings.logs.enabled = false;
+        settings.disks.enabled = false;
+        let temp = tempfile::tempdir().unwrap();
+        let key = SigningKey::from_seed(&[5; 32]).unwrap();
+        let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };
+        let path = temp.path().join("spool.db");
+        let limits = spool::SpoolLimits::default();
+        let opened = spool::Spool::open(&path, identity, limits, "boot", clock::stamp()).unwrap();
+        let (spool, ..) = spool::keeper::start(opened, clock::Clock::start()).unwrap();
+        (Sensors::new(settings, reports, spool), received, temp)
     }
 
     #[tokio::test]
     async fn a_sensor_that_panics_is_blind_with_its_reason_and_starts_again_with_a_gap() {
-        let (mut sensors, _received) = sensors();
+        let (mut sensors, _received, _temp) = sensors();
         let task = sensors.tasks.spawn(async { panic!("index out of bounds") });
         sensors.sensors[0].task = Some(task.id());
         let ended = sensors.ended().await;
@@ -221,7 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_sensor_that_is_switched_off_says_so() {
-        let (mut sensors, _received) = sensors();
+        let (mut sensors, _received, _temp) = sensors();
         sensors.start(Duration::ZERO);
         assert_eq!(sensors.health()[0].state, SensorState::Off);
         assert!(sensors.tasks.is_empty());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::ops::Range;
 use std::process::Command;
 use std::time::Duration;
 
@@ -52,25 +52,30 @@ pub(super) fn processes(fleet: &Fleet, name: &str, when: &str) -> Result<()> {
     })
 }
 
-/// Log lines through a rotation by rename.
+/// Log lines through a rotation by rename, the last of them into the file already renamed.
 pub(super) fn logs(fleet: &Fleet, name: &str) -> Result<()> {
     let mark = format!("demo-line-{}", std::process::id());
+    let line = |event: &Value| event["raw_data"].as_str().map(str::to_owned);
+    let numbered = |numbers: Range<usize>| {
+        let mark = mark.clone();
+        numbers.map(move |number| format!("{mark}-{number}-end"))
+    };
     step(&format!("{LINES} log lines through a rotation: each arrived exactly once"), || {
         let log = fleet.logs(name).join("app.log");
-        let half = LINES / 2;
-        write_lines(&log, &mark, 0..half)?;
+        let mut file = File::options().create(true).append(true).open(&log)?;
+        write_lines(&mut file, numbered(0..LINES / 4))?;
+        each_once(fleet, name, "log", &mark, &line, numbered(0..LINES / 4))?;
         fs::rename(&log, fleet.logs(name).join("app.log.1"))?;
-        write_lines(&log, &mark, half..LINES)?;
-        let line = |event: &Value| event["raw_data"].as_str().map(str::to_owned);
-        let expected = (0..LINES).map(|number| format!("{mark}-{number}-end"));
-        each_once(fleet, name, "log", &mark, &line, expected)
+        write_lines(&mut file, numbered(LINES / 4..LINES / 2))?;
+        let mut file = File::options().create(true).append(true).open(&log)?;
+        write_lines(&mut file, numbered(LINES / 2..LINES))?;
+        each_once(fleet, name, "log", &mark, &line, numbered(0..LINES))
     })
 }
 
-fn write_lines(path: &Path, mark: &str, numbers: std::ops::Range<usize>) -> Result<()> {
-    let mut file = File::options().create(true).append(true).open(path)?;
-    for number in numbers {
-        writeln!(file, "{mark}-{number}-end")?;
+fn write_lines(file: &mut File, lines: impl Iterator<Item = String>) -> Result<()> {
+    for line in lines {
+        writeln!(file, "{line}")?;
     }
     Ok(())
 }
@@ -112,8 +117,8 @@ pub(super) fn disks(fleet: &Fleet, name: &str) -> Result<()> {
     })
 }
 
-/// The sensor measures space once a minute.
-const FILL_MAX: Duration = Duration::from_secs(90);
+/// The demo's agent measures space every five seconds.
+const FILL_MAX: Duration = Duration::from_secs(30);
 
 fn mount_command(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).output().map_err(|e| e.to_string())?;
@@ -159,10 +164,10 @@ fn each_once_of(
         Ok::<_, anyhow::Error>(complete.then_some(()))
     })?;
     let missing: Vec<_> = expected.iter().filter(|key| !counts.contains_key(*key)).collect();
-    if !missing.is_empty() {
+    if let Some(first) = missing.first() {
         let log = fleet.log_tail(name);
         bail!(
-            "{} of {} did not arrive: {missing:?}; the agent's log ends:\n{log}",
+            "{} of {} did not arrive, {first} for one; the agent's log ends:\n{log}",
             missing.len(),
             expected.len()
         );
