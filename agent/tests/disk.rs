@@ -5,7 +5,9 @@
     clippy::panic,
     reason = "every line of this program is a test; clippy knows only #[test]"
 )]
-#![allow(unsafe_code, reason = "a thread must leave its mount namespace")]
+
+#[path = "disk/platform.rs"]
+mod platform;
 
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
@@ -19,8 +21,7 @@ use cordon_agent::sensor::{Condition, Outlet, Report};
 use cordon_proto::event::disk::Mount;
 use cordon_proto::event::{Body, DiskEvent, SensorState};
 use libtest_mimic::{Arguments, Completion, Trial};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::thread::UnshareFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -58,10 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn in_private_namespace(test: fn()) {
-    // SAFETY: only the mount namespace and the working directory are left, no descriptors.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", private).unwrap();
+    platform::leave_mount_namespace().unwrap();
     test();
 }
 

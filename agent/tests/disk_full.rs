@@ -18,9 +18,13 @@ use cordon_proto::message::LanePosition;
 use cordon_proto::session::Cursor;
 use cordon_proto::sign::chain::{self, Verdict};
 use cordon_proto::sign::{SigningKey, batch};
-use libtest_mimic::{Arguments, Failed, Trial};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::thread::UnshareFlags;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rustix::mount::{MountFlags, mount};
+
+#[path = "disk/platform.rs"]
+mod platform;
+
+use platform::leave_mount_namespace;
 
 type Case = (&'static str, fn(&Path));
 
@@ -33,7 +37,10 @@ const CASES: [Case; 3] = [
 fn main() -> std::process::ExitCode {
     let root = rustix::process::geteuid().is_root();
     let trial = |(name, case): Case| {
-        Trial::test(name, move || on_a_small_disk(case)).with_ignored_flag(!root)
+        Trial::ignorable_test(name, move || match root {
+            true => on_a_small_disk(case).map(|()| Completion::Completed),
+            false => Ok(Completion::ignored_with("needs root")),
+        })
     };
     libtest_mimic::run(&Arguments::from_args(), CASES.map(trial).into()).exit_code()
 }
@@ -43,7 +50,7 @@ fn on_a_small_disk(case: fn(&Path)) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let disk = folder.path().to_path_buf();
     let run = std::thread::spawn(move || {
-        separate().unwrap();
+        leave_mount_namespace().unwrap();
         mount("cordon-test", &disk, "tmpfs", MountFlags::empty(), c"size=16m").unwrap();
         case(&disk);
     });
@@ -51,16 +58,6 @@ fn on_a_small_disk(case: fn(&Path)) -> Result<(), Failed> {
         Ok(sentence) => Failed::from(*sentence),
         Err(_other) => Failed::from("the case panicked"),
     })
-}
-
-/// Gives this thread its own view of what is mounted; the namespace ends with the thread.
-#[allow(unsafe_code, reason = "a mount namespace for this thread is to be had in no other way")]
-fn separate() -> std::io::Result<()> {
-    // SAFETY: NEWNS and the FS that it implies change nothing that Rust's safety rests on; in
-    // particular file descriptors stay shared.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS)? };
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    Ok(())
 }
 
 fn larger_than_its_disk(disk: &Path) {

@@ -47,7 +47,7 @@ pub enum StateDirError {
     },
     /// The helper thread that did the work came to grief.
     #[error("the work on the state directory was not finished: {0}")]
-    Helper(io::Error),
+    Thread(io::Error),
     /// Two agents on one spool would destroy each other's chains.
     #[error("another cordon-agent is running on {} already", .0.display())]
     InUse(PathBuf),
@@ -147,7 +147,7 @@ impl StateDir {
 impl StateDirError {
     /// The helper thread came to grief.
     pub(crate) fn helper(cause: io::Error) -> Self {
-        Self::Helper(cause)
+        Self::Thread(cause)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::os::fd::RawFd;
 
 use crate::platform::linux::bpf::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
-use crate::platform::linux::bpf::asm::{AsmError, Assembler, Helper, Instruction, Size, When};
+use crate::platform::linux::bpf::asm::{AsmError, Assembler, Instruction, KernelCall, Size, When};
 use crate::platform::linux::bpf::btf::{Btf, BtfError, Kind};
 
 use super::record::{ARGS_BYTES_MAX, IMAGE_BYTES_MAX, Place, RecordKind};
@@ -118,14 +118,14 @@ pub(super) fn exec(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, As
     asm.load(Size::Double, R6, R1, 0).load(Size::Double, R7, R1, 16);
     // A record of 8 KiB does not fit the stack of 512 bytes.
     asm.store_value(Size::Word, R10, -4, 0).copy(R2, R10).add(R2, -4);
-    asm.load_map(R1, maps.scratch).call(Helper::MapLookup);
+    asm.load_map(R1, maps.scratch).call(KernelCall::MapLookup);
     asm.jump_if(R0, When::Differs, 0, have).set(R0, 0).exit();
     asm.bind(have).copy(R8, R0);
     header(&mut asm, offsets, RecordKind::Exec);
     asm.load(Size::Double, R1, R6, offsets.task.cred);
     asm.load(Size::Word, R2, R1, offsets.cred_euid);
     asm.store(Size::Word, R8, Place::EUID, R2);
-    asm.call(Helper::CurrentCgroupId).store(Size::Double, R8, Place::CGROUP, R0);
+    asm.call(KernelCall::CurrentCgroupId).store(Size::Double, R8, Place::CGROUP, R0);
     image(&mut asm, offsets);
     args(&mut asm, offsets);
     // R9 and R7 hold the lengths of image and arguments.
@@ -173,7 +173,7 @@ pub(super) fn exit(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, As
 fn header(asm: &mut Assembler, offsets: &Offsets, kind: RecordKind) {
     let task = &offsets.task;
     asm.store_value(Size::Word, R8, Place::KIND, kind as i32);
-    asm.call(Helper::BootTime).store(Size::Double, R8, Place::TIME, R0);
+    asm.call(KernelCall::BootTime).store(Size::Double, R8, Place::TIME, R0);
     asm.load(Size::Word, R1, R6, task.tgid).store(Size::Word, R8, Place::PID, R1);
     asm.load(Size::Double, R1, R6, task.real_parent).load(Size::Word, R1, R1, task.tgid);
     asm.store(Size::Word, R8, Place::PARENT, R1);
@@ -207,7 +207,7 @@ fn small(asm: &mut Assembler, offsets: &Offsets, kind: RecordKind) {
 fn image(asm: &mut Assembler, offsets: &Offsets) {
     let (positive, bounded) = (asm.label(), asm.label());
     asm.copy(R1, R8).add(R1, i32::from(Place::TEXT)).set(R2, IMAGE_BYTES_MAX);
-    asm.load(Size::Double, R3, R7, offsets.binary_filename).call(Helper::ReadKernelText);
+    asm.load(Size::Double, R3, R7, offsets.binary_filename).call(KernelCall::ReadKernelText);
     asm.jump_if(R0, When::SignedAbove, 0, positive).set(R0, 0).bind(positive);
     asm.jump_if(R0, When::AtMost, IMAGE_BYTES_MAX, bounded).set(R0, IMAGE_BYTES_MAX).bind(bounded);
     asm.store(Size::Word, R8, Place::IMAGE_BYTES, R0).copy(R9, R0);
@@ -231,7 +231,7 @@ fn args(asm: &mut Assembler, offsets: &Offsets) {
     asm.store(Size::Double, R8, Place::ARGS_TOTAL, R2);
     asm.jump_if(R2, When::AtMost, ARGS_BYTES_MAX, bounded).set(R2, ARGS_BYTES_MAX).bind(bounded);
     asm.copy(R7, R2);
-    asm.copy(R1, R8).add(R1, i32::from(Place::TEXT)).add_reg(R1, R9).call(Helper::ReadUser);
+    asm.copy(R1, R8).add(R1, i32::from(Place::TEXT)).add_reg(R1, R9).call(KernelCall::ReadUser);
     asm.jump_if(R0, When::Equal, 0, copied).set(R7, 0).jump(end).bind(copied);
     asm.store_value(Size::Word, R8, Place::ARGS_KNOWN, 1);
     asm.bind(end).store(Size::Word, R8, Place::ARGS_BYTES, R7);
@@ -240,10 +240,10 @@ fn args(asm: &mut Assembler, offsets: &Offsets) {
 /// Sends R3 bytes at R8 into the ring; counts the record when there is no room.
 fn send(asm: &mut Assembler, maps: Maps, kind: RecordKind) {
     let end = asm.label();
-    asm.load_map(R1, maps.ring).copy(R2, R8).set(R4, 0).call(Helper::RingOutput);
+    asm.load_map(R1, maps.ring).copy(R2, R8).set(R4, 0).call(KernelCall::RingOutput);
     asm.jump_if(R0, When::Equal, 0, end);
     asm.store_value(Size::Word, R10, -4, kind.counter()).copy(R2, R10).add(R2, -4);
-    asm.load_map(R1, maps.drops).call(Helper::MapLookup).jump_if(R0, When::Equal, 0, end);
+    asm.load_map(R1, maps.drops).call(KernelCall::MapLookup).jump_if(R0, When::Equal, 0, end);
     asm.set(R1, 1).atomic_add(R0, 0, R1);
     asm.bind(end).set(R0, 0).exit();
 }

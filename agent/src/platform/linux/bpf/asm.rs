@@ -69,7 +69,7 @@ pub struct Label(usize);
 
 /// Kernel functions that programs call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Helper {
+pub enum KernelCall {
     /// `bpf_map_lookup_elem`
     MapLookup = 1,
     /// `bpf_get_current_cgroup_id`
@@ -167,7 +167,7 @@ impl Assembler {
     }
 
     /// `R0 = helper(R1 … R5)`
-    pub fn call(&mut self, helper: Helper) -> &mut Self {
+    pub fn call(&mut self, helper: KernelCall) -> &mut Self {
         self.emit(0x85, 0, 0, 0, helper as i32)
     }
 
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_map_takes_two_instructions_and_a_call_its_number() {
         let code = |asm: &mut Assembler| {
-            asm.load_map(R1, 5).call(Helper::RingOutput).exit();
+            asm.load_map(R1, 5).call(KernelCall::RingOutput).exit();
         };
         let bytes = "18 11 00 00 05 00 00 00\n00 00 00 00 00 00 00 00\n85 00 00 00 82 00 00 00\n\
                      95 00 00 00 00 00 00 00";
