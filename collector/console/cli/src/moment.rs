@@ -82,6 +82,10 @@ pub fn length(secs: u64) -> String {
 /// How long ago a moment was, for people.
 #[must_use]
 pub fn ago(then_ns: u64, now_ns: u64) -> String {
+    // Clocks of two machines differ by a little.
+    if then_ns.abs_diff(now_ns) < SECOND_NS {
+        return "now".to_owned();
+    }
     match now_ns.checked_sub(then_ns) {
         Some(ns) => format!("{} ago", length(ns / SECOND_NS)),
         None => format!("in {}", length(then_ns.saturating_sub(now_ns) / SECOND_NS)),

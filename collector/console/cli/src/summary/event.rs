@@ -40,6 +40,7 @@ pub fn summary(event: &Value) -> String {
             first(event, &["/log_file/path", "/file/path"]),
             word(event, "/raw_data")
         ),
+        "disk" => disk(event),
         "health" => health(event),
         "gap" => gap(event),
         "receipt" => receipt(event),
@@ -100,6 +101,29 @@ fn health(event: &Value) -> String {
         words.push(format!("{standing} containment(s) stand"));
     }
     words.join("; ")
+}
+
+fn disk(event: &Value) -> String {
+    let path = word(event, "/mount/path");
+    let activity = word(event, "/activity_name");
+    let read_only = if flag(event, "/mount/read_only") { ", read-only" } else { "" };
+    if activity != "Space" {
+        let (kind, source) = (word(event, "/mount/fs_type"), word(event, "/mount/source"));
+        return format!("{} {path} ({kind} on {source}{read_only})", activity.to_lowercase());
+    }
+    let number = |pointer: &str| word(event, pointer).parse::<u64>().unwrap_or(0);
+    let used = |free: u64, total: u64| {
+        let used = u128::from(total.saturating_sub(free)) * 100;
+        used.checked_div(u128::from(total)).unwrap_or(0)
+    };
+    let total = number("/space/bytes_total");
+    let bytes = used(number("/space/bytes_available"), total);
+    let inodes = used(number("/space/inodes_free"), number("/space/inodes_total"));
+    let crossed = word(event, "/space/threshold_percent");
+    let crossed =
+        if crossed.is_empty() { String::new() } else { format!(", crossed {crossed} %") };
+    let total_mib = total >> 20;
+    format!("{path} {bytes} % of {total_mib} MiB used, {inodes} % of inodes{crossed}{read_only}")
 }
 
 fn gap(event: &Value) -> String {
@@ -181,6 +205,31 @@ mod tests {
     use cordon_proto::event::process::{Exec, Exit, Tier};
     use cordon_proto::event::{Body, Event, Lane, LogLine, ProcessEvent, Severity, Started};
     use cordon_proto::id::EndpointId;
+
+    #[test]
+    fn a_file_system_is_summed_up_by_how_full_it_is() {
+        use cordon_proto::event::DiskEvent;
+        use cordon_proto::event::disk::{Mount, Space};
+        let mount = Mount {
+            path: "/srv".into(),
+            source: "/dev/vda".into(),
+            fs_type: "ext4".into(),
+            read_only: false,
+        };
+        let space = Space {
+            mount: mount.clone(),
+            bytes_total: 100 << 20,
+            bytes_available: 5 << 20,
+            inodes_total: 0,
+            inodes_free: 0,
+            threshold_percent: Some(95),
+        };
+        check(
+            Body::Disk(DiskEvent::Space(space)),
+            "/srv 95 % of 100 MiB used, 0 % of inodes, crossed 95 %",
+        );
+        check(Body::Disk(DiskEvent::Mounted(mount)), "mounted /srv (ext4 on /dev/vda)");
+    }
 
     /// What the collector would show of this, in one line.
     #[track_caller]
