@@ -1,1 +1,3 @@
-//! Under construction.
+//! The harness of what only the whole can show.
+
+pub mod measure;
