@@ -23,6 +23,9 @@ const PROCESSES: usize = 20_001;
 const RATES_PER_S: [u32; 3] = [100, 400, 1600];
 const RATE_SECS: u32 = 15;
 
+/// Below this share of a rate it was not the rate that was measured.
+const REACHED_MIN: f64 = 0.95;
+
 fn main() -> ExitCode {
     measure::main("exec", exec)
 }
@@ -55,6 +58,10 @@ fn exec(options: Options, report: &mut Report) -> Result<()> {
             let mut sum = Sum::default();
             sum.add(&watch(&fleet, &at_rate(rate)?)?);
             sum.tell(&rate.to_string(), report)?;
+            let reached = sum.started / sum.elapsed_s;
+            if reached < f64::from(rate) * REACHED_MIN {
+                report.not_measured(format!("{rate}/s: this machine reached {reached:.0}/s only"));
+            }
         }
     } else {
         report.not_measured("100, 400 and 1,600 processes a second: --quick");

@@ -47,9 +47,9 @@ fn ingest(options: Options, report: &mut Report) -> Result<()> {
     report.row("signed and packed, per event", whole(wire) / events, "bytes");
 
     let pid = fleet.collector_pid().context("the collector does not run")?;
-    let cpu_before = proc_file::cpu(pid)?;
+    let (cpu_before, driver_before) = (proc_file::cpu(pid)?, proc_file::own_cpu()?);
     let took = door.run(|| driver::stream(token, &endpoints, &stocks))??;
-    let cpu = proc_file::cpu(pid)? - cpu_before;
+    let (cpu, driver) = (proc_file::cpu(pid)? - cpu_before, proc_file::own_cpu()? - driver_before);
     let peak_kib = proc_file::memory(pid)?.rss_peak_kib;
     let found_after = queryable(&fleet, &stocks)?;
     fleet.stop_collector()?;
@@ -60,6 +60,7 @@ fn ingest(options: Options, report: &mut Report) -> Result<()> {
     report.row("until the last batch was acknowledged", took.as_secs_f64(), "s");
     report.row("until the last of each endpoint was found, after that", found_after, "s");
     report.row("CPU of the collector per event", cpu.as_secs_f64() * 1e6 / events, "µs");
+    report.row("CPU of the driver per event", driver.as_secs_f64() * 1e6 / events, "µs");
     report.figure("events_per_s", "taken in, synced and acknowledged", rate, "events/s")?;
     let what = "the limit: hash, unpack, verify, write, sync; all CPUs";
     report.figure("limit_events_per_s", what, limit, "events/s")?;
