@@ -373,7 +373,7 @@ impl Life {
     /// Keeps the place of a receipt; of a run of equal outcomes the first and the latest.
     fn remember(&mut self, place: Place, outcome: &Outcome, at: Time) {
         let Place { epoch, seq } = place;
-        let outcome = outcome_name(outcome).to_owned();
+        let outcome = outcome.name().to_owned();
         if let [.., before, last] = self.receipts.as_slice()
             && before.outcome == outcome
             && last.outcome == outcome
@@ -384,21 +384,6 @@ impl Life {
         if self.receipts.len() > RECEIPTS_MAX {
             self.receipts.remove(RECEIPTS_FIRST);
         }
-    }
-}
-
-/// An outcome in one word.
-#[must_use]
-pub fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Refused { .. } => "refused",
-        Outcome::Accepted { .. } => "accepted",
-        Outcome::Applied { .. } => "applied",
-        Outcome::Proved(_) => "proved",
-        Outcome::Unproved(_) => "unproved",
-        Outcome::Drifted { .. } => "drifted",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Ended { .. } => "ended",
     }
 }
 

@@ -1,7 +1,8 @@
 //! The program `cordon-collector`: arguments and log; everything else is in the library.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use cordon_collector::clock::Clock;
@@ -62,14 +63,26 @@ enum Verb {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let Arguments { log, verb } = Arguments::parse();
     // Whoever read the log may be gone; that must not end the collector.
     tracing_subscriber::fmt()
         .with_max_level(log)
         .with_writer(std::io::stderr)
         .log_internal_errors(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
+    match act(verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if this cannot be written.
+            drop(writeln!(std::io::stderr(), "cordon-collector: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Init { config, authority, roster, names } => {
             let init = Init { config, authority, rosters: roster, names };

@@ -57,6 +57,7 @@ pub fn init(init: &Init, clock: &Clock) -> anyhow::Result<Made> {
         if init.config.exists() { Config::read(&init.config)? } else { Config::default() };
     let authority = Authority::read(&init.authority)?;
     let rosters = read_rosters(&authority, &init.rosters)?;
+    write_defaults(&init.config)?;
     if !init.names.is_empty() && init.names != config.names {
         ensure!(
             config.names == Config::default().names,
@@ -106,13 +107,22 @@ fn read_rosters(authority: &Authority, paths: &[PathBuf]) -> anyhow::Result<Vec<
     Ok(rosters)
 }
 
-/// The settings have no tables, so that a line more at the end is a setting more.
-fn write_names(path: &Path, names: &[String]) -> anyhow::Result<()> {
-    let doing = || format!("cannot write the names into {}", path.display());
+/// Settings that are not there yet begin as the commented defaults.
+fn write_defaults(path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let doing = || format!("cannot write the settings {}", path.display());
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(doing)?;
     }
-    let mut file = OpenOptions::new().append(true).create(true).open(path).with_context(doing)?;
+    fs::write(path, include_str!("../../packaging/linux/collector.toml")).with_context(doing)
+}
+
+/// The settings have no tables, so that a line more at the end is a setting more.
+fn write_names(path: &Path, names: &[String]) -> anyhow::Result<()> {
+    let doing = || format!("cannot write the names into {}", path.display());
+    let mut file = OpenOptions::new().append(true).open(path).with_context(doing)?;
     let list: Vec<String> =
         names.iter().map(|name| toml::Value::from(name.as_str()).to_string()).collect();
     writeln!(file, "\n# Written by `cordon-collector init`.\nnames = [{}]", list.join(", "))

@@ -347,7 +347,7 @@ pub fn receipt_json(receipt: &Receipt) -> Value {
     put(&mut map, "action", receipt.action);
     put(&mut map, "endpoint_secs", receipt.endpoint_secs);
     put(&mut map, "repeated", receipt.repeated);
-    put(&mut map, "outcome", outcome_activity(&receipt.outcome).1.to_lowercase());
+    put(&mut map, "outcome", receipt.outcome.name());
     Value::Object(map)
 }
 

@@ -171,6 +171,23 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The fact that it states, in one word.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Accepted { .. } => "accepted",
+            Self::Applied { .. } => "applied",
+            Self::Proved(_) => "proved",
+            Self::Unproved(_) => "unproved",
+            Self::Drifted { .. } => "drifted",
+            Self::Failed { .. } => "failed",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}
+
 /// The endpoint's answer about a command.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
 pub struct Receipt {

@@ -305,7 +305,7 @@ impl Track {
         if matches!(outcome, Outcome::Proved(_)) && self.proofs > 1 {
             return None;
         }
-        let mut fact = summary::fact(outcome);
+        let mut fact = outcome.name();
         if matches!(outcome, Outcome::Proved(proof) if !proof.holds()) {
             fact = "unproved";
         }

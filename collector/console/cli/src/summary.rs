@@ -74,21 +74,6 @@ pub fn action(action: &Action) -> String {
     }
 }
 
-/// What became of a command, in one word: the fact that the receipt states.
-#[must_use]
-pub fn fact(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Refused { .. } => "refused",
-        Outcome::Accepted { .. } => "accepted",
-        Outcome::Applied { .. } => "applied",
-        Outcome::Proved(_) => "proved",
-        Outcome::Unproved(_) => "unproved",
-        Outcome::Drifted { .. } => "drifted",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Ended { .. } => "ended",
-    }
-}
-
 /// What became of a command, in words.
 #[must_use]
 pub fn outcome(outcome: &Outcome) -> String {

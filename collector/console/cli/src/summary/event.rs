@@ -120,8 +120,7 @@ fn disk(event: &Value) -> String {
     let bytes = used(number("/space/bytes_available"), total);
     let inodes = used(number("/space/inodes_free"), number("/space/inodes_total"));
     let crossed = word(event, "/space/threshold_percent");
-    let crossed =
-        if crossed.is_empty() { String::new() } else { format!(", crossed {crossed} %") };
+    let crossed = if crossed.is_empty() { String::new() } else { format!(", crossed {crossed} %") };
     let total_mib = total >> 20;
     format!("{path} {bytes} % of {total_mib} MiB used, {inodes} % of inodes{crossed}{read_only}")
 }
