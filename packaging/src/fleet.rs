@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct Plan {
     pub agent_settings: String,
     /// Lines of settings added to the collector's file.
     pub collector_settings: String,
+    /// Without a lab though there could be one: collector and agents on this machine's loopback.
+    pub on_loopback: bool,
 }
 
 /// A running fleet. What it made is put back when it is dropped.
@@ -66,7 +68,7 @@ impl Fleet {
     /// Makes keys, a lab and a running collector; endpoints join by [`Self::enrol`].
     pub fn make(plan: Plan) -> Result<Self> {
         let (folder, folder_undo) = folder()?;
-        let stage = if need::is_root() { Some(Stage::make()?) } else { None };
+        let stage = if need::is_root() && !plan.on_loopback { Some(Stage::make()?) } else { None };
         let people = match plan.people_port {
             Some(port) => port,
             None => free_port()?,
@@ -100,6 +102,11 @@ impl Fleet {
     /// The console and the API.
     pub fn people_url(&self) -> String {
         format!("https://localhost:{}", self.people)
+    }
+
+    /// The people's door itself.
+    pub fn people_door(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.people))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -226,16 +233,16 @@ impl Fleet {
         self.path(&format!("{name}/agent.toml"))
     }
 
-    /// Writes an agent's settings. Every agent of a fleet is told that it lives in a lab.
+    /// Writes an agent's settings. Every agent of a fleet is told that it lives in a lab, so that
+    /// none can cut off the machine that the fleet runs on.
     pub fn configure(&self, name: &str, more: &str) -> Result<()> {
         std::fs::create_dir_all(self.path(name))?;
         let logs = self.path(&format!("{name}/logs"));
         std::fs::create_dir_all(&logs)?;
         let settings = format!(
-            "state_dir = {:?}\nlab = {}\n{}\n{more}\n[sensors.logs]\npaths = [{:?}]\n\
+            "state_dir = {:?}\nlab = true\n{}\n{more}\n[sensors.logs]\npaths = [{:?}]\n\
              [sensors.disks]\nperiod_secs = 5\n",
             self.agent_state(name),
-            self.stage.is_some(),
             self.plan.agent_settings,
             logs.join("*.log"),
         );

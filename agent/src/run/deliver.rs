@@ -57,7 +57,8 @@ pub(super) enum Spooled {
 
 impl Agent {
     pub(super) fn report(&mut self, name: &'static str, report: Report) {
-        self.sensors.note(name, &report);
+        let missed = self.sensors.note(name, &report, clock::stamp().time_ns);
+        missed.into_iter().for_each(|sample| self.deliver(sample));
         match report {
             Report::Sample(sample) => self.deliver(sample),
             Report::Condition(condition) => {

@@ -34,6 +34,8 @@ struct Sensor {
     wait: Duration,
     /// When it is started again, and since when it is blind.
     again: Option<(Duration, u64)>,
+    /// While it starts: since when it sees nothing, and why.
+    starting: Option<(GapReason, u64)>,
 }
 
 /// A sensor has ended.
@@ -71,15 +73,17 @@ impl Sensors {
             started: Duration::ZERO,
             wait: WAIT_FIRST,
             again: None,
+            starting: None,
         });
         Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports, spool }
     }
 
-    /// Starts all that are switched on.
-    pub(super) fn start(&mut self, now: Duration) {
+    /// Starts all that are switched on; the gap that the spool told ends at `since_ns`.
+    pub(super) fn start(&mut self, now: Duration, since_ns: u64) {
         for at in 0..self.sensors.len() {
             if self.sensors[at].enabled {
                 self.start_one(at, now);
+                self.sensors[at].blind_from(GapReason::AgentStopped, since_ns);
             } else {
                 let (state, reason) = (SensorState::Off, Some("switched off".to_owned()));
                 self.condition(at, state, reason);
@@ -117,10 +121,14 @@ impl Sensors {
         }
     }
 
-    /// Takes note of what a sensor says.
-    pub(super) fn note(&mut self, name: &str, report: &Report) {
-        if let Some(sensor) = self.sensors.iter_mut().find(|sensor| sensor.name == name) {
-            sensor.tally.note(report);
+    /// Takes note of what a sensor says; answers what it missed until it first said that it sees.
+    pub(super) fn note(&mut self, name: &str, report: &Report, time_ns: u64) -> Option<Sample> {
+        let sensor = self.sensors.iter_mut().find(|sensor| sensor.name == name)?;
+        sensor.tally.note(report);
+        let Report::Condition(condition) = report else { return None };
+        match condition.state {
+            SensorState::Running | SensorState::Degraded => sensor.sees_from(time_ns),
+            SensorState::Blind | SensorState::Off => None,
         }
     }
 
@@ -164,8 +172,24 @@ impl Sensors {
             let loss = Loss { reason, counts, from_ns, to_ns: time_ns, detail };
             missed.push(Sample { losses: vec![loss], ..Sample::default() });
             self.start_one(at, now);
+            self.sensors[at].blind_from(GapReason::SensorRestarted, time_ns);
         }
         missed
+    }
+}
+
+impl Sensor {
+    /// It is starting. Logs are read on from where they were left, so that nothing is missed.
+    fn blind_from(&mut self, reason: GapReason, from_ns: u64) {
+        self.starting = (self.class != Class::Log).then_some((reason, from_ns));
+    }
+
+    fn sees_from(&mut self, to_ns: u64) -> Option<Sample> {
+        let (reason, from_ns) = self.starting.take()?;
+        let counts = vec![ClassCount { class: self.class, count: 0 }];
+        let detail = Some(format!("the {} sensor was starting", self.name));
+        let loss = Loss { reason, counts, from_ns, to_ns, detail };
+        Some(Sample { losses: vec![loss], ..Sample::default() })
     }
 }
 
@@ -253,6 +277,26 @@ mod tests {
         sensors.stop().await;
     }
 
+    #[tokio::test]
+    async fn what_is_missed_until_a_sensor_sees_is_a_gap_told_once() {
+        let (mut sensors, _received, _temp) = sensors();
+        for at in 0..3 {
+            sensors.sensors[at].blind_from(GapReason::AgentStopped, 111);
+        }
+        let mut sees = |sensor, state, time_ns| {
+            let condition = Condition { sensor, state, reason: None, tier: None };
+            let missed = sensors.note(sensor, &Report::Condition(condition), time_ns)?;
+            let Loss { reason, from_ns, to_ns, .. } = missed.losses[0];
+            Some((reason, from_ns, to_ns))
+        };
+        let gap = Some((GapReason::AgentStopped, 111, 222));
+        assert_eq!(sees(process::NAME, SensorState::Blind, 200), None);
+        assert_eq!(sees(process::NAME, SensorState::Degraded, 222), gap);
+        assert_eq!(sees(process::NAME, SensorState::Running, 333), None);
+        assert_eq!(sees(log::NAME, SensorState::Running, 222), None, "it reads on");
+        assert_eq!(sees(disk::NAME, SensorState::Running, 222), gap);
+    }
+
     #[test]
     fn a_sensor_that_keeps_failing_is_started_ever_more_seldom() {
         let (mut wait, short) = (WAIT_FIRST, Duration::from_secs(2));
@@ -268,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn a_sensor_that_is_switched_off_says_so() {
         let (mut sensors, _received, _temp) = sensors();
-        sensors.start(Duration::ZERO);
+        sensors.start(Duration::ZERO, 0);
         assert_eq!(sensors.health()[0].state, SensorState::Off);
         assert!(sensors.tasks.is_empty());
     }

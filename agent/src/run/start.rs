@@ -123,11 +123,11 @@ impl Agent {
             sensors,
             reports,
         };
-        agent.come_up(&found).await;
+        agent.come_up(&found, stamp.time_ns).await;
         Ok(agent)
     }
 
-    async fn come_up(&mut self, found: &spool::Start) {
+    async fn come_up(&mut self, found: &spool::Start, since_ns: u64) {
         if found.epochs.iter().any(|(_, cause)| *cause != EpochCause::Enrolled) {
             self.renew_secret();
         }
@@ -139,7 +139,7 @@ impl Agent {
             unclean: found.unclean,
         };
         self.tell(Severity::Informational, Body::Lifecycle(started));
-        self.sensors.start(self.clock.now());
+        self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
         tracing::info!(endpoint, %client, version = VERSION, "started");
     }

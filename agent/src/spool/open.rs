@@ -15,6 +15,10 @@ use super::{Spool, waiting};
 /// A damaged spool is kept beside the new one for this long, for whoever looks into it.
 const ASIDE_NS: u64 = 7 * 24 * 3600 * 1_000_000_000;
 
+/// How long before the spool last noted that the agent lives something may have been seen, by the
+/// kernel or a sensor, that never came as far as the spool.
+const IN_HAND_NS: u64 = 2 * 1_000_000_000;
+
 impl Spool {
     /// Opens what is there; answers whether there was anything.
     pub(super) fn find(&mut self) -> Result<bool, Fault> {
@@ -48,7 +52,7 @@ impl Spool {
         let gap = Gap {
             reason: GapReason::AgentStopped,
             counts,
-            from_ns: before.alive_ns,
+            from_ns: before.alive_ns.saturating_sub(IN_HAND_NS),
             to_ns: self.now.time_ns,
             sealed: None,
             detail: power_lost.then(|| detail.to_owned()),

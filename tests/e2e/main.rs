@@ -1,0 +1,65 @@
+//! What only the whole can show: the real programs in a lab of network namespaces, killed,
+//! starved, lied to and fed with nonsense.
+//!
+//! Needs root; without it every test skips by name.
+
+mod bad_enrolment;
+mod bad_settings;
+mod certificate;
+mod disk_full;
+mod doors;
+mod hostile;
+mod kill;
+mod lab;
+mod lease;
+mod outage;
+mod red_team;
+mod scene;
+mod two_persons;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use cordon_packaging::{lab::unavailable, programs};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+type Body = fn() -> Result<()>;
+
+const TESTS: [(&str, Body); 15] = [
+    ("a string that lets nobody in says why", bad_enrolment::strings),
+    ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
+    ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
+    ("garbage on either door harms nobody else", doors::garbage),
+    ("nobody speaks as another endpoint, or past a hole in its chain", doors::impostor),
+    ("what happens while the collector is down arrives afterwards", outage::collector_down),
+    ("a full disk under the agent loses only what it counts", disk_full::under_the_spool),
+    ("a full disk under the collector loses nothing", disk_full::under_the_collector),
+    ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
+    ("a lease ends by itself, without the collector", lease::ends_alone),
+    ("an isolation outlives its agent", lease::outlives_the_agent),
+    ("two persons must sign where the roster says so", two_persons::approve),
+    ("a hostile collector commands nothing", red_team::commands),
+    ("a hostile collector cannot make an agent forget", red_team::memory),
+    ("in the initial network namespace nothing is isolated", lab::initial_namespace),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Labs share the machine's process events and two cores: one fleet at a time.
+    arguments.test_threads = Some(1);
+    let trials = TESTS.map(|(name, body)| Trial::ignorable_test(name, move || unless(body)));
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
+
+fn unless(body: Body) -> Result<Completion, Failed> {
+    if let Some(reason) = unavailable() {
+        return Ok(Completion::ignored_with(reason));
+    }
+    // Cargo does not build the programs of other packages for a test.
+    for program in ["cordon", "cordon-agent", "cordon-collector"] {
+        if let Err(reason) = programs::find(program) {
+            return Ok(Completion::ignored_with(reason.to_string()));
+        }
+    }
+    body().map(|()| Completion::Completed).map_err(|error| format!("{error:#}").into())
+}
