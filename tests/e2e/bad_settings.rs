@@ -1,4 +1,6 @@
 //! Settings that cannot be: the sentence that a person sees for each, with the line it is about.
+//!
+//! An agent without a file runs on the defaults, which belong to the machine itself: not tried here.
 
 use std::fs;
 use std::net::TcpListener;
