@@ -34,6 +34,7 @@ pub(super) fn around(routes: Router<App>) -> Router<App> {
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(sized))
         .layer(middleware::from_fn(timely))
         .layer(middleware::from_fn(headers))
 }
@@ -44,6 +45,20 @@ async fn nothing() -> Problem {
 
 async fn other_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")
+}
+
+/// A body that says it is too large is refused before any of it is waited for.
+async fn sized(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let declared = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let too_large = |bytes: &u64| usize::try_from(*bytes).map_or(true, |n| n > BODY_BYTES_MAX);
+    match declared.filter(too_large) {
+        None => next.run(request).await,
+        Some(bytes) => {
+            let detail = format!("the body is {bytes} bytes long; the limit is {BODY_BYTES_MAX}");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response()
+        }
+    }
 }
 
 async fn timely(request: Request, next: Next) -> Response {
@@ -66,4 +81,26 @@ async fn headers(request: Request, next: Next) -> Response {
     let policy = headers.entry(header::CONTENT_SECURITY_POLICY);
     policy.or_insert(HeaderValue::from_static(nothing));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::post;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_says_it_is_too_large_is_refused_though_it_never_comes() {
+        let routes = Router::new().route("/", post(|_body: String| async { "taken" }));
+        let routes = routes.layer(middleware::from_fn(sized));
+        let never = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        let request = Request::post("/")
+            .header(header::CONTENT_LENGTH, "99999999999")
+            .body(Body::from_stream(never))
+            .unwrap();
+        let answer = routes.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
 }
