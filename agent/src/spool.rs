@@ -117,6 +117,10 @@ pub struct Spool {
     times_lost: u32,
 }
 
+/// On a disk without room for a reserve the file takes one part in so many of what is free. The rest
+/// is for the database's log, which deleting needs.
+const GROW_PART: u64 = 4;
+
 impl Spool {
     /// Opens the spool of this path, or begins a new one; recovers from whatever the last run left.
     ///
@@ -309,15 +313,21 @@ impl Spool {
         }
     }
 
-    /// Keeps room for a full disk; while there is some, the file may grow.
+    /// Keeps room for a full disk; while there is some, the file may grow. On a disk too small for
+    /// that it grows only so far that the database's log keeps its room.
     fn take_reserve(&mut self) {
         let taken = self.reserve.take().unwrap_or_else(|error| {
             tracing::debug!(%error, "no room is kept for a full disk");
             false
         });
+        let Some(store) = &self.store else { return };
         if taken && self.capped {
-            let grow = self.store.as_ref().map(|store| store.let_grow(self.limits.file_bytes_max));
-            self.capped = !matches!(grow, Some(Ok(())));
+            self.capped = store.let_grow(self.limits.file_bytes_max).is_err();
+        } else if !taken && !self.capped {
+            let more = self.reserve.free_bytes().unwrap_or(0) / GROW_PART;
+            let capped = store.let_grow_by(more.min(self.limits.file_bytes_max));
+            self.capped = capped.is_ok();
+            tracing::warn!(more, "the disk is too small to keep room for when it is full");
         }
     }
 

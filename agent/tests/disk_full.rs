@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,32 +27,38 @@ mod platform;
 
 use platform::leave_mount_namespace;
 
-type Case = (&'static str, fn(&Path));
+/// Its name, the size of its disk, and what happens there.
+type Case = (&'static str, &'static CStr, fn(&Path));
 
-const CASES: [Case; 3] = [
-    ("a_spool_larger_than_its_disk_drops_its_oldest_telemetry", larger_than_its_disk),
-    ("a_disk_filled_by_others_loses_nothing_untold_and_recovers", filled_by_others),
-    ("a_spool_opens_on_a_full_disk_and_the_collector_can_empty_it", opens_when_full),
+/// A disk with room for a reserve, and one without.
+const SMALL: &CStr = c"size=16m";
+const TINY: &CStr = c"size=6m";
+
+const CASES: [Case; 4] = [
+    ("a_spool_larger_than_its_disk_drops_its_oldest_telemetry", SMALL, larger_than_its_disk),
+    ("a_disk_filled_by_others_loses_nothing_untold_and_recovers", SMALL, filled_by_others),
+    ("a_spool_opens_on_a_full_disk_and_the_collector_can_empty_it", SMALL, opens_when_full),
+    ("a_spool_on_a_disk_without_room_for_a_reserve_goes_on", TINY, without_reserve),
 ];
 
 fn main() -> std::process::ExitCode {
     let root = rustix::process::geteuid().is_root();
-    let trial = |(name, case): Case| {
+    let trial = |(name, size, case): Case| {
         Trial::ignorable_test(name, move || match root {
-            true => on_a_small_disk(case).map(|()| Completion::Completed),
+            true => on_a_disk(size, case).map(|()| Completion::Completed),
             false => Ok(Completion::ignored_with("needs root")),
         })
     };
     libtest_mimic::run(&Arguments::from_args(), CASES.map(trial).into()).exit_code()
 }
 
-/// Runs a case on a thread that sees a tmpfs of 16 MiB where everybody else sees an empty folder.
-fn on_a_small_disk(case: fn(&Path)) -> Result<(), Failed> {
+/// Runs a case on a thread that sees a small tmpfs where everybody else sees an empty folder.
+fn on_a_disk(size: &'static CStr, case: fn(&Path)) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let disk = folder.path().to_path_buf();
     let run = std::thread::spawn(move || {
         leave_mount_namespace().unwrap();
-        mount("cordon-test", &disk, "tmpfs", MountFlags::empty(), c"size=16m").unwrap();
+        mount("cordon-test", &disk, "tmpfs", MountFlags::empty(), size).unwrap();
         case(&disk);
     });
     run.join().map_err(|panic| match panic.downcast::<String>() {
@@ -111,6 +118,23 @@ fn opens_when_full(disk: &Path) {
     assert_eq!(bench.append(&mut spool, 5000), Taken::Stored);
     bench.collect(&mut spool);
     bench.settle();
+}
+
+fn without_reserve(disk: &Path) {
+    let mut spool = open(disk);
+    assert!(!disk.join("spool.reserve").exists(), "there was room for a reserve");
+    let mut bench = Bench::default();
+    for _ in 0..3000 {
+        assert_eq!(bench.append(&mut spool, 5000), Taken::Stored);
+    }
+    bench.collect(&mut spool);
+    for lane in Lane::ALL {
+        spool.forget(lane, bench.cursor(lane)).unwrap();
+    }
+    assert_eq!(bench.append(&mut spool, 5000), Taken::Stored);
+    bench.collect(&mut spool);
+    bench.settle();
+    assert!(bench.told > 0, "the disk never was full");
 }
 
 /// Takes all the room there is; answers the file that holds it.

@@ -40,14 +40,19 @@ impl Reserve {
         }
     }
 
+    /// What is free on the disk.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let disk = statvfs(folder)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Takes the room if it is not taken and the disk has plenty; answers whether it is taken.
     pub(super) fn take(&self) -> io::Result<bool> {
         if self.path.try_exists()? {
             return Ok(true);
         }
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let disk = statvfs(folder)?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < BYTES * FREE_TIMES {
+        if self.free_bytes()? < BYTES * FREE_TIMES {
             return Ok(false);
         }
         let file = File::create_new(&self.path)?;

@@ -250,8 +250,13 @@ impl Store {
 
     /// Keeps the file from growing beyond what it is now.
     pub(super) fn stop_growing(&self) -> Result<(), Fault> {
+        self.let_grow_by(0)
+    }
+
+    /// Lets the file grow by so many bytes beyond what it is now.
+    pub(super) fn let_grow_by(&self, bytes: u64) -> Result<(), Fault> {
         let pages: i64 = self.db.pragma_query_value(None, "page_count", |row| row.get(0))?;
-        self.limit_pages(positive(pages)?)
+        self.limit_pages(positive(pages)?.saturating_add(bytes / PAGE_BYTES))
     }
 
     /// Lets the file grow up to so many bytes.
