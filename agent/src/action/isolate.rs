@@ -20,7 +20,6 @@ use std::collections::VecDeque;
 
 use record::{CommandId, Order, Plan, Record, Unproved};
 
-pub const LEASE_DEFAULT_SECS: u64 = 24 * 60 * 60;
 /// No order can ask for more, whatever the roster's own ceiling says.
 pub const LEASE_MAX_SECS: u64 = 30 * 24 * 60 * 60;
 /// A standing isolation is proved this often.

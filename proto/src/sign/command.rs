@@ -16,7 +16,7 @@ use crate::id::KeyId;
 use crate::limits;
 use crate::roster::{Operator, OperatorKey, Roster};
 use crate::sign::passkey::Passkey;
-use crate::sign::{SignatureError, SigningKey, verify_passkey};
+use crate::sign::{SigningKey, verify_passkey};
 
 /// The private COSE algorithm of a passkey's assertion.
 pub const PASSKEY_ALGORITHM: i64 = -65_600;
@@ -163,12 +163,6 @@ impl SignedCommand {
             &[],
             self.message.payload.as_deref().unwrap_or_default(),
         )
-    }
-}
-
-impl From<SignatureError> for SignerError {
-    fn from(_: SignatureError) -> Self {
-        Self::Wrong { operator: String::new(), key: KeyId::default() }
     }
 }
 

@@ -21,8 +21,6 @@ pub enum Kind {
     Enrol,
     /// Who may act for a client.
     Roster,
-    /// An endpoint's head, signed over an operator's challenge.
-    Head,
     /// An operator's answer to a sign-in challenge.
     SignIn,
     /// A command; under one or more signatures, see [`super::command`].
@@ -39,7 +37,6 @@ impl Kind {
             Self::Hello => "cordon/hello;v=1",
             Self::Enrol => "cordon/enrol;v=1",
             Self::Roster => "cordon/roster;v=1",
-            Self::Head => "cordon/head;v=1",
             Self::SignIn => "cordon/sign-in;v=1",
             Self::Command => "cordon/command;v=1",
         }
