@@ -19,10 +19,12 @@ pub struct Need {
 }
 
 /// What the demo and the tests that run as root call.
-pub const FOR_THE_LAB: [Need; 3] = [
+pub const FOR_THE_LAB: [Need; 5] = [
     Need { program: "ip", package: "iproute2", why: "makes the network namespaces of the lab" },
     Need { program: "nft", package: "nftables", why: "reads back what isolation did" },
     Need { program: "sysctl", package: "procps", why: "reads the kernel's settings" },
+    Need { program: "python3", package: "python3-minimal", why: "runs the second verifier" },
+    Need { program: "zstd", package: "zstd", why: "unpacks batches for the second verifier" },
 ];
 
 pub fn is_root() -> bool {
