@@ -1,0 +1,60 @@
+//! The agent about itself as JSON: classes of our own extension.
+
+use serde_json::{Map, Value, json};
+
+use super::{Kind, put};
+use crate::event::{Health, Started};
+
+/// Agent Health of our own extension.
+pub(super) fn health_fields(health: &Health, map: &mut Map<String, Value>) -> Kind {
+    put(map, "health", health_json(health));
+    Kind::own(2, "Agent Health", (1, "Report"))
+}
+
+/// Agent Lifecycle of our own extension.
+pub(super) fn started_fields(started: &Started, map: &mut Map<String, Value>) -> Kind {
+    put(map, "agent", started_json(started));
+    Kind::own(5, "Agent Lifecycle", (1, "Started"))
+}
+
+fn started_json(started: &Started) -> Value {
+    let Started { agent_version, boot_id, boot_count, unclean } = started;
+    json!({
+        "version": agent_version,
+        "boot_id": boot_id,
+        "boot_count": boot_count.to_string(),
+        "unclean": unclean,
+    })
+}
+
+/// How an agent fares, as JSON; the collector shows the same of an endpoint.
+#[must_use]
+pub fn health_json(health: &Health) -> Value {
+    let sensors: Vec<_> = health
+        .sensors
+        .iter()
+        .map(|sensor| {
+            json!({
+                "name": sensor.name,
+                "state": sensor.state,
+                "reason": sensor.reason,
+                "tier": sensor.tier,
+                "seen": sensor.seen.to_string(),
+                "dropped": sensor.dropped.to_string(),
+            })
+        })
+        .collect();
+    json!({
+        "agent_version": health.agent_version,
+        "endpoint_secs": health.endpoint_secs,
+        "roster": { "version": health.roster.version, "hash": health.roster.hash },
+        "policy_version": health.policy_version,
+        "cpu_us": health.cpu_us,
+        "rss_bytes": health.rss_bytes,
+        "uptime_secs": health.uptime_secs,
+        "lanes": health.lanes,
+        "sensors": sensors,
+        "dropped": health.dropped,
+        "containments": health.containments,
+    })
+}
