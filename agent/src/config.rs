@@ -5,15 +5,14 @@
 //! settings need, a proxy's password, is in a file of its own that is named here.
 
 mod mistake;
+mod sensors;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sensor::disk::DiskSettings;
-use crate::sensor::log::LogSettings;
-
 pub use mistake::Mistake;
+pub use sensors::{ProcessSensor, Sensors};
 
 /// Where the settings are looked for.
 pub const PATH: &str = "/etc/cordon/agent.toml";
@@ -78,36 +77,6 @@ impl From<LogLevel> for tracing::Level {
             LogLevel::Debug => Self::DEBUG,
             LogLevel::Trace => Self::TRACE,
         }
-    }
-}
-
-/// What is watched.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sensors {
-    /// Starts and ends of processes.
-    pub process: ProcessSensor,
-    /// Lines appended to log files.
-    pub logs: LogSettings,
-    /// File systems and disks.
-    pub disks: DiskSettings,
-}
-
-/// Starts and ends of processes.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProcessSensor {
-    /// Whether they are watched at all.
-    pub enabled: bool,
-    /// Whether forks are events of their own.
-    pub forks: bool,
-    /// The kernel's ring buffer, in bytes.
-    pub ring_bytes: usize,
-}
-
-impl Default for ProcessSensor {
-    fn default() -> Self {
-        Self { enabled: true, forks: false, ring_bytes: 512 << 10 }
     }
 }
 
@@ -202,7 +171,7 @@ impl Config {
     /// What is of the right type and still cannot be.
     fn impossible(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
-        let mut check = |fine: bool, key, what: &str| {
+        let mut check = |fine: bool, key: &'static str, what: &str| {
             if !fine {
                 found.push((key, what.to_owned()));
             }
@@ -214,17 +183,7 @@ impl Config {
             "must be 16777216 or more",
         );
         check(self.isolation.mark != 0, "isolation.mark", "must not be 0, the mark of all packets");
-        let ring = &self.sensors.process.ring_bytes;
-        let rings = (64 << 10)..=(64 << 20);
-        check(rings.contains(ring), "sensors.process.ring_bytes", "must be 65536 to 67108864");
-        let period = &self.sensors.disks.period_secs;
-        check((5..=86_400).contains(period), "sensors.disks.period_secs", "must be 5 to 86400");
-        let report = &self.sensors.disks.report_secs;
-        check((5..=604_800).contains(report), "sensors.disks.report_secs", "must be 5 to 604800");
-        let absolute = |path: &String| path.starts_with('/');
-        let paths = &self.sensors.logs.paths;
-        check(paths.iter().all(absolute), "sensors.logs.paths", "must all be absolute paths");
-        check(paths.len() <= LOG_PATHS_MAX, "sensors.logs.paths", "must be at most 256 paths");
+        self.sensors.impossible(&mut check);
         let Proxy { address, user, password_file } = &self.proxy;
         let with_port = |text: &String| {
             text.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok())
@@ -239,9 +198,6 @@ impl Config {
 
 /// Less would drop events in an ordinary night without a collector.
 const SPOOL_BYTES_MIN: u64 = 16 << 20;
-
-/// More is a glob that was written out.
-const LOG_PATHS_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
