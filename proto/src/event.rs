@@ -4,9 +4,11 @@
 
 pub mod agent;
 pub mod disk;
+pub mod dns;
 pub mod gap;
 pub mod json;
 pub mod log;
+pub mod network;
 pub mod process;
 pub mod receipt;
 
@@ -15,8 +17,10 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::{Health, SensorHealth, SensorState, Started};
 pub use disk::DiskEvent;
+pub use dns::DnsEvent;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::LogLine;
+pub use network::NetworkEvent;
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
 
@@ -114,11 +118,17 @@ pub enum Class {
     /// The agent started.
     #[n(6)]
     Lifecycle,
+    /// A connection, a listener, datagrams.
+    #[n(7)]
+    Network,
+    /// An answer of the domain name system.
+    #[n(8)]
+    Dns,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -126,6 +136,8 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::Network,
+        Self::Dns,
     ];
 
     /// The name used in filters and settings.
@@ -139,6 +151,8 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::Network => "network",
+            Self::Dns => "dns",
         }
     }
 
@@ -146,7 +160,7 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk => Lane::Telemetry,
+            Self::Process | Self::Log | Self::Disk | Self::Network | Self::Dns => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
@@ -176,6 +190,12 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// A connection, a listener, datagrams.
+    #[n(7)]
+    Network(#[n(0)] Box<NetworkEvent>),
+    /// An answer of the domain name system.
+    #[n(8)]
+    Dns(#[n(0)] Box<DnsEvent>),
 }
 
 impl Body {
@@ -190,6 +210,8 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) => Class::Lifecycle,
+            Self::Network(_) => Class::Network,
+            Self::Dns(_) => Class::Dns,
         }
     }
 }

@@ -18,6 +18,9 @@ pub const LOG_LINE_BYTES_MAX: usize = 64 << 10;
 /// The arguments of one process; what is longer is cut and marked.
 pub const ARGS_BYTES_MAX: usize = 4 << 10;
 
+/// Addresses and names that one DNS answer tells; a round robin of more is told in part.
+pub const DNS_ANSWERS_MAX: usize = 32;
+
 /// A signed document: roster, policy, command.
 pub const DOCUMENT_BYTES_MAX: usize = 256 << 10;
 

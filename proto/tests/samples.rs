@@ -10,6 +10,10 @@ use std::path::PathBuf;
 use cordon_proto::Text;
 use cordon_proto::codec;
 use cordon_proto::command::{Action, Command, Isolate, Nonce, Target};
+use cordon_proto::event::dns::{Answer, DnsEvent, Says};
+use cordon_proto::event::network::{
+    Connection, Direction, Ended, Means, NetworkEvent, Owner, Peer, Transport,
+};
 use cordon_proto::event::process::{Exec, Exit, ProcessEvent, Tier};
 use cordon_proto::event::{Body, Event, Lane, LogLine, Severity};
 use cordon_proto::evidence::{self, Bundle, EndpointEvidence};
@@ -100,6 +104,52 @@ fn events() -> Vec<Vec<u8>> {
     (1..).zip(bodies).map(event).collect()
 }
 
+/// Classes that came after the first batch was written down, by the number of their body.
+fn later_bodies() -> Vec<(u8, Body)> {
+    let owner = Owner {
+        pid: 4242,
+        start_boot_ns: Some(1_000_000_007),
+        uid: Some(1000),
+        cgroup_id: Some(77),
+        name: Some("curl".into()),
+    };
+    let client = Peer { ip: [192, 0, 2, 9].into(), port: 40_000 };
+    let server = Peer { ip: [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x35].into(), port: 53 };
+    let connection = Connection {
+        means: Means::Bpf,
+        transport: Transport::Tcp,
+        direction: Some(Direction::Outbound),
+        local: client,
+        remote: Peer { ip: [192, 0, 2, 1].into(), port: 443 },
+        owner: Some(owner.clone()),
+        host_name: Some("example.com".into()),
+        netns: None,
+    };
+    let ended = Ended {
+        connection,
+        duration_ns: Some(5_000_000),
+        bytes_sent: Some(517),
+        bytes_received: Some(1 << 40),
+        error: Some(104),
+    };
+    let says = [Says::Name("www.example.net".into()), Says::Address([192, 0, 2, 1].into())];
+    let answer = DnsEvent {
+        query: "example.com".into(),
+        query_type: 1,
+        rcode: 0,
+        answers: says.map(|says| Answer { ttl_secs: 300, says }).into(),
+        records: 3,
+        server,
+        client,
+        owner: Some(owner),
+        repeats: 2,
+    };
+    vec![
+        (7, Body::Network(Box::new(NetworkEvent::Closed(ended)))),
+        (8, Body::Dns(Box::new(answer))),
+    ]
+}
+
 fn batch() -> Batch {
     let place = Place {
         endpoint: endpoint(),
@@ -153,6 +203,13 @@ fn command() -> SignedCommand {
 fn signed_documents_encode_to_the_same_bytes_for_ever() {
     for (index, event) in events().iter().enumerate() {
         check(&format!("event-{index}.cbor"), event);
+    }
+    for (number, body) in later_bodies() {
+        let severity = Severity::Informational;
+        let event =
+            Event { seq: 1, time_ns: 1_795_000_000_000_000_000, boot_ns: 9, severity, body };
+        check(&format!("event-body-{number}.cbor"), &codec::encode(&event));
+        assert_eq!(codec::decode_strict::<Event>(&codec::encode(&event)).unwrap(), event);
     }
     check("header.cose", &batch().header);
     check("roster.cose", &document::sign(Kind::Roster, &roster(), b"", &key(9)));

@@ -150,7 +150,12 @@ impl Collector {
                     self.ranges.extend(gap.sealed);
                     self.gaps.push(gap);
                 }
-                Body::Process(_) | Body::Disk(_) | Body::Health(_) | Body::Receipt(_) => {}
+                Body::Process(_)
+                | Body::Disk(_)
+                | Body::Health(_)
+                | Body::Receipt(_)
+                | Body::Network(_)
+                | Body::Dns(_) => {}
             }
         }
     }

@@ -6,8 +6,10 @@
 
 mod agent;
 mod disk;
+mod dns;
 mod gap;
 mod log;
+mod network;
 mod process;
 mod receipt;
 
@@ -143,6 +145,8 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Gap(gap) => gap::fields(gap, map),
         Body::Receipt(receipt) => receipt::fields(receipt, map),
         Body::Lifecycle(started) => agent::started_fields(started, map),
+        Body::Network(event) => network::fields(event, map),
+        Body::Dns(event) => dns::fields(event, map),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod agent;
 mod disk;
+mod network;
 mod process;
 
 use serde_json::Value;
@@ -49,6 +50,8 @@ pub fn summary(event: &Value) -> String {
         "gap" => agent::gap(event),
         "receipt" => agent::receipt(event),
         "lifecycle" => agent::started(event),
+        "network" => network::summary(event),
+        "dns" => network::dns(event),
         _ => rest(event),
     };
     cut(&plain(&whole), SUMMARY_CHARACTERS_MAX).into_owned()
