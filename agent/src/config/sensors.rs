@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sensor::disk::DiskSettings;
+use crate::sensor::dns::DnsSettings;
 use crate::sensor::log::LogSettings;
+use crate::sensor::network::NetworkSettings;
 
 /// What is watched.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -15,6 +17,10 @@ pub struct Sensors {
     pub logs: LogSettings,
     /// File systems and disks.
     pub disks: DiskSettings,
+    /// Connections, listeners and datagrams.
+    pub network: NetworkSettings,
+    /// Answers of the domain name system.
+    pub dns: DnsSettings,
 }
 
 /// Starts and ends of processes.
@@ -41,6 +47,7 @@ impl Sensors {
         self.impossible_process(check);
         self.impossible_logs(check);
         self.impossible_disks(check);
+        self.impossible_network(check);
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -61,6 +68,16 @@ impl Sensors {
         check(period, "sensors.disks.period_secs", "must be 5 to 86400");
         let report = (5..=604_800).contains(&self.disks.report_secs);
         check(report, "sensors.disks.report_secs", "must be 5 to 604800");
+    }
+
+    fn impossible_network(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let NetworkSettings { ring_bytes, udp_idle_secs, sample_secs, .. } = self.network;
+        let ring = ((64 << 10)..=(64 << 20)).contains(&ring_bytes);
+        check(ring, "sensors.network.ring_bytes", "must be 65536 to 67108864");
+        let idle = (5..=3600).contains(&udp_idle_secs);
+        check(idle, "sensors.network.udp_idle_secs", "must be 5 to 3600");
+        let sample = (1..=3600).contains(&sample_secs);
+        check(sample, "sensors.network.sample_secs", "must be 1 to 3600");
     }
 }
 

@@ -1,10 +1,12 @@
 //! Linux: one file for each part of the kernel that the agent talks to.
 
 pub mod bpf;
+pub mod cgroup;
 pub mod heap;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod packet;
 pub mod route;
 pub mod sock_diag;
 pub mod socket;

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config;
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
-    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, log,
+    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, dns, log, network,
 };
 use crate::spool::keeper::SpoolHandle;
 
@@ -51,6 +51,8 @@ pub(super) struct Sensors {
     tasks: JoinSet<Result<(), Stopping>>,
     reports: mpsc::Sender<(&'static str, Report)>,
     spool: SpoolHandle,
+    /// Answers that one sensor hears and another uses.
+    names: dns::Names,
 }
 
 impl Sensors {
@@ -63,6 +65,8 @@ impl Sensors {
             (process::NAME, Class::Process, settings.process.enabled),
             (log::NAME, Class::Log, settings.logs.enabled),
             (disk::NAME, Class::Disk, settings.disks.enabled),
+            (dns::NAME, Class::Dns, settings.dns.enabled),
+            (network::NAME, Class::Network, settings.network.enabled),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -75,7 +79,8 @@ impl Sensors {
             again: None,
             starting: None,
         });
-        Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports, spool }
+        let (sensors, tasks, names) = (sensors.into(), JoinSet::new(), dns::Names::default());
+        Self { settings, sensors, tasks, reports, spool, names }
     }
 
     /// Starts all that are switched on; the gap that the spool told ends at `since_ns`.
@@ -105,6 +110,14 @@ impl Sensors {
                 self.tasks.spawn(run_logs(settings, spool, outlet))
             }
             disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
+            dns::NAME => {
+                let names = self.names.clone();
+                self.tasks.spawn(dns::run(clock::stamp, names, outlet))
+            }
+            network::NAME => {
+                let (settings, names) = (self.settings.network, self.names.clone());
+                self.tasks.spawn(network::run(settings, clock::stamp, names, outlet))
+            }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
         sensor.task = Some(task.id());
@@ -249,6 +262,8 @@ mod tests {
         settings.process.enabled = false;
         settings.logs.enabled = false;
         settings.disks.enabled = false;
+        settings.network.enabled = false;
+        settings.dns.enabled = false;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };

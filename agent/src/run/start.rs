@@ -91,7 +91,9 @@ impl Agent {
         let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
-        let sensors = sensors::Sensors::new(config.sensors.clone(), outlet, spool.clone());
+        let mut watched = config.sensors.clone();
+        watched.network.lab = config.lab;
+        let sensors = sensors::Sensors::new(watched, outlet, spool.clone());
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),

@@ -59,6 +59,12 @@ impl Netns {
         Ok(self == Self::of(KERNEL_THREAD)?)
     }
 
+    /// Its number, as programs in the kernel and `/proc/PID/ns/net` know it.
+    #[must_use]
+    pub fn inode(self) -> u64 {
+        self.inode
+    }
+
     fn of(path: &'static str) -> Result<Self, NetnsError> {
         let stat = stat(Path::new(path)).map_err(|source| NetnsError::Read { path, source })?;
         Ok(Self { device: stat.st_dev, inode: stat.st_ino })

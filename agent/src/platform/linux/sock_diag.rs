@@ -21,6 +21,7 @@ const SOCKETS_MAX: usize = 256 * 1024;
 
 const FAMILY_IPV4: u8 = 2;
 const FAMILY_IPV6: u8 = 10;
+const STATE_ESTABLISHED: u8 = 1;
 const STATE_SYN_SENT: u8 = 2;
 const STATE_SYN_RECEIVED: u8 = 3;
 const STATE_NEW_SYN_RECEIVED: u8 = 12;
@@ -48,6 +49,29 @@ impl Connected {
     pub fn is_local(&self) -> bool {
         self.remote.ip().is_loopback() || self.remote.ip() == self.local.ip()
     }
+}
+
+/// A socket of any state, as the kernel lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub transport: Transport,
+    pub standing: Standing,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    /// 0 where no process holds it any more.
+    pub inode: u32,
+    pub uid: u32,
+}
+
+/// What a listed socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits for others: a TCP listener, or a UDP socket without a peer.
+    Listening,
+    /// It has a peer.
+    Connected,
+    /// It is on the way to its peer or from it.
+    Passing,
 }
 
 /// What ending sockets came to.
@@ -91,6 +115,27 @@ impl Sockets {
         Ok(all)
     }
 
+    /// Every socket of these kinds that has a port, listeners too.
+    pub fn all(&mut self, transports: &[Transport]) -> Result<Vec<Listed>, NetlinkError> {
+        let mut all = Vec::new();
+        for transport in transports.iter().copied() {
+            for family in [FAMILY_IPV4, FAMILY_IPV6] {
+                self.socket.dump(
+                    "list the sockets",
+                    BY_FAMILY,
+                    |encoder| ask(encoder, family, transport, &[0; ID_BYTES]),
+                    |message| {
+                        if all.len() < SOCKETS_MAX {
+                            all.extend(list(message, transport)?);
+                        }
+                        Ok(())
+                    },
+                )?;
+            }
+        }
+        Ok(all)
+    }
+
     /// Ends these sockets: their programs get an error at once instead of hanging.
     pub fn end(&mut self, sockets: &[Connected]) -> Result<Ended, NetlinkError> {
         let mut count = Ended::default();
@@ -123,12 +168,7 @@ fn ask(encoder: &mut Encoder, family: u8, transport: Transport, id: &[u8; ID_BYT
 }
 
 fn read(message: &Message<'_>, transport: Transport) -> Result<Option<Connected>, Malformed> {
-    let answer: [u8; ANSWER_BYTES] =
-        message.body.first_chunk().copied().ok_or(Malformed::CutShort {
-            what: "socket",
-            needed: ANSWER_BYTES,
-            left: message.body.len(),
-        })?;
+    let answer = fixed(message)?;
     let mut id = [0; ID_BYTES];
     id.copy_from_slice(&answer[4..4 + ID_BYTES]);
     let family = answer[0];
@@ -149,6 +189,32 @@ fn read(message: &Message<'_>, transport: Transport) -> Result<Option<Connected>
     let established = transport == Transport::Tcp
         && !matches!(answer[1], STATE_SYN_SENT | STATE_SYN_RECEIVED | STATE_NEW_SYN_RECEIVED);
     Ok(Some(Connected { transport, local, remote, mark, inode, established, family, id }))
+}
+
+fn list(message: &Message<'_>, transport: Transport) -> Result<Option<Listed>, Malformed> {
+    let answer = fixed(message)?;
+    let id = &answer[4..4 + ID_BYTES];
+    let family = answer[0];
+    let local = SocketAddr::new(ip(family, &id[4..20]), u16::from_be_bytes([id[0], id[1]]));
+    let remote = SocketAddr::new(ip(family, &id[20..36]), u16::from_be_bytes([id[2], id[3]]));
+    let standing = match (transport, answer[1]) {
+        (Transport::Tcp, STATE_LISTEN) | (Transport::Udp, STATE_CLOSE) => Standing::Listening,
+        (_, STATE_ESTABLISHED) => Standing::Connected,
+        (..) => Standing::Passing,
+    };
+    let word = |at: usize| {
+        u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
+    };
+    let listed = Listed { transport, standing, local, remote, inode: word(68), uid: word(64) };
+    Ok((local.port() != 0).then_some(listed))
+}
+
+fn fixed(message: &Message<'_>) -> Result<[u8; ANSWER_BYTES], Malformed> {
+    message.body.first_chunk().copied().ok_or(Malformed::CutShort {
+        what: "socket",
+        needed: ANSWER_BYTES,
+        left: message.body.len(),
+    })
 }
 
 /// The address in the first 4 or 16 of these 16 bytes; a mapped one as the IPv4 address it is.
@@ -188,6 +254,15 @@ mod tests {
         assert!(find(Transport::Tcp, address, own));
         assert!(find(Transport::Udp, datagrams.local_addr().unwrap(), address));
         assert!(all.iter().all(|socket| socket.remote.port() != 0));
+        let listed = Sockets::open().unwrap().all(&[Transport::Tcp, Transport::Udp]).unwrap();
+        let stands = |transport, standing, local| {
+            let one = |found: &&Listed| (found.transport, found.local) == (transport, local);
+            listed.iter().filter(one).any(|found| found.standing == standing && found.inode != 0)
+        };
+        assert!(stands(Transport::Tcp, Standing::Listening, address));
+        assert!(stands(Transport::Tcp, Standing::Connected, own));
+        let datagrams = datagrams.local_addr().unwrap();
+        assert!(stands(Transport::Udp, Standing::Connected, datagrams));
     }
 
     #[test]

@@ -72,10 +72,22 @@ pub struct Label(usize);
 pub enum KernelCall {
     /// `bpf_map_lookup_elem`
     MapLookup = 1,
+    /// `bpf_map_update_elem`
+    MapUpdate = 2,
+    /// `bpf_get_current_pid_tgid`
+    CurrentPids = 14,
+    /// `bpf_get_current_uid_gid`
+    CurrentIds = 15,
+    /// `bpf_get_current_comm`
+    CurrentName = 16,
+    /// `bpf_get_current_task`
+    CurrentTask = 35,
     /// `bpf_get_current_cgroup_id`
     CurrentCgroupId = 80,
     /// `bpf_probe_read_user`
     ReadUser = 112,
+    /// `bpf_probe_read_kernel`
+    ReadKernel = 113,
     /// `bpf_probe_read_kernel_str`
     ReadKernelText = 115,
     /// `bpf_ktime_get_boot_ns`
@@ -118,6 +130,16 @@ impl Assembler {
     /// `to = value`
     pub fn set(&mut self, to: Reg, value: i32) -> &mut Self {
         self.emit(0xb7, to as u8, 0, 0, value)
+    }
+
+    /// `to = value`, the upper half zero: for numbers that are no signed 32 bits.
+    pub fn set_word(&mut self, to: Reg, value: u32) -> &mut Self {
+        self.emit(0xb4, to as u8, 0, 0, value.cast_signed())
+    }
+
+    /// `to >>= bits`, zeros coming in.
+    pub fn shift_right(&mut self, to: Reg, bits: i32) -> &mut Self {
+        self.emit(0x77, to as u8, 0, 0, bits)
     }
 
     /// `to += value`
@@ -261,9 +283,11 @@ mod tests {
     fn moves_and_sums_are_64_bits_wide() {
         let code = |asm: &mut Assembler| {
             asm.copy(R6, R1).set(R0, -1).add(R2, -8).add_reg(R1, R6).sub_reg(R2, R1).and(R2, 4);
+            asm.set_word(R2, 0xefff_fff9).shift_right(R0, 32);
         };
         let bytes = "bf 16 00 00 00 00 00 00\nb7 00 00 00 ff ff ff ff\n07 02 00 00 f8 ff ff ff\n\
-                     0f 61 00 00 00 00 00 00\n1f 12 00 00 00 00 00 00\n57 02 00 00 04 00 00 00";
+                     0f 61 00 00 00 00 00 00\n1f 12 00 00 00 00 00 00\n57 02 00 00 04 00 00 00\n\
+                     b4 02 00 00 f9 ff ff ef\n77 00 00 00 20 00 00 00";
         check(code, bytes);
     }
 

@@ -28,7 +28,7 @@ pub enum SysError {
         source: io::Error,
     },
     /// A map could not be read.
-    #[error("reading the BPF map {name}: {source}")]
+    #[error("reading or changing the BPF map {name}: {source}")]
     Lookup {
         /// Its name.
         name: &'static str,
@@ -83,6 +83,8 @@ pub enum MapKind {
     Array = 2,
     /// Values by number, one for each processor.
     PerCpuArray = 6,
+    /// Values by key; where there is no more room, those not used for longest go.
+    LatestHash = 9,
     /// A ring buffer from kernel to user.
     Ring = 27,
 }
@@ -92,6 +94,8 @@ pub enum MapKind {
 pub struct Map {
     name: &'static str,
     fd: OwnedFd,
+    key_bytes: u32,
+    value_bytes: u32,
 }
 
 impl Map {
@@ -103,6 +107,17 @@ impl Map {
         entries: u32,
     ) -> Result<Self, SysError> {
         let key_bytes = if kind == MapKind::Ring { 0 } else { 4 };
+        Self::keyed(kind, name, key_bytes, value_bytes, entries)
+    }
+
+    /// Makes a map with keys of a length of one's own.
+    pub fn keyed(
+        kind: MapKind,
+        name: &'static str,
+        key_bytes: u32,
+        value_bytes: u32,
+        entries: u32,
+    ) -> Result<Self, SysError> {
         let mut attr = MapCreate {
             kind: kind as u32,
             key_bytes,
@@ -112,24 +127,57 @@ impl Map {
             ..MapCreate::default()
         };
         match call_for_fd(Command::MapCreate, &mut attr) {
-            Ok(fd) => Ok(Self { name, fd }),
+            Ok(fd) => Ok(Self { name, fd, key_bytes, value_bytes }),
             Err(source) => Err(SysError::Map { name, source }),
         }
+    }
+
+    /// Reads the value under a key, where there is one, from a map that is not one for each
+    /// processor. Key and value must be of the map's lengths.
+    pub fn look_up<const V: usize>(&self, key: &[u8]) -> Result<Option<[u8; V]>, SysError> {
+        let mut value = [0u8; V];
+        let fits = u32::try_from(V) == Ok(self.value_bytes) && self.is_key(key);
+        if !fits {
+            return Err(self.failed(io::ErrorKind::InvalidInput.into()));
+        }
+        match call(Command::MapLookup, &mut self.element(key.as_ptr(), value.as_mut_ptr())) {
+            Ok(_) => Ok(Some(value)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// Forgets a key; one that is not there is fine.
+    pub fn forget(&self, key: &[u8]) -> Result<(), SysError> {
+        if !self.is_key(key) {
+            return Err(self.failed(io::ErrorKind::InvalidInput.into()));
+        }
+        match call(Command::MapDelete, &mut self.element(key.as_ptr(), std::ptr::null::<u8>())) {
+            Ok(_) => Ok(()),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    fn element<K, V>(&self, key: *const K, value: *const V) -> MapElement {
+        let map = number(self.fd.as_raw_fd());
+        MapElement { map, _pad: 0, key: address(key), value: address(value), flags: 0 }
+    }
+
+    fn is_key(&self, key: &[u8]) -> bool {
+        u32::try_from(key.len()) == Ok(self.key_bytes)
+    }
+
+    fn failed(&self, source: io::Error) -> SysError {
+        SysError::Lookup { name: self.name, source }
     }
 
     /// Reads `N` counters, from number 0, out of an array of 8-byte values.
     pub fn counters<const N: usize>(&self) -> Result<[u64; N], SysError> {
         let mut counters = [0; N];
         for (key, counter) in (0u32..).zip(&mut counters) {
-            let mut attr = MapElement {
-                map: number(self.fd.as_raw_fd()),
-                _pad: 0,
-                key: address(&raw const key),
-                value: address(&raw mut *counter),
-                flags: 0,
-            };
-            call(Command::MapLookup, &mut attr)
-                .map_err(|source| SysError::Lookup { name: self.name, source })?;
+            let mut attr = self.element(&raw const key, &raw mut *counter);
+            call(Command::MapLookup, &mut attr).map_err(|source| self.failed(source))?;
         }
         Ok(counters)
     }
@@ -147,7 +195,20 @@ impl AsRawFd for Map {
     }
 }
 
-/// A program that runs at a trace point until this is dropped.
+/// When a program of a control group runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CgroupHook {
+    /// An IPv4 socket is about to connect.
+    Connect4 = 10,
+    /// An IPv6 socket is about to connect.
+    Connect6 = 11,
+    /// A datagram is about to go to an IPv4 address from a socket that is not connected.
+    Send4 = 14,
+    /// The same for IPv6.
+    Send6 = 15,
+}
+
+/// A program that runs at a trace point or in a control group until this is dropped.
 #[derive(Debug)]
 pub struct Attached {
     name: &'static str,
@@ -163,9 +224,32 @@ impl Attached {
         point: u32,
         code: &[Instruction],
     ) -> Result<Self, SysError> {
-        let program = load(name, point, code)?;
+        const TRACING: u32 = 26;
+        const RAW_TRACE_POINT_WITH_TYPES: u32 = 23;
+        let program = load(name, (TRACING, RAW_TRACE_POINT_WITH_TYPES, point), code)?;
         let mut attr = RawTracepoint { name: 0, program: number(program.as_raw_fd()), _pad: 0 };
         match call_for_fd(Command::RawTracepointOpen, &mut attr) {
+            Ok(link) => Ok(Self { name, program, _link: link }),
+            Err(source) => Err(SysError::Attach { name, source }),
+        }
+    }
+
+    /// Loads a program for sockets of a control group and those below it, and hangs it on.
+    pub fn cgroup(
+        name: &'static str,
+        hook: CgroupHook,
+        code: &[Instruction],
+        cgroup: BorrowedFd<'_>,
+    ) -> Result<Self, SysError> {
+        const SOCKET_ADDRESS: u32 = 18;
+        let program = load(name, (SOCKET_ADDRESS, hook as u32, 0), code)?;
+        let mut attr = LinkCreate {
+            program: number(program.as_raw_fd()),
+            target: number(cgroup.as_raw_fd()),
+            attach_kind: hook as u32,
+            flags: 0,
+        };
+        match call_for_fd(Command::LinkCreate, &mut attr) {
             Ok(link) => Ok(Self { name, program, _link: link }),
             Err(source) => Err(SysError::Attach { name, source }),
         }
@@ -186,17 +270,20 @@ impl Attached {
     }
 }
 
-fn load(name: &'static str, point: u32, code: &[Instruction]) -> Result<OwnedFd, SysError> {
-    const TRACING: u32 = 26;
-    const RAW_TRACE_POINT_WITH_TYPES: u32 = 23;
+/// Loads a program: what kind it is, what it will be hung on, and of which type that is.
+fn load(
+    name: &'static str,
+    (kind, attach_kind, attach_type): (u32, u32, u32),
+    code: &[Instruction],
+) -> Result<OwnedFd, SysError> {
     let mut attr = ProgramLoad {
-        kind: TRACING,
+        kind,
         instructions: u32::try_from(code.len()).unwrap_or(u32::MAX),
         code: address(code.as_ptr()),
         licence: address(LICENCE.as_ptr()),
         name: short_name(name),
-        attach_kind: RAW_TRACE_POINT_WITH_TYPES,
-        attach_type: point,
+        attach_kind,
+        attach_type,
         ..ProgramLoad::default()
     };
     let source = match call_for_fd(Command::ProgramLoad, &mut attr) {
@@ -242,9 +329,11 @@ fn address<T>(pointer: *const T) -> u64 {
 enum Command {
     MapCreate = 0,
     MapLookup = 1,
+    MapDelete = 3,
     ProgramLoad = 5,
     ObjectAsk = 15,
     RawTracepointOpen = 17,
+    LinkCreate = 28,
 }
 
 /// A command's structure as the kernel lays it out.
@@ -312,6 +401,14 @@ struct RawTracepoint {
 }
 
 #[repr(C)]
+struct LinkCreate {
+    program: u32,
+    target: u32,
+    attach_kind: u32,
+    flags: u32,
+}
+
+#[repr(C)]
 struct Ask {
     program: u32,
     answer_bytes: u32,
@@ -329,14 +426,17 @@ struct ProgramAnswer {
 
 // SAFETY: seven numbers of four bytes and 16 bytes; no addresses.
 unsafe impl Attr for MapCreate {}
-// SAFETY: no padding; `key` and `value` point to a u32 and a u64 that outlive the call, and maps
-// are only read at values of eight bytes.
+// SAFETY: no padding; `key` and `value` point to memory of the map's lengths that outlives the
+// call (a counter of eight bytes, or what was compared with the lengths before); a deletion reads
+// no value.
 unsafe impl Attr for MapElement {}
 // SAFETY: no padding; `code` points to `instructions` instructions, `licence` to a string that
 // ends, `log` to `log_bytes` bytes that may be written; all outlive the call.
 unsafe impl Attr for ProgramLoad {}
 // SAFETY: no padding; `name` is 0.
 unsafe impl Attr for RawTracepoint {}
+// SAFETY: four numbers of four bytes; no addresses.
+unsafe impl Attr for LinkCreate {}
 // SAFETY: no padding; `answer` points to `answer_bytes` bytes that may be written.
 unsafe impl Attr for Ask {}
 
