@@ -202,7 +202,10 @@ fn refused_is_marked(lab: &Lab, group: &Group) -> Outcome {
         ensure_eq(&failed.error, &Some(CONNECTION_REFUSED))?;
         check_owner(failed.connection.owner.as_ref(), pid, 1234, group)?;
     }
-    ensure(sensors.found.opened.is_empty(), "none counts as opened")
+    ensure(sensors.found.opened.is_empty(), "none counts as opened")?;
+    // The sensor's own canary comes out as a proof, never as an event.
+    sensors.look(|found| found.proved > 0)?;
+    ensure(sensors.found.listening.is_empty(), "nobody else listens")
 }
 
 fn datagrams_are_told(lab: &Lab, group: &Group) -> Outcome {

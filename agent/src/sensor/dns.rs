@@ -49,6 +49,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Losses of a flood are told so often.
 const LOSS_PERIOD_NS: u64 = 10_000_000_000;
 
+/// How often the sockets are looked at when nothing arrives.
+const LOOK_PERIOD_NS: u64 = 60_000_000_000;
+
 /// Runs until the agent stops, or until the sockets cannot be had: then the condition says why.
 pub async fn run(stamp: fn() -> Stamp, names: Names, outlet: Outlet) -> Result<(), Stopping> {
     let blind = match Watch::open(&names, stamp) {
@@ -68,6 +71,7 @@ struct Watch {
     four: AsyncFd<Arc<PacketSocket>>,
     six: Option<AsyncFd<Arc<PacketSocket>>>,
     lost: Lost,
+    proved_ns: u64,
 }
 
 /// What was lost since it was last told.
@@ -86,7 +90,7 @@ impl Watch {
         names.listen([&four].into_iter().chain(&six).cloned().collect());
         let six = six.map(wait::readable).transpose()?;
         let lost = Lost { told: stamp(), ..Lost::default() };
-        Ok(Self { names: names.clone(), four: wait::readable(four)?, six, lost })
+        Ok(Self { names: names.clone(), four: wait::readable(four)?, six, lost, proved_ns: 0 })
     }
 
     /// Answers why it cannot go on.
@@ -96,11 +100,12 @@ impl Watch {
         outlet: &Outlet,
     ) -> Result<std::io::Error, Stopping> {
         loop {
-            let losses_due = tokio::time::sleep(Duration::from_nanos(LOSS_PERIOD_NS));
+            let wait = if self.lost.is_some() { LOSS_PERIOD_NS } else { LOOK_PERIOD_NS };
+            let look_due = tokio::time::sleep(Duration::from_nanos(wait));
             let ready = tokio::select! {
                 ready = readable(Some(&self.four)) => ready,
                 ready = readable(self.six.as_ref()) => ready,
-                () = losses_due, if self.lost.is_some() => Ok(()),
+                () = look_due => Ok(()),
             };
             if let Err(error) = ready {
                 return Ok(error);
@@ -108,6 +113,12 @@ impl Watch {
             tokio::time::sleep(GATHER).await;
             if let Err(error) = self.hand_over(stamp, outlet).await? {
                 return Ok(error);
+            }
+            // Whether nothing came or nobody asked cannot be told apart: the look is the proof.
+            let now = stamp().boot_ns;
+            if now.saturating_sub(self.proved_ns) >= LOOK_PERIOD_NS {
+                self.proved_ns = now;
+                outlet.proved().await?;
             }
         }
     }

@@ -12,6 +12,7 @@
 //! are not told.
 
 mod bpf;
+mod datagrams;
 mod flows;
 mod programs;
 mod record;
@@ -163,7 +164,7 @@ async fn sample(
         }
         let naming = |ip| names.name(ip, now.boot_ns);
         let events = lists.handle(survey, now.boot_ns, &naming);
-        if tell(events, now, outlet).await.is_err() {
+        if tell(events, now, outlet).await.is_err() || outlet.proved().await.is_err() {
             return End::Stopping;
         }
         tokio::time::sleep(Duration::from_secs(settings.sample_secs)).await;

@@ -47,6 +47,8 @@ pub(crate) struct Found {
     pub(crate) listening_ended: Vec<Listener>,
     pub(crate) traffic: Vec<Traffic>,
     pub(crate) answers: Vec<DnsEvent>,
+    /// How often a sensor was shown to see.
+    pub(crate) proved: usize,
     /// Events of connections that are counted as lost.
     pub(crate) lost: usize,
 }
@@ -113,6 +115,7 @@ impl Sensors {
                         conditions.insert(name, condition);
                     }
                     Some((_, Report::Sample(sample))) => found.take(sample)?,
+                    Some((_, Report::Proved)) => found.proved += 1,
                     None => return Err(Failed::from("the sensors have ended")),
                 }
             }
@@ -132,6 +135,7 @@ impl Sensors {
             while !is_there(found) {
                 match reports.recv().await {
                     Some((_, Report::Sample(sample))) => found.take(sample)?,
+                    Some((_, Report::Proved)) => found.proved += 1,
                     Some((_, Report::Condition(condition))) => {
                         return Err(format!("a sensor fares differently: {condition:?}").into());
                     }

@@ -147,6 +147,7 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Lifecycle(started) => agent::started_fields(started, map),
         Body::Network(event) => network::fields(event, map),
         Body::Dns(event) => dns::fields(event, map),
+        Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }
 

@@ -18,8 +18,7 @@ use crate::clock::Stamp;
 use crate::platform::linux::bpf::asm::AsmError;
 use crate::platform::linux::bpf::btf::{self, Btf, BtfError};
 use crate::platform::linux::bpf::ring::{Ring, RingError};
-use crate::platform::linux::bpf::sys::{Attached, CgroupHook, Map, MapKind, SysError};
-use crate::platform::linux::cgroup::{self, Scope};
+use crate::platform::linux::bpf::sys::{Attached, Map, MapKind, SysError};
 use crate::platform::linux::netns::{Netns, NetnsError};
 use crate::platform::linux::nft::wall::Transport;
 use crate::platform::linux::sock_diag::{Listed, Standing};
@@ -27,8 +26,9 @@ use crate::platform::linux::{heap, wait};
 use crate::sensor::dns::{Names, PORTS};
 use crate::sensor::{Loss, Outlet, SAMPLE_EVENTS_MAX, Sample};
 
-use super::flows::{Count, FLOWS_MAX, Flows, KeyBytes, Told};
-use super::programs::{self, DROP_COUNTERS, KEY_BYTES, Maps, Offsets, VALUE_BYTES, Wanted};
+use super::datagrams::{self, count};
+use super::flows::{Flows, Told};
+use super::programs::{self, DROP_COUNTERS, Maps, Offsets, Wanted};
 use super::record::Record;
 use super::sampled::{Lists, Look};
 use super::survey::{self, Survey};
@@ -93,6 +93,9 @@ pub(super) struct Watch {
     sweep_every: Duration,
     losses_at: Option<Instant>,
     lost: Lost,
+    /// Where the agent listened for a moment, to see whether it is told.
+    canary: Option<Peer>,
+    proved: bool,
 }
 
 /// What was lost since the programs were loaded, and how much of it was told, when.
@@ -147,13 +150,13 @@ impl Watch {
         let offsets = kernel()?;
         let ring = Ring::new("cordon_net", ring_bytes)?;
         let drops = Map::create(MapKind::Array, "cordon_drops", 8, DROP_COUNTERS)?;
-        let counts = flow_counts()?;
+        let counts = datagrams::counts()?;
         let [ring_fd, drops_fd, flows] =
             [descriptor(&ring), descriptor(&drops), descriptor(&counts)];
         let maps = Maps { ring: ring_fd, drops: drops_fd, flows };
         let tcp = programs::tcp(&offsets, maps, wanted)?;
         let mut programs = vec![Attached::trace_point("cordon_tcp", offsets.point, &tcp)?];
-        let missing = match datagrams(&offsets, maps, wanted, is_initial, lab) {
+        let missing = match datagrams::attach(&offsets, maps, wanted, is_initial, lab) {
             Ok((more, part)) => {
                 programs.extend(more);
                 part
@@ -179,6 +182,8 @@ impl Watch {
             sweep_every: Duration::from_secs(udp_idle_secs.div_ceil(2)),
             losses_at: None,
             lost: Lost { at: stamp(), ..Lost::default() },
+            canary: None,
+            proved: false,
         };
         Ok((watch, missing))
     }
@@ -202,6 +207,7 @@ impl Watch {
                 // What was told before the list was made must be known before it is read.
                 self.drain(stamp, outlet).await?;
                 self.found(survey, stamp(), outlet).await?;
+                self.send_canary();
             }
             Wake::Time => self.handle_timeout(stamp(), outlet).await?,
         }
@@ -240,6 +246,9 @@ impl Watch {
             if emptied {
                 break;
             }
+        }
+        if std::mem::take(&mut self.proved) {
+            outlet.proved().await?;
         }
         let now = Instant::now();
         self.losses_at.get_or_insert(now + LOSS_PERIOD);
@@ -281,12 +290,30 @@ impl Watch {
             tracing::debug!(%error, "names could not be read");
         }
         events.extend(others.into_iter().filter_map(|record| self.event(record, now)));
+        events.retain(|(_, event)| !self.is_canary(event));
         let observe = |(boot_ns, event)| {
             let time_ns = now.time_ns.wrapping_sub(now.boot_ns).wrapping_add(boot_ns);
             observation(Stamp { time_ns, boot_ns }, event)
         };
         sample.observations.extend(events.into_iter().map(observe));
         Ok((sample, drained.emptied))
+    }
+
+    /// Listens on loopback for as long as it takes to say so; the programs must tell it.
+    fn send_canary(&mut self) {
+        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0));
+        let address = listener.and_then(|listener| listener.local_addr()).ok();
+        self.canary = address.map(|at| Peer { ip: at.ip(), port: at.port() });
+    }
+
+    fn is_canary(&mut self, event: &NetworkEvent) -> bool {
+        let (NetworkEvent::Listening(listener) | NetworkEvent::ListeningEnded(listener)) = event
+        else {
+            return false;
+        };
+        let is_canary = self.canary == Some(listener.local) && listener.netns.is_none();
+        self.proved |= is_canary;
+        is_canary
     }
 
     /// What a record means, and when it was.
@@ -410,51 +437,6 @@ impl Watch {
             whys.into_iter().zip(new).filter(|(_, count)| *count > 0).map(loss).collect();
         Ok((!losses.is_empty()).then_some(losses))
     }
-}
-
-/// The programs that see datagrams, and what of the machine they do not see; or why there are none.
-fn datagrams(
-    offsets: &Offsets,
-    maps: Maps,
-    wanted: Wanted,
-    is_initial: Option<bool>,
-    lab: bool,
-) -> Result<(Vec<Attached>, Option<String>), String> {
-    let group = cgroup::group(is_initial, lab).map_err(|error| error.to_string())?;
-    let hooks = [
-        ("cordon_connect4", CgroupHook::Connect4, false),
-        ("cordon_connect6", CgroupHook::Connect6, true),
-        ("cordon_send4", CgroupHook::Send4, false),
-        ("cordon_send6", CgroupHook::Send6, true),
-    ];
-    let mut programs = Vec::new();
-    for (name, hook, six) in hooks {
-        let code = programs::udp(offsets, maps, wanted, six).map_err(|error| error.to_string())?;
-        let attached = Attached::cgroup(name, hook, &code, std::os::fd::AsFd::as_fd(&group.folder));
-        programs.push(attached.map_err(|error| error.to_string())?);
-    }
-    let part = (group.scope == Scope::Own).then(|| {
-        format!(
-            "datagrams are seen of processes in the control group {} only",
-            group.path.display()
-        )
-    });
-    Ok((programs, part))
-}
-
-fn flow_counts() -> Result<Map, SysError> {
-    let bytes = |bytes: i16| u32::from(bytes.unsigned_abs());
-    let entries = u32::try_from(FLOWS_MAX).unwrap_or(u32::MAX);
-    let (key, value) = (bytes(KEY_BYTES), bytes(VALUE_BYTES));
-    Map::keyed(MapKind::LatestHash, "cordon_flows", key, value, entries)
-}
-
-fn count(counts: &Map, key: &KeyBytes) -> Result<Option<Count>, SysError> {
-    let value = counts.look_up::<{ VALUE_BYTES as usize }>(key)?;
-    Ok(value.map(|[a, b, c, d, e, f, g, h, last @ ..]| Count {
-        sends: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-        last_ns: u64::from_ne_bytes(last),
-    }))
 }
 
 /// Where the kernel keeps things. Its types fill ten megabytes, which are given back at once.
