@@ -43,8 +43,9 @@ impl Default for DnsSettings {
     }
 }
 
-/// Answers come in pairs, and more at once when a page is opened.
-const GATHER: Duration = Duration::from_millis(20);
+/// Answers come in pairs, and more at once when a page is opened. Longer than the network sensor
+/// takes to know who asked.
+const GATHER: Duration = Duration::from_millis(60);
 
 /// Losses of a flood are told so often.
 const LOSS_PERIOD_NS: u64 = 10_000_000_000;

@@ -49,7 +49,7 @@ struct Inner {
     cache: Cache,
     told: Told,
     askers: Vec<Asker>,
-    waiting: Vec<Observation>,
+    waiting: Vec<(Stamp, DnsEvent)>,
     too_many: u64,
 }
 
@@ -84,7 +84,9 @@ impl Names {
 
     pub(super) fn arrived(&self) -> Arrived {
         let mut inner = self.lock();
-        let observations = std::mem::take(&mut inner.waiting);
+        let waiting = std::mem::take(&mut inner.waiting);
+        let observe = |(at, event)| observation(at, event, &inner.askers);
+        let observations = waiting.into_iter().map(observe).collect();
         Arrived { observations, too_many: std::mem::take(&mut inner.too_many) }
     }
 
@@ -125,22 +127,21 @@ impl Inner {
             self.too_many += 1;
             return Ok(());
         }
-        let owner = asker(&self.askers, from, to).cloned();
-        let Stamp { time_ns, boot_ns } = now;
-        let body = Body::Dns(Box::new(event(message, from, to, owner, repeats)));
-        let severity = Severity::Informational;
-        self.waiting.push(Observation { time_ns, boot_ns, severity, body });
+        self.waiting.push((now, event(message, from, to, repeats)));
         Ok(())
     }
 }
 
-fn event(
-    message: Message,
-    server: Peer,
-    client: Peer,
-    owner: Option<Owner>,
-    repeats: u32,
-) -> DnsEvent {
+/// Who asked is known only when the other sensor has taken note of the question, a little later.
+fn observation(at: Stamp, event: DnsEvent, askers: &[Asker]) -> Observation {
+    let owner = asker(askers, event.server, event.client).cloned();
+    let Stamp { time_ns, boot_ns } = at;
+    let (severity, body) =
+        (Severity::Informational, Body::Dns(Box::new(DnsEvent { owner, ..event })));
+    Observation { time_ns, boot_ns, severity, body }
+}
+
+fn event(message: Message, server: Peer, client: Peer, repeats: u32) -> DnsEvent {
     let Message { query, query_type, rcode, records, answers } = message;
     let answer = |record: message::Record| Answer {
         ttl_secs: record.ttl_secs,
@@ -151,6 +152,7 @@ fn event(
     };
     let answers = answers.into_iter().take(DNS_ANSWERS_MAX).map(answer).collect();
     let query = Text::from(query.as_str());
+    let owner = None;
     DnsEvent { query, query_type, rcode, answers, records, server, client, owner, repeats }
 }
 
@@ -215,10 +217,10 @@ mod tests {
         for _ in 0..3 {
             inner.handle(&packet(), now).unwrap();
         }
-        let [Observation { time_ns: 5, boot_ns: 1, body: Body::Dns(event), .. }] =
-            inner.waiting.as_slice()
-        else {
-            panic!("{:?}", inner.waiting);
+        let [(at, event)] = inner.waiting.as_slice() else { panic!("{:?}", inner.waiting) };
+        let seen = observation(*at, event.clone(), &inner.askers);
+        let Observation { time_ns: 5, boot_ns: 1, body: Body::Dns(event), .. } = seen else {
+            panic!("{seen:?}");
         };
         assert_eq!(event.query, "a.b".into());
         assert_eq!(event.client, Peer { ip: [192, 0, 2, 9].into(), port: 40_000 });
