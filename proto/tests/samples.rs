@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use cordon_proto::Text;
 use cordon_proto::codec;
 use cordon_proto::command::{Action, Command, Isolate, Nonce, Target};
-use cordon_proto::event::process::{Exec, Exit, ProcessEvent, Tier};
+use cordon_proto::event::process::{
+    Exec, Exit, FileId, Fork, ImageHash, ProcessEvent, ProcessId, Tier,
+};
 use cordon_proto::event::{Body, Event, Lane, LogLine, Severity};
 use cordon_proto::evidence::{self, Bundle, EndpointEvidence};
 use cordon_proto::id::{CommandId, EndpointId, Hash};
@@ -54,17 +56,15 @@ fn check(name: &str, made: &[u8]) {
 
 fn events() -> Vec<Vec<u8>> {
     let exec = Exec {
-        tier: Tier::Bpf,
-        pid: 4242,
         start_boot_ns: Some(1_000_000_007),
         parent_pid: Some(1),
         uid: Some(1000),
         euid: Some(0),
         cgroup_id: Some(77),
         image: Some("/bin/sh".into()),
-        image_resolved: None,
         args: Some(Text::from(&b"sh\0-c\0\xff\0"[..])),
         args_bytes: Some(8),
+        ..Exec::new(Tier::Bpf, 4242)
     };
     let exit = Exit {
         tier: Tier::Bpf,
@@ -83,21 +83,64 @@ fn events() -> Vec<Vec<u8>> {
         line_bytes: None,
     };
     let bodies = [
-        Body::Process(ProcessEvent::Exec(exec)),
+        Body::Process(ProcessEvent::Exec(Box::new(exec))),
         Body::Process(ProcessEvent::Exit(exit)),
         Body::Log(line),
     ];
-    let event = |(seq, body)| {
-        let severity = Severity::Informational;
-        codec::encode(&Event {
-            seq,
-            time_ns: 1_795_000_000_000_000_000,
-            boot_ns: 9,
-            severity,
-            body,
-        })
+    (1..).zip(bodies).map(|(seq, body)| event(seq, body)).collect()
+}
+
+fn event(seq: u64, body: Body) -> Vec<u8> {
+    let severity = Severity::Informational;
+    let time_ns = 1_795_000_000_000_000_000;
+    codec::encode(&Event { seq, time_ns, boot_ns: 9, severity, body })
+}
+
+/// What a process sensor tells since it also tells of surroundings and hashes.
+fn process_events() -> [(&'static str, ProcessEvent); 3] {
+    let file = FileId {
+        device: 64_769,
+        inode: 131,
+        bytes: 125_640,
+        modified_ns: 1_700_000_000_000_000_001,
+        changed_ns: 1_700_000_000_000_000_002,
     };
-    (1..).zip(bodies).map(event).collect()
+    let parent = |pid| ProcessId { pid, start_boot_ns: Some(u64::from(pid) * 1_000_000_001) };
+    let exec = Exec {
+        start_boot_ns: Some(1_000_000_007),
+        parent_pid: Some(41),
+        uid: Some(1000),
+        euid: Some(0),
+        cgroup_id: Some(77),
+        image: Some("./run".into()),
+        image_resolved: Some("/srv/run".into()),
+        args: Some(Text::from(&b"./run\0-x\0"[..])),
+        args_bytes: Some(9),
+        parent_start_boot_ns: parent(41).start_boot_ns,
+        ancestors: Some(vec![parent(41), ProcessId { pid: 1, start_boot_ns: None }]),
+        cwd: Some(Text::from(&b"/srv/\xff"[..])),
+        session: Some(41),
+        tty: Some("pts/0".into()),
+        login_uid: Some(1000),
+        audit_session: Some(3),
+        cgroup: Some("/system.slice/ssh.service".into()),
+        file: Some(file),
+        sha256: Some(Hash::of(b"run")),
+        ..Exec::new(Tier::Audit, 4242)
+    };
+    let hash = ImageHash { file, path: Some("./run".into()), sha256: None };
+    let fork = Fork {
+        tier: Tier::Bpf,
+        pid: 4242,
+        start_boot_ns: Some(1_000_000_007),
+        parent_pid: Some(41),
+        uid: Some(1000),
+    };
+    [
+        ("event-exec-whole.cbor", ProcessEvent::Exec(Box::new(exec))),
+        ("event-fork.cbor", ProcessEvent::Fork(fork)),
+        ("event-image-hash.cbor", ProcessEvent::ImageHash(hash)),
+    ]
 }
 
 fn batch() -> Batch {
@@ -153,6 +196,9 @@ fn command() -> SignedCommand {
 fn signed_documents_encode_to_the_same_bytes_for_ever() {
     for (index, event) in events().iter().enumerate() {
         check(&format!("event-{index}.cbor"), event);
+    }
+    for (name, process) in process_events() {
+        check(name, &event(1, Body::Process(process)));
     }
     check("header.cose", &batch().header);
     check("roster.cose", &document::sign(Kind::Roster, &roster(), b"", &key(9)));

@@ -162,19 +162,12 @@ mod tests {
     #[test]
     fn events_are_told_in_one_harmless_line() {
         check(
-            Body::Process(ProcessEvent::Exec(Exec {
-                tier: Tier::ProcConnector,
-                pid: 7,
-                start_boot_ns: None,
+            Body::Process(ProcessEvent::Exec(Box::new(Exec {
                 parent_pid: Some(1),
                 uid: Some(0),
-                euid: None,
-                cgroup_id: None,
-                image: None,
-                image_resolved: None,
                 args: Some("sh\0-c\0echo \u{1b}[2J\0".into()),
-                args_bytes: None,
-            })),
+                ..Exec::new(Tier::ProcConnector, 7)
+            }))),
             "exec pid 7 of 1 uid 0: sh -c echo \\u{1b}[2J",
         );
         check(
