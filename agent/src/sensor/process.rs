@@ -5,6 +5,8 @@
 //! Which one works, and what it therefore misses, is said in the sensor's condition. Beside the
 //! first two, /proc is listed each minute and what they have missed is told then.
 
+mod audit;
+mod audit_record;
 mod bpf;
 mod connector;
 mod hash;
@@ -12,6 +14,7 @@ mod hash_thread;
 mod lineage;
 mod lives;
 mod memory;
+mod merge;
 mod message;
 mod offsets;
 mod proc_file;

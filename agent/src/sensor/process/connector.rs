@@ -3,7 +3,10 @@
 //!
 //! It answers in the initial network, user and pid namespaces alone, which the kernel's
 //! acknowledgement shows. A process whose first thread ends before the others counts as ended then,
-//! because the connector speaks of threads.
+//! because the connector speaks of threads. Where the administrator's own rules make audit records
+//! of starts, these are brought together with its messages: then path and arguments are complete.
+//! Working directory, session and whatever else comes from /proc is as it is a moment after the
+//! start.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -21,10 +24,12 @@ use crate::clock::Stamp;
 use crate::platform::linux::wait;
 use crate::sensor::{Outlet, SAMPLE_EVENTS_MAX, Sample};
 
+use super::audit::Audit;
 use super::hash::Answer;
 use super::lineage::List;
 use super::lives::{Lives, loss};
 use super::memory::Memory;
+use super::merge::{Due, HOLD_NS, Merge};
 use super::message::{Change, MESSAGE_BYTES_MAX, Message, listen};
 use super::reconcile::Reconciler;
 use super::standing::{Counts, Standing};
@@ -72,6 +77,9 @@ pub(super) struct Watch {
     reconciler: Reconciler,
     /// A list that is compared once all that waits was taken in.
     listed: Option<List>,
+    /// Audit records, if they may be read.
+    audit: Option<Audit>,
+    merge: Merge,
 }
 
 /// All that wakes the sensor.
@@ -92,6 +100,10 @@ impl Watch {
             memory: Memory::new(settings.hash_bytes_max),
             reconciler: Reconciler::new(settings.reconcile(), stamp()),
             listed: None,
+            audit: Audit::open()
+                .inspect_err(|error| tracing::debug!(%error, "no audit records"))
+                .ok(),
+            merge: Merge::default(),
         };
         tokio::time::timeout(ACKNOWLEDGE_WITHIN, watch.acknowledged())
             .await
@@ -145,6 +157,10 @@ impl Watch {
             if !is_empty && let Err(stopping) = outlet.sample(sample).await {
                 return stopping.into();
             }
+            let tier = if self.has_records(stamp()) { Tier::Audit } else { Tier::ProcConnector };
+            if let Err(stopping) = standing.seen_by(tier, outlet).await {
+                return stopping.into();
+            }
             let Some(list) = self.listed.take_if(|_| emptied) else { continue };
             let told = self.reconciler.compare(&list, &mut self.memory, stamp());
             let sample = Sample { observations: told, ..Sample::default() };
@@ -179,14 +195,16 @@ impl Watch {
     }
 
     async fn wake(&mut self) -> std::io::Result<Wake> {
-        let Self { socket, memory, reconciler, .. } = self;
+        let Self { socket, memory, reconciler, audit, merge, .. } = self;
+        let wait = if merge.is_empty() { LOOK_EVERY } else { Duration::from_nanos(HOLD_NS) };
         Ok(tokio::select! {
-            ready = tokio::time::timeout(LOOK_EVERY, socket.readable()) => {
+            ready = tokio::time::timeout(wait, socket.readable()) => {
                 if let Ok(ready) = ready {
                     ready?.retain_ready();
                 }
                 Wake::Messages
             }
+            () = records(audit.as_ref()) => Wake::Messages,
             answer = memory.answer() => Wake::Hashed(answer),
             list = reconciler.listed() => Wake::Listed(list),
         })
@@ -207,6 +225,7 @@ impl Watch {
                     missed += self.lives.missed(&message);
                     let now = stamp();
                     let event = self.event(settings, message.change, now);
+                    let event = event.and_then(|event| self.hold(event, now));
                     sample.observations.extend(event.map(|event| observation(now, event)));
                 }
                 Ok(None) => {}
@@ -217,12 +236,51 @@ impl Watch {
                 Err(error) => return Err(error),
             }
         }
+        self.take_records(&mut sample, stamp());
         let now_ns = stamp().time_ns;
         if missed > 0 {
             sample.losses.push(loss(missed, *told_ns, now_ns));
         }
         *told_ns = now_ns;
         Ok((sample, emptied))
+    }
+
+    fn has_records(&self, now: Stamp) -> bool {
+        self.audit.as_ref().is_some_and(|audit| audit.is_heard(now.boot_ns))
+    }
+
+    /// Holds a start until records tell more of it, and an end until its start was told.
+    fn hold(&mut self, event: ProcessEvent, now: Stamp) -> Option<ProcessEvent> {
+        match event {
+            ProcessEvent::Exec(exec) if self.has_records(now) => {
+                self.merge.connector(exec, now);
+                None
+            }
+            ProcessEvent::Exit(exit) => self.merge.exit(exit, now).map(ProcessEvent::Exit),
+            event
+            @ (ProcessEvent::Exec(_) | ProcessEvent::Fork(_) | ProcessEvent::ImageHash(_)) => {
+                Some(event)
+            }
+        }
+    }
+
+    /// What records tell, and what was held for them long enough.
+    fn take_records(&mut self, sample: &mut Sample, now: Stamp) {
+        match self.audit.as_mut().map(|audit| audit.starts(now.boot_ns)) {
+            Some(Ok(starts)) => starts.into_iter().for_each(|exec| self.merge.audit(exec, now)),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "audit records cannot be read any more");
+                self.audit = None;
+            }
+            None => {}
+        }
+        while let Some(Due { mut exec, at, connector, exit }) = self.merge.due(now.boot_ns) {
+            if !connector {
+                self.memory.exec(&mut exec, at.boot_ns);
+            }
+            sample.observations.push(observation(at, ProcessEvent::Exec(exec)));
+            sample.observations.extend(exit);
+        }
     }
 
     /// What comes of a message, with all that is remembered.
@@ -246,6 +304,14 @@ impl Watch {
             ProcessEvent::Fork(_) | ProcessEvent::ImageHash(_) => {}
         }
         Some(event)
+    }
+}
+
+/// Waits for audit records; for ever where none can be read. What is wrong shows when they are.
+async fn records(audit: Option<&Audit>) {
+    match audit {
+        Some(audit) => drop(audit.ready().await),
+        None => std::future::pending().await,
     }
 }
 

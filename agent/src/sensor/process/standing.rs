@@ -46,6 +46,15 @@ impl Standing {
         outlet.condition(state, reason, Some(self.tier)).await
     }
 
+    /// Says that another tier has taken over, if it has.
+    pub(super) async fn seen_by(&mut self, tier: Tier, outlet: &Outlet) -> Result<(), Stopping> {
+        if tier == self.tier {
+            return Ok(());
+        }
+        self.tier = tier;
+        self.say(outlet).await
+    }
+
     /// Tells what a list has shown, and the counts if they have changed by it.
     pub(super) async fn compared(
         &mut self,
