@@ -3,6 +3,7 @@
 //! The reader wakes, waits a little so that more gathers, then empties the ring. What the kernel
 //! had no room for is counted there and becomes a loss here.
 
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use cordon_proto::event::process::{Exit, Fork, ProcessId, Tier};
@@ -129,22 +130,8 @@ impl Watch {
             return Err(BpfError::NotSixtyFour);
         }
         let (points, offsets) = kernel()?;
-        let ring = Ring::new("cordon_ring", settings.ring_bytes)?;
-        let scratch = Map::create(MapKind::PerCpuArray, "cordon_scratch", SCRATCH_BYTES, 1)?;
-        let drops = Map::create(MapKind::Array, "cordon_drops", 8, DROP_COUNTERS)?;
-        let maps = Maps {
-            ring: descriptor(&ring),
-            scratch: descriptor(&scratch),
-            drops: descriptor(&drops),
-        };
-        let exec = programs::exec(&offsets, maps)?;
-        let exit = programs::exit(&offsets, maps)?;
-        let fork = programs::fork(&offsets, maps)?;
-        let programs = vec![
-            Attached::trace_point("cordon_fork", points.fork, &fork)?,
-            Attached::trace_point("cordon_exec", points.exec, &exec)?,
-            Attached::trace_point("cordon_exit", points.exit, &exit)?,
-        ];
+        let (ring, scratch, drops) = maps(settings.ring_bytes)?;
+        let programs = load(points, &offsets, Maps::of(&ring, &scratch, &drops))?;
         let reconciler = Reconciler::new(settings.reconcile(), stamp());
         let mut memory = Memory::new(settings.hash_bytes_max);
         // What comes into being while this is read waits in the ring.
@@ -339,8 +326,28 @@ fn kernel() -> Result<(Points, Offsets), BtfError> {
     Ok(kernel)
 }
 
-fn descriptor(map: &impl std::os::fd::AsRawFd) -> std::os::fd::RawFd {
-    map.as_raw_fd()
+fn maps(ring_bytes: usize) -> Result<(Ring, Map, Map), BpfError> {
+    let ring = Ring::new("cordon_ring", ring_bytes)?;
+    let scratch = Map::create(MapKind::PerCpuArray, "cordon_scratch", SCRATCH_BYTES, 1)?;
+    Ok((ring, scratch, Map::create(MapKind::Array, "cordon_drops", 8, DROP_COUNTERS)?))
+}
+
+impl Maps {
+    fn of(ring: &Ring, scratch: &Map, drops: &Map) -> Self {
+        Self { ring: ring.as_raw_fd(), scratch: scratch.as_raw_fd(), drops: drops.as_raw_fd() }
+    }
+}
+
+/// Forks first, so that a process is made before it runs something.
+fn load(points: Points, offsets: &Offsets, maps: Maps) -> Result<Vec<Attached>, BpfError> {
+    let fork = programs::fork(offsets, maps)?;
+    let exec = programs::exec(offsets, maps)?;
+    let exit = programs::exit(offsets, maps)?;
+    Ok(vec![
+        Attached::trace_point("cordon_fork", points.fork, &fork)?,
+        Attached::trace_point("cordon_exec", points.exec, &exec)?,
+        Attached::trace_point("cordon_exit", points.exit, &exit)?,
+    ])
 }
 
 /// Whether trying again is worth while.
@@ -414,6 +421,34 @@ mod tests {
         let seen = [(7, 1), (8, 1), (7, 1), (7, 2)]
             .map(|(pid, start)| exits.is_repeated(&exit(pid, start)));
         assert_eq!(seen, [false, false, true, false]);
+    }
+
+    /// Loads and hangs on every program for a moment, as this kernel is and as poorer ones are.
+    #[test]
+    fn programs_load_whatever_a_kernel_does_not_tell() {
+        let Ok((points, whole)) = kernel() else { return };
+        let poorer = [
+            whole,
+            Offsets { session: None, ..whole },
+            Offsets { tty: None, ..whole },
+            Offsets { login_uid: None, ..whole },
+            Offsets { audit_session: None, ..whole },
+            Offsets { state: None, ..whole },
+        ];
+        for offsets in poorer {
+            let loaded = maps(64 << 10).and_then(|(ring, scratch, drops)| {
+                load(points, &offsets, Maps::of(&ring, &scratch, &drops))
+            });
+            match loaded {
+                Ok(programs) => assert_eq!(programs.len(), 3),
+                // Without the right to BPF there is nothing to try.
+                Err(BpfError::Sys(error) | BpfError::Ring(RingError::Sys(error))) => {
+                    assert!(error.is_not_permitted(), "{error}");
+                    return;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     #[test]
