@@ -150,6 +150,7 @@ impl Sensor {
                     Some((_, Report::Condition(condition))) if condition.tier == tier => {
                         found.condition = Some(condition);
                     }
+                    Some((_, Report::Proved)) => {}
                     Some((_, Report::Condition(condition))) => {
                         return Err(format!("the sensor fares differently: {condition:?}").into());
                     }
