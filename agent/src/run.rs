@@ -8,6 +8,7 @@ mod command;
 mod contain;
 mod deliver;
 mod jobs;
+mod query;
 mod sensors;
 mod start;
 mod stop;
@@ -91,6 +92,7 @@ struct Agent {
     progress: watch::Receiver<Progress>,
     known_progress: Progress,
     delivery: Delivery,
+    queries: query::Queries,
     link: Link,
     /// Addresses at which the collector, or the proxy on the way, was reached.
     reached: Vec<SocketAddr>,
@@ -171,6 +173,8 @@ impl Agent {
             Done::Depths(depths) => self.tell_health(depths),
             Done::Renewed(renewed) => self.renewed(*renewed),
             Done::Drift(found) => self.drift_seen(found),
+            Done::Queried(read) => self.queried(*read),
+            Done::Swept => {}
         }
     }
 

@@ -150,6 +150,15 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
+    /// Whether it changes the endpoint; what only reads needs no second person at critical ones.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        match self {
+            Self::Isolate | Self::Release | Self::SetPolicy => true,
+            Self::Query => false,
+        }
+    }
+
     /// The name used in rosters, on pages and in the terminal.
     #[must_use]
     pub fn name(self) -> &'static str {

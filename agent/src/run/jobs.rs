@@ -11,6 +11,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::contain::Outcome;
 use super::deliver::Spooled;
+use super::query::Read;
 use crate::enrol::EnrolError;
 use crate::guard::Authorised;
 use crate::identity::{Certificate, StateDirError};
@@ -35,6 +36,10 @@ pub(super) enum Done {
     Renewed(Box<Result<Certificate, EnrolError>>),
     /// The wall was compared with what it must be.
     Drift(Option<String>),
+    /// The process of a query says something, or has ended.
+    Queried(Box<Read>),
+    /// Something that is of no use any more is gone.
+    Swept,
 }
 
 type Job = Pin<Box<dyn Future<Output = Done>>>;

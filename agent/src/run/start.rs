@@ -11,7 +11,7 @@ use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::mpsc;
 
-use super::{Agent, contain, deliver, jobs, sensors, upkeep};
+use super::{Agent, contain, deliver, jobs, query, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -100,6 +100,7 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             delivery: deliver::Delivery::default(),
+            queries: query::Queries::default(),
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             spool_thread: Some(thread),

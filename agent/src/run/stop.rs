@@ -19,6 +19,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(8);
 
 impl Agent {
     pub(super) async fn stop(mut self) {
+        self.stop_queries();
         within("ending the sensors", SENSORS_MAX, Sensors::stop(&mut self.sensors)).await;
         within("delivering", DELIVER_MAX, self.deliver_rest()).await;
         let kept = self.time.keep(clock::boot_ns());

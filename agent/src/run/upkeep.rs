@@ -134,11 +134,17 @@ impl Agent {
 
     pub(super) fn tell_health(&mut self, lanes: Vec<LaneDepth>) {
         self.upkeep.asking_health = false;
+        let seen = self.vitals(lanes).observation(Usage::read(), clock::stamp());
+        self.deliver(Sample { observations: vec![seen], ..Sample::default() });
+    }
+
+    /// How the agent fares.
+    pub(super) fn vitals(&mut self, lanes: Vec<LaneDepth>) -> Vitals {
         let moment = self.moment();
         let dropped = &self.upkeep.dropped;
         let dropped =
             dropped.iter().map(|(class, count)| ClassCount { class: *class, count: *count });
-        let vitals = Vitals {
+        Vitals {
             endpoint_secs: moment.endpoint_secs,
             nonce: self.nonces.current(moment),
             roster: self.roster.held().reference,
@@ -148,9 +154,7 @@ impl Agent {
             sensors: self.sensors.health(),
             dropped: dropped.collect(),
             containments: self.containment.standing(),
-        };
-        let seen = vitals.observation(Usage::read(), clock::stamp());
-        self.deliver(Sample { observations: vec![seen], ..Sample::default() });
+        }
     }
 
     /// Asks for a new certificate, unless that was tried a moment ago.
