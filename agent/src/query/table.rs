@@ -4,11 +4,14 @@ mod agent;
 mod disks;
 mod files;
 mod hashes;
+mod mounts;
 mod os;
 mod proc;
 mod processes;
 mod schema;
+mod sessions;
 mod sockets;
+mod users;
 
 use std::sync::Arc;
 
@@ -27,6 +30,10 @@ pub fn all(facts: &Facts) -> Vec<Arc<dyn Table>> {
         Arc::new(sockets::Listeners),
         Arc::new(files::Files),
         Arc::new(hashes::Hashes),
+        Arc::new(users::Users),
+        Arc::new(users::Groups),
+        Arc::new(sessions::Sessions),
+        Arc::new(mounts::Mounts),
         Arc::new(disks::Disks),
         Arc::new(os::Os(facts.clone())),
         Arc::new(agent::Health(health.clone())),
