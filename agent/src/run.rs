@@ -4,6 +4,7 @@
 //! job beside the loop whose answer wakes it; jobs of one kind run one after the other, so that
 //! their order is that of their asking.
 
+mod budget;
 mod canary;
 mod command;
 mod contain;
@@ -100,6 +101,7 @@ struct Agent {
     reached: Vec<SocketAddr>,
     sensors: Sensors,
     canaries: Canaries,
+    thrift: budget::Thrift,
     reports: mpsc::Receiver<(&'static str, Report)>,
     jobs: Jobs,
     upkeep: upkeep::Upkeep,
@@ -186,6 +188,7 @@ impl Agent {
             Done::Noted(noted) => self.noted(*noted),
             Done::PolicyKept(kept) => self.policy_kept(*kept),
             Done::TimeKept(kept) => self.time_kept(kept),
+            Done::MayAsk(effect) => self.ask_effect(effect),
             Done::Depths(depths) => self.tell_health(depths),
             Done::Renewed(renewed) => self.renewed(*renewed),
             Done::CanarySent => {}
