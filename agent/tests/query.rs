@@ -29,6 +29,7 @@ fn request(sql: &str, time_ms_max: u64) -> Request {
         sensors: vec![],
         dropped: vec![],
         containments: vec![],
+        given_up: None,
     };
     let facts = Facts { endpoint: EndpointId::of(b"own"), client: "acme".parse().unwrap(), health };
     let query = Query { sql: sql.to_owned(), rows_max: 100_000, bytes_max: 8 << 20, time_ms_max };

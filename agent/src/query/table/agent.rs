@@ -3,7 +3,7 @@
 use cordon_proto::event::agent::Standing;
 use cordon_proto::event::{self, SensorHealth, SensorState};
 
-use super::{INTEGER, TEXT, column, flag, number, rows, word};
+use super::{INTEGER, TEXT, column, flag, maybe, number, rows, word};
 use crate::platform::sqlite::{Asked, Column, Rows, Table};
 use cordon_proto::query::Value;
 
@@ -34,6 +34,7 @@ impl Table for Health {
             column("cpu_ms", INTEGER, "processor time the agent has used since it started"),
             column("rss_bytes", INTEGER, "the agent's resident memory"),
             column("uptime_secs", INTEGER, "since the agent started"),
+            column("given_up", TEXT, "what it does without to keep within its budget"),
         ];
         COLUMNS
     }
@@ -48,6 +49,7 @@ impl Table for Health {
             number(health.cpu_us / 1000),
             number(health.rss_bytes),
             number(health.uptime_secs),
+            health.given_up.as_ref().map_or(Value::Null, word),
         ]]))
     }
 }
@@ -64,11 +66,12 @@ impl Table for Sensors {
     fn columns(&self) -> &'static [Column] {
         const COLUMNS: &[Column] = &[
             column("name", TEXT, "the sensor"),
-            column("state", TEXT, "running, degraded, blind or off"),
+            column("state", TEXT, "running, degraded, stalled, blind or off"),
             column("reason", TEXT, "why it is not simply running"),
             column("tier", TEXT, "by which means it sees processes"),
             column("seen", INTEGER, "events since the agent started"),
             column("dropped", INTEGER, "events dropped since the agent started"),
+            column("proved_secs", INTEGER, "seconds since it was last shown to see"),
         ];
         COLUMNS
     }
@@ -80,6 +83,7 @@ impl Table for Sensors {
                 SensorState::Degraded => "degraded",
                 SensorState::Blind => "blind",
                 SensorState::Off => "off",
+                SensorState::Stalled => "stalled",
             };
             let tier = sensor.tier.and_then(|tier| serde_json::to_value(tier).ok());
             let tier = tier.and_then(|tier| tier.as_str().map(word));
@@ -90,6 +94,7 @@ impl Table for Sensors {
                 tier.unwrap_or(Value::Null),
                 number(sensor.seen),
                 number(sensor.dropped),
+                maybe(sensor.proved_secs),
             ]
         };
         Ok(rows(self.0.iter().map(row).collect()))

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use cordon_proto::query::{Row, Value};
+use cordon_proto::query::Row;
 
 use super::{INTEGER, TEXT, column, flag, maybe, rows, text};
 use crate::platform::sqlite::{Asked, Column, Rows, Table};
@@ -61,6 +61,7 @@ fn row(line: &[u8]) -> Option<Row> {
     let local = source.starts_with(b"/dev/") || matches!(&*fs_type, b"tmpfs" | b"overlay" | b"zfs");
     let path_of = Path::new(std::ffi::OsStr::from_bytes(&path));
     let room = if local { rustix::fs::statvfs(path_of).ok() } else { None };
+    let room = room.as_ref();
     let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
     Some(vec![
         text(&path),
@@ -70,8 +71,8 @@ fn row(line: &[u8]) -> Option<Row> {
         flag(read_only),
         maybe(room.map(|room| bytes(room.f_blocks, room.f_frsize))),
         maybe(room.map(|room| bytes(room.f_bavail, room.f_frsize))),
-        room.map_or(Value::Null, |room| maybe(Some(room.f_files))),
-        room.map_or(Value::Null, |room| maybe(Some(room.f_ffree))),
+        maybe(room.map(|room| room.f_files)),
+        maybe(room.map(|room| room.f_ffree)),
     ])
 }
 
@@ -98,6 +99,8 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use cordon_proto::query::Value;
+
     use super::*;
 
     #[test]

@@ -22,6 +22,8 @@ fn facts() -> Facts {
         tier: None,
         seen: 7,
         dropped: 1,
+        proved_secs: Some(30),
+        dropped_why: None,
     };
     let command = CommandId(uuid::Uuid::from_u128(1));
     let standing = Standing { command, action: ActionKind::Isolate, until_secs: 9, proved: true };
@@ -38,6 +40,7 @@ fn facts() -> Facts {
         sensors: vec![sensor],
         dropped: vec![],
         containments: vec![standing],
+        given_up: Some("forks".to_owned()),
     };
     Facts { endpoint: EndpointId::of(b"own"), client: "acme".parse().unwrap(), health }
 }
@@ -168,8 +171,15 @@ fn what_the_agent_says_of_itself_is_told_and_its_nonce_is_not() {
         &[vec![word("1.2.3"), number(4), number(3)]],
     );
     check(
-        "SELECT name, state, reason, tier, dropped FROM sensors",
-        &[vec![word("process"), word("degraded"), word("no BTF"), Value::Null, number(1)]],
+        "SELECT name, state, reason, tier, dropped, proved_secs FROM sensors",
+        &[vec![
+            word("process"),
+            word("degraded"),
+            word("no BTF"),
+            Value::Null,
+            number(1),
+            number(30),
+        ]],
     );
     check(
         "SELECT action, until_secs, proved FROM containments",
