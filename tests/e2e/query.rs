@@ -78,7 +78,7 @@ fn limited(fleet: &Fleet) -> Result<()> {
 fn mistaken(fleet: &Fleet) -> Result<()> {
     let table = [
         ("SELECT * FROM procs", "no such table: procs; there are: processes"),
-        ("SELECT nothing FROM os", "no such column: nothing (at byte 7)"),
+        ("SELECT nonsense FROM os", "no such column: nonsense (at byte 7)"),
         ("SELEC 1", "syntax error (at byte 0)"),
         ("DELETE FROM processes", "may not be modified"),
         ("ATTACH DATABASE '/etc/passwd' AS a", "not authorized"),

@@ -43,7 +43,7 @@ const TABLES: &str = "SELECT table_name AS \"table\", column_name AS \"column\",
   cordon query web-01 --tables
   cordon query web-01 'SELECT pid, name, path FROM processes ORDER BY rss_bytes DESC LIMIT 5'
   cordon query web-01,web-02 'SELECT port, process, path FROM listeners' --json
-  cordon query web-01 \"SELECT path, sha256 FROM hashes WHERE directory = '/usr/local/bin'\" --csv
+  cordon query web-01 'SELECT DISTINCT path, sha256 FROM processes JOIN hashes USING (path)' --csv
   cordon query db-01 'SELECT count(*) FROM sockets' --reason 'incident 7' --timeout 30s
 
 It only reads, and needs a signature all the same: who may ask stands in the roster. Nothing is shown
@@ -53,8 +53,8 @@ where --rows cut it short; 11 if one did not, 12 if one could not, 13 if one ref
 does not verify.")]
 pub struct Args {
     /// Host names, or the beginnings of ids (6 digits or more), with commas between
-    #[arg(required = true, value_name = "ENDPOINT", value_delimiter = ',', num_args = 1)]
-    endpoint: Vec<String>,
+    #[arg(value_name = "ENDPOINT")]
+    endpoints: String,
     /// One SELECT in SQLite's dialect
     #[arg(value_name = "SQL", required_unless_present = "tables", conflicts_with = "tables")]
     sql: Option<String>,
@@ -93,12 +93,17 @@ pub async fn run(context: &mut Context, args: Args) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
     let api = desk.api()?;
     let client = args.client.as_ref();
-    let found = find::endpoints(&api, &context.output, &args.endpoint, client).await?;
+    let names = args.endpoints.split(',').map(|name| name.trim().to_owned());
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    let found = find::endpoints(&api, &context.output, &names, client).await?;
     let (online, offline): (Vec<_>, Vec<_>) =
         found.iter().partition(|endpoint| endpoint.state != "offline");
     for endpoint in &offline {
         let name = plain(&endpoint.host_name);
         context.output.warn(&format!("{name} is offline; a query cannot wait for it"))?;
+    }
+    if found.is_empty() {
+        return Err(sign::ComposeError::Nobody.into());
     }
     let Some(first) = online.first() else { return Ok(Exit::Unproved) };
     let (roster, _) = desk.roster(&api, &first.client).await?;
