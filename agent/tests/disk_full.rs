@@ -216,7 +216,12 @@ impl Bench {
                 let logs = gap.counts.iter().filter(|count| count.class == Class::Log);
                 self.told += logs.map(|count| count.count).sum::<u64>();
             }
-            Body::Process(_) | Body::Disk(_) | Body::Health(_) | Body::Receipt(_) => {}
+            Body::Process(_)
+            | Body::Disk(_)
+            | Body::Health(_)
+            | Body::Receipt(_)
+            | Body::Authentication(_)
+            | Body::Account(_) => {}
         }
     }
 
@@ -244,6 +249,7 @@ fn line(id: u64, bytes: usize, now: Stamp) -> Observation {
         offset: id,
         line: noise.into(),
         line_bytes: None,
+        ..LogLine::default()
     };
     observation(Body::Log(line), now)
 }

@@ -7,8 +7,10 @@ pub mod disk;
 pub mod gap;
 pub mod json;
 pub mod log;
+pub mod login;
 pub mod process;
 pub mod receipt;
+pub mod redaction;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -17,8 +19,10 @@ pub use agent::{Health, SensorHealth, SensorState, Started};
 pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::LogLine;
+pub use login::{AccountChange, Authentication};
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
+pub use redaction::Redaction;
 
 /// One of the agent's two ordered streams.
 #[derive(
@@ -114,11 +118,17 @@ pub enum Class {
     /// The agent started.
     #[n(6)]
     Lifecycle,
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication,
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -126,6 +136,8 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::Authentication,
+        Self::Account,
     ];
 
     /// The name used in filters and settings.
@@ -139,6 +151,8 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::Authentication => "authentication",
+            Self::Account => "account",
         }
     }
 
@@ -146,7 +160,9 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk => Lane::Telemetry,
+            Self::Process | Self::Log | Self::Disk | Self::Authentication | Self::Account => {
+                Lane::Telemetry
+            }
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
@@ -176,6 +192,12 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication(#[n(0)] Box<Authentication>),
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account(#[n(0)] Box<AccountChange>),
 }
 
 impl Body {
@@ -190,6 +212,8 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) => Class::Lifecycle,
+            Self::Authentication(_) => Class::Authentication,
+            Self::Account(_) => Class::Account,
         }
     }
 }

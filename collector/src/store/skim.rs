@@ -57,7 +57,9 @@ fn gap(event: &[u8]) -> Option<SealedRange> {
         | Body::Disk(_)
         | Body::Health(_)
         | Body::Receipt(_)
-        | Body::Lifecycle(_) => None,
+        | Body::Lifecycle(_)
+        | Body::Authentication(_)
+        | Body::Account(_) => None,
     }
 }
 
