@@ -15,6 +15,7 @@ pub mod link;
 pub mod machine;
 pub mod nonce;
 pub mod platform;
+pub mod redact;
 pub mod roster_keeper;
 pub mod run;
 pub mod sensor;

@@ -35,6 +35,7 @@ use crate::kept::GuardMemory;
 use crate::link::{Link, LinkEvent};
 use crate::machine::Machine;
 use crate::nonce::{Moment, Nonces};
+use crate::redact::Redactor;
 use crate::roster_keeper::RosterKeeper;
 use crate::sensor::{Report, Sample};
 use crate::spool::keeper::{Progress, SpoolHandle};
@@ -83,6 +84,7 @@ struct Agent {
     memory: GuardMemory,
     roster: RosterKeeper,
     policy: Option<Policy>,
+    redactor: Redactor,
     refusals: Refusals,
     containment: Containment,
     shell: Arc<Mutex<Shell>>,

@@ -60,7 +60,10 @@ impl Agent {
         let missed = self.sensors.note(name, &report, clock::stamp().time_ns);
         missed.into_iter().for_each(|sample| self.deliver(sample));
         match report {
-            Report::Sample(sample) => self.deliver(sample),
+            Report::Sample(mut sample) => {
+                self.redactor.sample(&mut sample);
+                self.deliver(sample);
+            }
             Report::Condition(condition) => {
                 let reason = condition.reason.as_deref().unwrap_or_default();
                 match condition.state {

@@ -11,7 +11,7 @@ use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::mpsc;
 
-use super::{Agent, contain, deliver, jobs, sensors, upkeep};
+use super::{Agent, command, contain, deliver, jobs, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -93,10 +93,12 @@ impl Agent {
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let sensors = sensors::Sensors::new(config.sensors.clone(), outlet, spool.clone());
         let known_progress = progress.borrow().clone();
+        let policy = kept::load_policy(&own)?;
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
             nonces: Nonces::new(&memory.secret),
-            policy: kept::load_policy(&own)?,
+            redactor: policy.as_ref().map(command::redactor).unwrap_or_default(),
+            policy,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             delivery: deliver::Delivery::default(),
