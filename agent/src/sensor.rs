@@ -6,6 +6,7 @@
 
 pub mod disk;
 pub mod log;
+pub mod parse;
 pub mod process;
 
 use cordon_proto::event::process::Tier;

@@ -1,6 +1,7 @@
 //! Linux: one file for each part of the kernel that the agent talks to.
 
 pub mod bpf;
+pub mod child;
 pub mod heap;
 pub mod netlink;
 pub mod netns;
@@ -9,3 +10,4 @@ pub mod route;
 pub mod sock_diag;
 pub mod socket;
 pub mod wait;
+pub mod zone;
