@@ -22,6 +22,7 @@ use std::ops::Range;
 
 use cordon_proto::Text;
 use cordon_proto::event::log::Parsed;
+use cordon_proto::event::process::Exec;
 use cordon_proto::event::redaction::REPLACEMENT;
 use cordon_proto::event::{Body, LogLine, ProcessEvent, Redaction};
 use cordon_proto::limits::{ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX};
@@ -69,29 +70,26 @@ impl Redactor {
         }
     }
 
+    /// Command lines and lines of logs; nothing else that is told holds what people typed.
     fn body(&self, body: &mut Body) {
-        match body {
-            Body::Process(ProcessEvent::Exec(exec)) => {
-                let Some(args) = &mut exec.args else { return };
-                let full = args.len();
-                exec.redacted = self.text(args, Form::Arguments);
-                if exec.redacted.is_some() && args.len() > ARGS_BYTES_MAX {
-                    exec.args_bytes = exec.args_bytes.or(Some(full as u64));
-                    *args = args.as_bytes()[..ARGS_BYTES_MAX].into();
-                }
-            }
-            Body::Log(line) => self.line(line),
-            Body::Authentication(event) => {
-                let Some(command) = &mut event.command else { return };
-                event.redacted = self.text(command, Form::Line);
-            }
-            Body::Process(ProcessEvent::Fork(_) | ProcessEvent::Exit(_))
-            | Body::Disk(_)
-            | Body::Health(_)
-            | Body::Gap(_)
-            | Body::Receipt(_)
-            | Body::Lifecycle(_)
-            | Body::Account(_) => {}
+        if let Body::Process(ProcessEvent::Exec(exec)) = body {
+            self.exec(exec);
+        } else if let Body::Log(line) = body {
+            self.line(line);
+        } else if let Body::Authentication(event) = body
+            && let Some(command) = &mut event.command
+        {
+            event.redacted = self.text(command, Form::Line);
+        }
+    }
+
+    fn exec(&self, exec: &mut Exec) {
+        let Some(args) = &mut exec.args else { return };
+        let full = args.len();
+        exec.redacted = self.text(args, Form::Arguments);
+        if exec.redacted.is_some() && args.len() > ARGS_BYTES_MAX {
+            exec.args_bytes = exec.args_bytes.or(Some(full as u64));
+            *args = args.as_bytes()[..ARGS_BYTES_MAX].into();
         }
     }
 

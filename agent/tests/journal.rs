@@ -74,6 +74,7 @@ impl Sensor {
             let said = timeout(PATIENCE, self.said.recv()).await;
             let said = said.unwrap_or_else(|_late| panic!("{what}: {:?}", self.texts())).unwrap();
             match said.1 {
+                Report::Proved => {}
                 Report::Condition(condition) => self.states.push(condition.state),
                 Report::Sample(sample) => {
                     for seen in sample.observations {

@@ -16,7 +16,7 @@ use cordon_proto::event::login::{
     Origin, Status,
 };
 use cordon_proto::event::process::{Exec, Exit, ProcessEvent, Tier};
-use cordon_proto::event::{Body, Event, Lane, LogLine, Redaction, Severity};
+use cordon_proto::event::{Body, Class, Event, Lane, LogLine, Notice, Redaction, Severity};
 use cordon_proto::evidence::{self, Bundle, EndpointEvidence};
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::message::{
@@ -108,12 +108,12 @@ fn events() -> Vec<Vec<u8>> {
     (1..).zip(bodies).map(event).collect()
 }
 
-/// Events with what came later; the numbers of their samples go on from those of [`events`].
-fn later_events() -> Vec<(&'static str, Vec<u8>)> {
-    let redacted = || {
-        let rule = "password-assignment".to_owned();
-        Some(vec![Redaction { rule, times: 1, bytes: 7 }])
-    };
+fn redacted() -> Option<Vec<Redaction>> {
+    let rule = "password-assignment".to_owned();
+    Some(vec![Redaction { rule, times: 1, bytes: 7 }])
+}
+
+fn journal_line() -> LogLine {
     let journal = Journal {
         cursor: "s=4a;i=5;b=00;m=3ec;t=66;x=a4".to_owned(),
         unit: Some("ssh.service".into()),
@@ -137,14 +137,17 @@ fn later_events() -> Vec<(&'static str, Vec<u8>)> {
         structured: Some(vec![Pair { name: "a@1.b".into(), value: "c".into() }]),
         ..Parsed::new(LogFormat::Rfc5424)
     };
-    let line = LogLine {
+    LogLine {
         line: "password=[redacted]".into(),
         source: Some(LogSource::Journal(Box::new(journal))),
         parsed: Some(parsed),
         redacted: redacted(),
         ..LogLine::default()
-    };
-    let authentication = Authentication {
+    }
+}
+
+fn authentication() -> Authentication {
+    Authentication {
         origin: Origin::Journal(JournalOrigin {
             cursor: "s=4a;i=5;b=00;m=3ec;t=66;x=a4".to_owned(),
             uid: Some(0),
@@ -166,9 +169,12 @@ fn later_events() -> Vec<(&'static str, Vec<u8>)> {
         pid: Some(812),
         tries: Some(3),
         redacted: redacted(),
-    };
+    }
+}
+
+fn account() -> AccountChange {
     let (path, device, inode, offset) = ("/var/log/auth.log".into(), 2049, 131, 4096);
-    let account = AccountChange {
+    AccountChange {
         origin: Origin::File(FileOrigin { path, device, inode, offset }),
         activity: AccountActivity::UserCreated,
         status: Status::Success,
@@ -182,11 +188,15 @@ fn later_events() -> Vec<(&'static str, Vec<u8>)> {
         shell: Some("/bin/bash".into()),
         detail: Some("d".into()),
         pid: Some(900),
-    };
+    }
+}
+
+/// Events with what came after the first version.
+fn later_events() -> Vec<(&'static str, Vec<u8>)> {
     let bodies = [
-        ("event-journal.cbor", Body::Log(line)),
-        ("event-authentication.cbor", Body::Authentication(Box::new(authentication))),
-        ("event-account.cbor", Body::Account(Box::new(account))),
+        ("event-journal.cbor", Body::Log(journal_line())),
+        ("event-authentication.cbor", Body::Authentication(Box::new(authentication()))),
+        ("event-account.cbor", Body::Account(Box::new(account()))),
     ];
     let (time_ns, boot_ns, severity) = (1_795_000_000_000_000_000, 9, Severity::Informational);
     let event =
@@ -204,6 +214,26 @@ fn redactions() -> Redactions {
     let literal = Some("badge ".to_owned());
     let patterns = vec![SecretPattern { name, regex, literal }];
     Redactions { patterns, off: vec!["jwt".to_owned()] }
+}
+
+/// Events of classes that came later, one in each file.
+#[test]
+fn events_of_every_later_class() {
+    let bodies = [("notice", Body::Notice(Notice::Woke { slept_secs: 3600 }))];
+    for (name, body) in bodies {
+        let class = body.class();
+        let (time_ns, boot_ns) = (1_795_000_000_000_000_000, 9);
+        let made = Event { seq: 1, time_ns, boot_ns, severity: Severity::Low, body };
+        let bytes = codec::encode(&made);
+        check(&format!("event-{name}.cbor"), &bytes);
+        assert_eq!(codec::decode_strict::<Event>(&bytes).unwrap(), made);
+        // What an index reads of it without knowing it: the number of its class.
+        let mut decoder = minicbor::Decoder::new(&bytes);
+        decoder.array().unwrap();
+        (0..4).for_each(|_| decoder.skip().unwrap());
+        decoder.array().unwrap();
+        assert_eq!(Class::number_of_body(decoder.u32().unwrap()), class.number());
+    }
 }
 
 fn batch() -> Batch {

@@ -1,6 +1,6 @@
 //! What is taken out, what stays, and that nothing planted survives.
 
-use cordon_proto::event::process::{Exec, Tier};
+use cordon_proto::event::process::Tier;
 use cordon_proto::event::redaction::length_before;
 use cordon_proto::policy::SecretPattern;
 use proptest::prelude::*;

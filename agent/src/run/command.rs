@@ -97,7 +97,7 @@ impl Agent {
     ) {
         let outcome = match written {
             Ok(()) => {
-                self.redactor = redactor(&policy);
+                self.delivery.redactor = redactor(&policy);
                 self.policy = Some(policy);
                 Outcome::Applied { change_us: 0, until_secs: None, stood_already: false }
             }

@@ -31,6 +31,10 @@ pub use presence::{Presence, presence};
 /// The sensor's name in health.
 pub const NAME: &str = "journal";
 
+/// How often the end of the journal is compared with where reading stands: what follows may have
+/// stalled without ending.
+const PROVE_NS: u64 = 60_000_000_000;
+
 /// How often a machine without a journal is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
@@ -117,17 +121,14 @@ async fn follow_once(
     };
     outlet.condition(SensorState::Running, None, None).await?;
     let mut heard_any = false;
+    let mut proved_ns = clock().boot_ns;
     let why = loop {
-        let due = follow.due_ns().map(|due| due.saturating_sub(clock().boot_ns));
-        let gathered = async {
-            match due {
-                Some(ns) => tokio::time::sleep(Duration::from_nanos(ns)).await,
-                None => std::future::pending().await,
-            }
-        };
+        let prove_at_ns = proved_ns.saturating_add(PROVE_NS);
+        let due_ns = follow.due_ns().unwrap_or(u64::MAX).min(prove_at_ns);
+        let wait = Duration::from_nanos(due_ns.saturating_sub(clock().boot_ns));
         let heard = tokio::select! {
             heard = child.next() => Some(heard),
-            () = gathered => None,
+            () = tokio::time::sleep(wait) => None,
         };
         match heard {
             Some(Heard::Entries(entries, lost)) => {
@@ -142,6 +143,12 @@ async fn follow_once(
             }
             Some(Heard::Ended(why)) => break why,
             None => hand_over(follow, clock(), outlet).await?,
+        }
+        if clock().boot_ns >= prove_at_ns {
+            proved_ns = clock().boot_ns;
+            if follow.is_at_end(child::last_cursor(settings).await.as_deref()) {
+                outlet.proved().await?;
+            }
         }
     };
     if had_place && !heard_any && child::is_lost_place(&why) {

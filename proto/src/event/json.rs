@@ -146,6 +146,7 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Lifecycle(started) => agent::started_fields(started, map),
         Body::Authentication(event) => login::authentication(event, map),
         Body::Account(event) => login::account_change(event, map),
+        Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }
 

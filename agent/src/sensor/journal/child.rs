@@ -8,11 +8,14 @@ use tokio::process::{ChildStderr, ChildStdout, Command};
 use super::JournalSettings;
 use super::follow::From;
 use super::presence::program;
-use super::reader::{Entry, Reader, output_fields};
+use super::reader::{Entry, Field, Reader, output_fields};
 use crate::platform::linux::child::ends_with_us;
 
 /// One read of what it writes.
 const READ_BYTES: usize = 32 << 10;
+
+/// How long asking for the last entry may take.
+const LAST_WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// What is kept of what it complains.
 const COMPLAINT_BYTES_MAX: usize = 512;
@@ -99,6 +102,20 @@ impl Child {
     }
 }
 
+/// The cursor of the journal's last entry; none where it has none, or none could be told in time.
+pub(super) async fn last_cursor(settings: &JournalSettings) -> Option<String> {
+    let mut command = std::process::Command::new(program()?);
+    command.args(["--output=json", "--output-fields=_BOOT_ID", "--lines=1", "--quiet"]);
+    command.args(directory(settings)).env_clear().env("LC_ALL", "C");
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    ends_with_us(&mut command);
+    let asked = Command::from(command).kill_on_drop(true).output();
+    let answered = tokio::time::timeout(LAST_WITHIN, asked).await.ok()?.ok()?;
+    let mut entries = Vec::new();
+    Reader::default().feed(&answered.stdout, &mut entries);
+    entries.first()?.text(Field::Cursor).map(str::to_owned)
+}
+
 /// Keeps the end of what was complained.
 fn keep(complaint: &mut Vec<u8>, said: &[u8]) {
     complaint.extend_from_slice(said);
@@ -122,9 +139,13 @@ fn arguments(settings: &JournalSettings, from: &From) -> Vec<String> {
         From::Last => arguments.push("--lines=1".to_owned()),
         From::First => arguments.push("--no-tail".to_owned()),
     }
-    let directory = settings.directory.as_ref();
-    arguments.extend(directory.map(|path| format!("--directory={}", path.display())));
+    arguments.extend(directory(settings));
     arguments
+}
+
+fn directory(settings: &JournalSettings) -> Option<String> {
+    let directory = settings.directory.as_ref()?;
+    Some(format!("--directory={}", directory.display()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use cordon_proto::event::log::{Journal, LogSource};
 use cordon_proto::event::{Body, Class, ClassCount, GapReason, LogLine, Observation, Severity};
 
 use super::limit::Limit;
-use super::place::{Between, Cursor, Place, between};
+use super::place::{Between, Cursor, Place, between, is_before};
 use super::reader::{Entry, Field};
 use crate::clock::Stamp;
 use crate::sensor::parse::{Assumed, head, interpret};
@@ -127,6 +127,15 @@ impl Follow {
         let unit = entry.get(Field::Unit).or(entry.get(Field::Identifier)).unwrap_or_default();
         if self.limit.takes(&Text::from(unit), now.boot_ns, now.time_ns) {
             self.line(entry, cursor, time_ns, now);
+        }
+    }
+
+    /// Whether reading has come to the journal's last entry, or beyond.
+    pub(super) fn is_at_end(&self, last: Option<&str>) -> bool {
+        match (last, &self.cursor) {
+            (None, None) => true,
+            (Some(last), Some(own)) => !is_before(own, last),
+            (Some(_), None) | (None, Some(_)) => false,
         }
     }
 

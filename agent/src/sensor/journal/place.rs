@@ -78,6 +78,15 @@ pub(super) fn between(before: &str, after: &str) -> Between {
     }
 }
 
+/// Whether an entry was made before another.
+pub(super) fn is_before(one: &str, other: &str) -> bool {
+    match (Cursor::read(one), Cursor::read(other)) {
+        (Some(one), Some(other)) if one.files == other.files => one.number < other.number,
+        (Some(one), Some(other)) => one.realtime_us < other.realtime_us,
+        (None, _) | (_, None) => false,
+    }
+}
+
 /// Where reading stands, and what was dropped up to there and not told yet.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Encode, Decode)]
 pub(super) struct Place {
@@ -122,6 +131,13 @@ mod tests {
         check(&cursor("a", 5, 100), &cursor("b", 26, 101), Between::Nothing);
         check(&cursor("a", 5, 100), &cursor("a", 2, 101), Between::Nothing);
         check("nonsense", &cursor("a", 2, 101), Between::Nothing);
+    }
+
+    #[test]
+    fn entries_are_put_in_their_order_by_number_or_else_by_time() {
+        assert!(is_before(&cursor("a", 5, 100), &cursor("a", 6, 90)));
+        assert!(is_before(&cursor("a", 9, 100), &cursor("b", 1, 101)));
+        assert!(!is_before(&cursor("a", 5, 100), &cursor("b", 5, 100)));
     }
 
     #[test]

@@ -38,8 +38,8 @@ fn method(message: &[u8]) -> Option<Authentication> {
     let (user, event) = valid_or_not(rest, login_event(SERVICE, activity, status));
     let event = Authentication { method: Some(name(method)), ..event };
     // All others say what was shown: a key, a certificate, a principal.
-    let has_key = !(method == b"password" || method == b"none")
-        && !method.starts_with(b"keyboard-interactive");
+    let has_none = method == b"password" || method == b"none";
+    let has_key = !has_none && !method.starts_with(b"keyboard-interactive");
     match user.strip_suffix(b" ssh2") {
         Some(rest) if !has_key || !is_told_twice(rest) => from_port(rest, event),
         None if has_key => with_key(user, event),

@@ -30,9 +30,11 @@ fn words(sample: Option<Sample>) -> Vec<String> {
         let (from, to) = (loss.from_ns / 1_000_000_000, loss.to_ns / 1_000_000_000);
         format!("{:?} {} from {from} to {to}", loss.reason, loss.counts[0].count)
     };
-    let seen = |seen: &Observation| match &seen.body {
-        Body::Log(line) => line.line.to_lossy().into_owned(),
-        other => format!("{:?}", other.class()),
+    let seen = |seen: &Observation| {
+        if let Body::Log(line) = &seen.body {
+            return line.line.to_lossy().into_owned();
+        }
+        format!("{:?}", seen.body.class())
     };
     let kept = |kept: &Checkpoint| format!("kept {}", kept.key);
     let losses = sample.losses.iter().map(loss);
