@@ -199,20 +199,11 @@ fn every_name_fits_a_policy_and_is_there_once() {
 fn what_grows_past_its_limit_is_cut_and_says_so() {
     let args = Text::from("TOKEN=a\0".repeat(ARGS_BYTES_MAX / 8).into_bytes());
     let exec = Exec {
-        tier: Tier::Bpf,
-        pid: 1,
-        start_boot_ns: None,
-        parent_pid: None,
-        uid: None,
-        euid: None,
-        cgroup_id: None,
-        image: None,
-        image_resolved: None,
         args: Some(args),
         args_bytes: Some(ARGS_BYTES_MAX as u64),
-        redacted: None,
+        ..Exec::new(Tier::Bpf, 1)
     };
-    let mut body = Body::Process(ProcessEvent::Exec(exec));
+    let mut body = Body::Process(ProcessEvent::Exec(Box::new(exec)));
     Redactor::default().body(&mut body);
     let Body::Process(ProcessEvent::Exec(exec)) = body else { panic!("another body") };
     assert!(exec.args.unwrap().len() <= ARGS_BYTES_MAX);
