@@ -23,11 +23,13 @@ use cordon_proto::message::{
     Ack, AgentMessage, CollectorMessage, Complaint, Hello, Ping, Refusal, RefusalReason, Signed,
     Welcome,
 };
+use cordon_proto::query::{Limit, Query, QueryError, Row, Rows, Summary, Value, write_chunk};
 use cordon_proto::roster::{Ceilings, Grant, Operator, OperatorKey, Role, Roster, RosterRef};
 use cordon_proto::sign::SigningKey;
 use cordon_proto::sign::batch::{self, Batch, EpochCause, Place};
 use cordon_proto::sign::command::SignedCommand;
 use cordon_proto::sign::document::{self, Kind};
+use cordon_proto::sign::merkle;
 use cordon_proto::token::EnrolmentString;
 
 fn key(number: u8) -> SigningKey {
@@ -216,6 +218,40 @@ fn command() -> SignedCommand {
     signed
 }
 
+fn query() -> Command {
+    let query = Query {
+        sql: "SELECT pid, name FROM processes".to_owned(),
+        rows_max: 1000,
+        bytes_max: 1 << 20,
+        time_ms_max: 10_000,
+    };
+    Command { action: Action::Query(query), ..command().command().clone() }
+}
+
+fn rows() -> Vec<Row> {
+    let name = Value::Bytes(b"\xff\x00".to_vec());
+    let first = vec![Value::Integer(1), Value::Text("init".to_owned())];
+    vec![first, vec![Value::Real(0.5), Value::Null], vec![Value::Integer(-7), name]]
+}
+
+fn summary() -> Summary {
+    Summary {
+        endpoint: endpoint(),
+        key: key(1).verifying(),
+        command: command().command().id,
+        command_hash: Hash::of(b"command"),
+        sql_hash: Hash::of(b"SELECT pid, name FROM processes"),
+        columns: vec!["pid".to_owned(), "name".to_owned()],
+        rows: 3,
+        parts: 1,
+        root: merkle::root(&[merkle::leaf(&write_chunk(&rows()))]),
+        cut: Some(Limit::Time),
+        error: Some(QueryError { sentence: "no such column".to_owned(), offset: Some(7) }),
+        time_ns: 1_795_000_000_000_000_000,
+        took_ms: 12,
+    }
+}
+
 #[test]
 fn signed_documents_encode_to_the_same_bytes_for_ever() {
     for (index, event) in events().iter().enumerate() {
@@ -241,6 +277,8 @@ fn signed_documents_encode_to_the_same_bytes_for_ever() {
         time_ns: 1,
         roster: RosterRef::default(),
     };
+    check("rows.cose", &summary().sign(&key(1)).bytes);
+    check("query.cose", &SignedCommand::sign(query(), &key(2)).to_bytes());
     check("hello.cose", &document::sign(Kind::Hello, &hello, b"exporter", &key(1)));
     let token = EnrolmentString {
         collectors: vec!["collector.example:7443".to_owned()],
@@ -268,7 +306,13 @@ fn messages_of_the_first_version_are_read_for_ever() {
         stored: Some(signed()),
     };
     let complaint = || Complaint { sentence: "kind 9 is not known".to_owned(), fatal: false };
+    let id = command().command().id;
+    let content = write_chunk(&rows());
+    let rows = Rows { command: id, index: 0, content, last: None };
+    let last = Rows { command: id, index: 1, content: Vec::new(), last: Some(signed()) };
     let from_agent = [
+        ("agent-rows.cbor", AgentMessage::Rows(rows)),
+        ("agent-rows-last.cbor", AgentMessage::Rows(last)),
         ("agent-hello.cbor", AgentMessage::Hello(signed())),
         ("agent-pong.cbor", AgentMessage::Pong(Ping { number: 1 })),
         ("agent-complaint.cbor", AgentMessage::Complaint(complaint())),
