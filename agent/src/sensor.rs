@@ -5,7 +5,9 @@
 //! a sensor that can look back (a log file, say) neither loses nor doubles anything over a crash.
 
 pub mod disk;
+pub mod journal;
 pub mod log;
+pub mod parse;
 pub mod process;
 
 use std::collections::BTreeMap;

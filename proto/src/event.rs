@@ -8,8 +8,10 @@ pub mod disk;
 pub mod gap;
 pub mod json;
 pub mod log;
+pub mod login;
 pub mod process;
 pub mod receipt;
+pub mod redaction;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -18,8 +20,10 @@ pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started}
 pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::LogLine;
+pub use login::{AccountChange, Authentication};
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
+pub use redaction::Redaction;
 
 /// One of the agent's two ordered streams.
 #[derive(
@@ -115,11 +119,17 @@ pub enum Class {
     /// The agent started, stops, or its machine sleeps.
     #[n(6)]
     Lifecycle,
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication,
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -127,6 +137,8 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::Authentication,
+        Self::Account,
     ];
 
     /// The name used in filters and settings.
@@ -140,6 +152,8 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::Authentication => "authentication",
+            Self::Account => "account",
         }
     }
 
@@ -154,6 +168,8 @@ impl Class {
             Self::Gap => 4,
             Self::Receipt => 5,
             Self::Lifecycle => 6,
+            Self::Authentication => 10,
+            Self::Account => 11,
         }
     }
 
@@ -167,7 +183,9 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk => Lane::Telemetry,
+            Self::Process | Self::Log | Self::Disk | Self::Authentication | Self::Account => {
+                Lane::Telemetry
+            }
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
@@ -200,6 +218,12 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication(#[n(0)] Box<Authentication>),
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account(#[n(0)] Box<AccountChange>),
     /// The agent stops, or its machine sleeps.
     #[n(15)]
     Notice(#[n(0)] Notice),
@@ -223,6 +247,8 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
+            Self::Authentication(_) => Class::Authentication,
+            Self::Account(_) => Class::Account,
         }
     }
 }

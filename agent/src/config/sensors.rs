@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sensor::disk::DiskSettings;
+use crate::sensor::journal::JournalSettings;
 use crate::sensor::log::LogSettings;
 use crate::sensor::process::ProcessSettings;
 
@@ -16,6 +17,8 @@ pub struct Sensors {
     pub logs: LogSettings,
     /// File systems and disks.
     pub disks: DiskSettings,
+    /// Entries of the systemd journal.
+    pub journal: JournalSettings,
 }
 
 /// Starts and ends of processes.
@@ -48,6 +51,7 @@ impl Sensors {
         self.impossible_process(check);
         self.impossible_logs(check);
         self.impossible_disks(check);
+        self.impossible_journal(check);
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -72,6 +76,15 @@ impl Sensors {
         check(period, "sensors.disks.period_secs", "must be 5 to 86400");
         let report = (5..=604_800).contains(&self.disks.report_secs);
         check(report, "sensors.disks.report_secs", "must be 5 to 604800");
+    }
+
+    fn impossible_journal(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let lines = (1..=10_000_000).contains(&self.journal.unit_lines_per_min_max);
+        let key = "sensors.journal.unit_lines_per_min_max";
+        check(lines, key, "must be 1 to 10000000");
+        let directory = self.journal.directory.as_ref();
+        let absolute = directory.is_none_or(|directory| directory.is_absolute());
+        check(absolute, "sensors.journal.directory", "must be an absolute path");
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod bpf;
 pub mod cgroup;
+pub mod child;
 pub mod heap;
 pub mod netlink;
 pub mod netns;
@@ -10,3 +11,4 @@ pub mod route;
 pub mod sock_diag;
 pub mod socket;
 pub mod wait;
+pub mod zone;

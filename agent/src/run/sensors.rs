@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinSet};
 use super::Agent;
 use crate::clock;
 use crate::config;
+use crate::sensor::journal::{self, Follows};
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
     Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, log,
@@ -69,6 +70,7 @@ impl Sensors {
             (process::NAME, Class::Process, settings.process.enabled),
             (log::NAME, Class::Log, settings.logs.enabled),
             (disk::NAME, Class::Disk, settings.disks.enabled),
+            (journal::NAME, Class::Log, settings.journal.enabled != Follows::Never),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -120,6 +122,11 @@ impl Sensors {
                 self.tasks.spawn(run_logs(settings, spool, outlet))
             }
             disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
+            journal::NAME => {
+                let (settings, spool) = (self.settings.clone(), self.spool.clone());
+                let outlet = outlet.braked(self.brake.clone());
+                self.tasks.spawn(run_journal(settings, spool, outlet))
+            }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
         sensor.task = Some(task.id());
@@ -233,15 +240,40 @@ async fn run_logs(
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
-    let kept = match spool.checkpoints("").await {
-        Ok(kept) => kept,
+    match restored(&spool, &outlet).await? {
+        Some(restored) => log::run(settings, clock::stamp, outlet, restored).await,
+        None => Ok(()),
+    }
+}
+
+/// The same for the journal.
+async fn run_journal(
+    settings: config::Sensors,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    let Some(restored) = restored(&spool, &outlet).await? else { return Ok(()) };
+    let files = if settings.logs.enabled { settings.logs.paths } else { Vec::new() };
+    journal::run(settings.journal, files, clock::stamp, outlet, restored).await
+}
+
+/// What sensors kept over a restart; none, and the sensor has said so, where nobody can tell.
+async fn restored(
+    spool: &SpoolHandle,
+    outlet: &Outlet,
+) -> Result<Option<Vec<Checkpoint>>, Stopping> {
+    match spool.checkpoints("").await {
+        Ok(kept) => {
+            let kept = kept.into_iter();
+            let kept = kept.map(|(key, value)| Checkpoint { key, value: Some(value) });
+            Ok(Some(kept.collect()))
+        }
         Err(error) => {
             let reason = Some(format!("where reading ended cannot be told: {error}"));
-            return outlet.condition(SensorState::Blind, reason, None).await;
+            outlet.condition(SensorState::Blind, reason, None).await?;
+            Ok(None)
         }
-    };
-    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
-    log::run(settings, clock::stamp, outlet, restored.collect()).await
+    }
 }
 
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
@@ -272,6 +304,7 @@ mod tests {
         settings.process.enabled = false;
         settings.logs.enabled = false;
         settings.disks.enabled = false;
+        settings.journal.enabled = Follows::Never;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };

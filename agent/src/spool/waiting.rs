@@ -118,9 +118,13 @@ impl Waiting {
         let goes = |entry: &Entry| match entry.class {
             Class::Health => true,
             Class::Gap => false,
-            Class::Process | Class::Log | Class::Disk | Class::Receipt | Class::Lifecycle => {
-                !only_health
-            }
+            Class::Process
+            | Class::Log
+            | Class::Disk
+            | Class::Receipt
+            | Class::Lifecycle
+            | Class::Authentication
+            | Class::Account => !only_health,
         };
         let all = std::mem::take(&mut self.control).into_iter();
         let (gone, kept): (VecDeque<_>, VecDeque<_>) = all.partition(goes);
@@ -197,6 +201,7 @@ mod tests {
             offset: 0,
             line: "x".repeat(bytes).as_str().into(),
             line_bytes: None,
+            ..LogLine::default()
         };
         Observation { time_ns, boot_ns: 0, severity: Severity::Low, body: Body::Log(line) }
     }
