@@ -287,7 +287,7 @@ mod tests {
         let id = CommandId(uuid::Uuid::from_u128(number));
         let action = match action {
             ActionKind::Isolate => Action::Isolate(Isolate::default()),
-            ActionKind::Release | ActionKind::SetPolicy => Action::Release,
+            ActionKind::Release | ActionKind::SetPolicy | ActionKind::Query => Action::Release,
         };
         let command = Command {
             id,
@@ -334,7 +334,13 @@ mod tests {
             transport: policy::Transport::Tcp,
         };
         let client = "acme".parse().unwrap();
-        let policy = Policy { client, version: 1, exemptions: vec![exempt], critical: vec![] };
+        let policy = Policy {
+            client,
+            version: 1,
+            exemptions: vec![exempt],
+            critical: vec![],
+            redactions: None,
+        };
         let mut containment = Containment::default();
         let may = authorised(1, ActionKind::Isolate);
         containment.handle_isolate(&may, &Isolate::default(), Some(&policy), ways(), 0);

@@ -18,6 +18,7 @@ use cordon_proto::policy::Policy;
 use cordon_proto::roster::{Ceilings, Operator, Shortfall};
 use cordon_proto::sign::command::SignedCommand;
 
+use crate::redact::Redactor;
 use crate::roster_keeper::Held;
 
 pub use accepted::Accepted;
@@ -165,8 +166,10 @@ fn assumed_roster(command: &Command, own: &Own<'_>) -> Verdict {
 }
 
 fn enough(command: &Command, signers: &[&Operator], own: &Own<'_>) -> Verdict {
-    let critical = own.policy.is_some_and(|policy| policy.critical.contains(&own.endpoint));
     let (action, targets) = (command.action.kind(), command.targets.len());
+    let critical = own.policy.is_some_and(|policy| policy.critical.contains(&own.endpoint));
+    // One signature is enough to read, wherever the table says so.
+    let critical = critical && action.changes();
     let signers = signers.iter().copied();
     own.roster.roster.authorise(action, signers, targets, critical).map_err(|shortfall| {
         let check = match shortfall {
@@ -189,7 +192,8 @@ fn parameters(action: &Action, own: &Own<'_>) -> Result<(), String> {
             }
             Ok(())
         }
-        Action::Release => Ok(()),
+        // What a query may cost is bounded by its form.
+        Action::Release | Action::Query(_) => Ok(()),
         Action::SetPolicy(policy) => policy_fits(policy, ceilings, own),
     }
 }
@@ -215,6 +219,7 @@ fn policy_fits(policy: &Policy, ceilings: &Ceilings, own: &Own<'_>) -> Result<()
         let (address, port) = (exemption.address, exemption.port);
         return Err(format!("the policy exempts {address} port {port}, which is no one place"));
     }
+    Redactor::new(policy.redactions.as_ref()).map_err(|error| error.to_string())?;
     let critical = policy.critical.len();
     if critical > Policy::CRITICAL_MAX {
         return Err(format!("the policy calls {critical} endpoints critical; that is too many"));

@@ -35,6 +35,8 @@ pub struct Config {
     pub people_max: usize,
     /// Commands that one client's operators may bring in an hour, on top of the roster's limits.
     pub commands_per_hour_max: usize,
+    /// Queries that one client's operators may bring in an hour.
+    pub queries_per_hour_max: usize,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             agents_per_address_max: 5_000,
             people_max: 512,
             commands_per_hour_max: 60,
+            queries_per_hour_max: 600,
         }
     }
 }
@@ -155,6 +158,7 @@ impl Config {
         wrong(self.agents_per_address_max == 0, "`agents_per_address_max` must be at least 1");
         wrong(self.people_max == 0, "`people_max` must be at least 1");
         wrong(self.commands_per_hour_max == 0, "`commands_per_hour_max` must be at least 1");
+        wrong(self.queries_per_hour_max == 0, "`queries_per_hour_max` must be at least 1");
         mistakes
     }
 }
@@ -190,7 +194,7 @@ mod tests {
         let lines = packaged.lines().filter(setting).map(|line| line.trim_start_matches('#'));
         let text = lines.collect::<Vec<_>>().join("\n");
         assert_eq!(Config::parse(&text, Path::new("x")).unwrap(), Config::default());
-        assert_eq!(text.lines().count(), 11, "every setting stands in the file");
+        assert_eq!(text.lines().count(), 12, "every setting stands in the file");
         assert_eq!(Config::parse(packaged, Path::new("x")).unwrap(), Config::default());
     }
 

@@ -90,7 +90,9 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         | Body::Disk(_)
         | Body::Lifecycle(_)
         | Body::Network(_)
-        | Body::Dns(_) => return None,
+        | Body::Dns(_)
+        | Body::Authentication(_)
+        | Body::Account(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

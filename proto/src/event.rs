@@ -3,14 +3,17 @@
 //! Names of classes and fields follow OCSF 1.8.0.
 
 pub mod agent;
+pub mod container;
 pub mod disk;
 pub mod dns;
 pub mod gap;
 pub mod json;
 pub mod log;
+pub mod login;
 pub mod network;
 pub mod process;
 pub mod receipt;
+pub mod redaction;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -20,9 +23,11 @@ pub use disk::DiskEvent;
 pub use dns::DnsEvent;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::LogLine;
+pub use login::{AccountChange, Authentication};
 pub use network::NetworkEvent;
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
+pub use redaction::Redaction;
 
 /// One of the agent's two ordered streams.
 #[derive(
@@ -124,11 +129,17 @@ pub enum Class {
     /// An answer of the domain name system.
     #[n(8)]
     Dns,
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication,
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -138,6 +149,8 @@ impl Class {
         Self::Lifecycle,
         Self::Network,
         Self::Dns,
+        Self::Authentication,
+        Self::Account,
     ];
 
     /// The name used in filters and settings.
@@ -153,6 +166,8 @@ impl Class {
             Self::Lifecycle => "lifecycle",
             Self::Network => "network",
             Self::Dns => "dns",
+            Self::Authentication => "authentication",
+            Self::Account => "account",
         }
     }
 
@@ -169,6 +184,8 @@ impl Class {
             Self::Lifecycle => 6,
             Self::Network => 7,
             Self::Dns => 8,
+            Self::Authentication => 10,
+            Self::Account => 11,
         }
     }
 
@@ -182,7 +199,13 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk | Self::Network | Self::Dns => Lane::Telemetry,
+            Self::Process
+            | Self::Log
+            | Self::Disk
+            | Self::Network
+            | Self::Dns
+            | Self::Authentication
+            | Self::Account => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
@@ -221,6 +244,12 @@ pub enum Body {
     /// An answer of the domain name system.
     #[n(8)]
     Dns(#[n(0)] Box<DnsEvent>),
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication(#[n(0)] Box<Authentication>),
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account(#[n(0)] Box<AccountChange>),
     /// The agent stops, or its machine sleeps.
     #[n(15)]
     Notice(#[n(0)] Notice),
@@ -246,6 +275,8 @@ impl Body {
             Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
             Self::Network(_) => Class::Network,
             Self::Dns(_) => Class::Dns,
+            Self::Authentication(_) => Class::Authentication,
+            Self::Account(_) => Class::Account,
         }
     }
 }

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::sensor::disk::DiskSettings;
 use crate::sensor::dns::DnsSettings;
+use crate::sensor::journal::JournalSettings;
 use crate::sensor::log::LogSettings;
 use crate::sensor::network::NetworkSettings;
+use crate::sensor::process::ProcessSettings;
 
 /// What is watched.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -21,6 +23,8 @@ pub struct Sensors {
     pub network: NetworkSettings,
     /// Answers of the domain name system.
     pub dns: DnsSettings,
+    /// Entries of the systemd journal.
+    pub journal: JournalSettings,
 }
 
 /// Starts and ends of processes.
@@ -33,11 +37,17 @@ pub struct ProcessSensor {
     pub forks: bool,
     /// The kernel's ring buffer, in bytes.
     pub ring_bytes: usize,
+    /// How often what was told is compared with a list of /proc, in seconds.
+    pub reconcile_secs: u64,
+    /// Programs' files of up to so many bytes are hashed; 0 for none.
+    pub hash_bytes_max: u64,
 }
 
 impl Default for ProcessSensor {
     fn default() -> Self {
-        Self { enabled: true, forks: false, ring_bytes: 512 << 10 }
+        let ProcessSettings { forks, ring_bytes, reconcile_secs, hash_bytes_max, .. } =
+            ProcessSettings::default();
+        Self { enabled: true, forks, ring_bytes, reconcile_secs, hash_bytes_max }
     }
 }
 
@@ -48,12 +58,17 @@ impl Sensors {
         self.impossible_logs(check);
         self.impossible_disks(check);
         self.impossible_network(check);
+        self.impossible_journal(check);
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
         let rings = (64 << 10)..=(64 << 20);
         let fine = rings.contains(&self.process.ring_bytes);
         check(fine, "sensors.process.ring_bytes", "must be 65536 to 67108864");
+        let reconcile = (5..=86_400).contains(&self.process.reconcile_secs);
+        check(reconcile, "sensors.process.reconcile_secs", "must be 5 to 86400");
+        let hash = self.process.hash_bytes_max <= HASH_BYTES_MAX;
+        check(hash, "sensors.process.hash_bytes_max", "must be 0 to 4294967296");
     }
 
     fn impossible_logs(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -79,7 +94,19 @@ impl Sensors {
         let sample = (1..=3600).contains(&sample_secs);
         check(sample, "sensors.network.sample_secs", "must be 1 to 3600");
     }
+
+    fn impossible_journal(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let lines = (1..=10_000_000).contains(&self.journal.unit_lines_per_min_max);
+        let key = "sensors.journal.unit_lines_per_min_max";
+        check(lines, key, "must be 1 to 10000000");
+        let directory = self.journal.directory.as_ref();
+        let absolute = directory.is_none_or(|directory| directory.is_absolute());
+        check(absolute, "sensors.journal.directory", "must be an absolute path");
+    }
 }
+
+/// More takes a slow disk minutes.
+const HASH_BYTES_MAX: u64 = 4 << 30;
 
 /// More is a glob that was written out.
 const LOG_PATHS_MAX: usize = 256;

@@ -2,6 +2,8 @@
 
 pub mod bpf;
 pub mod cgroup;
+pub mod cgroup_scope;
+pub mod child;
 pub mod heap;
 pub mod netlink;
 pub mod netns;
@@ -11,3 +13,4 @@ pub mod route;
 pub mod sock_diag;
 pub mod socket;
 pub mod wait;
+pub mod zone;

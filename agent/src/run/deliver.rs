@@ -16,6 +16,7 @@ use crate::kept::{GUARD, GuardMemory};
 use crate::link::LinkEvent;
 use crate::machine;
 use crate::nonce::Nonces;
+use crate::redact::Redactor;
 use crate::sensor::{Report, Sample};
 use crate::spool::SpoolError;
 
@@ -26,6 +27,8 @@ const WAITING_MAX: usize = 1024;
 /// What is under way to the spool.
 #[derive(Default)]
 pub(super) struct Delivery {
+    /// Takes secrets out of all that sensors see, before anything else is done with it.
+    pub(super) redactor: Redactor,
     waiting: VecDeque<Sample>,
     delivering: bool,
     asked: VecDeque<(u64, Ask)>,
@@ -71,6 +74,7 @@ impl Agent {
         missed.into_iter().for_each(|sample| self.deliver(sample));
         match report {
             Report::Sample(mut sample) => {
+                self.delivery.redactor.sample(&mut sample);
                 self.thrift.take(&mut sample, clock::stamp().time_ns);
                 if !sample.is_empty() {
                     self.deliver(sample);
@@ -147,12 +151,14 @@ impl Agent {
         match event {
             LinkEvent::Connected => {
                 self.delivery.session += 1;
+                self.lose_queries();
                 self.delivery.asked.retain(|(_, ask)| is_lasting(ask));
                 self.ask(Ask::Positions);
             }
             LinkEvent::Effect(AgentEffect::Live { time_ns }) => self.live(time_ns),
             LinkEvent::Effect(AgentEffect::Command(bytes)) => self.command(&bytes),
             LinkEvent::Effect(AgentEffect::Roster(bytes)) => self.take_roster(&bytes),
+            LinkEvent::Effect(AgentEffect::MoreRows) => self.more_rows(),
             LinkEvent::Effect(effect) => {
                 if let AgentEffect::Forget { lane: Lane::Control, upto } = &effect {
                     self.delivery.heard = *upto;
@@ -162,6 +168,7 @@ impl Agent {
             LinkEvent::Down { why, wait, certificate_refused } => {
                 let wait_secs = wait.as_secs();
                 tracing::warn!(why, wait_secs, "no connection to the collector");
+                self.lose_queries();
                 if certificate_refused {
                     self.renew_certificate();
                 }
@@ -224,7 +231,8 @@ impl Agent {
                     | AgentEffect::Close(_)
                     | AgentEffect::Live { .. }
                     | AgentEffect::Command(_)
-                    | AgentEffect::Roster(_),
+                    | AgentEffect::Roster(_)
+                    | AgentEffect::MoreRows,
                 ) => Ok(Spooled::Done),
             };
             Done::Spooled(answer.unwrap_or_else(Spooled::Failed))

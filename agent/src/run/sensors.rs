@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinSet};
 use super::Agent;
 use crate::clock;
 use crate::config;
+use crate::sensor::journal::{self, Follows};
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
     Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, dns, log, network,
@@ -73,6 +74,7 @@ impl Sensors {
             (disk::NAME, Class::Disk, settings.disks.enabled),
             (dns::NAME, Class::Dns, settings.dns.enabled),
             (network::NAME, Class::Network, settings.network.enabled),
+            (journal::NAME, Class::Log, settings.journal.enabled != Follows::Never),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -107,8 +109,16 @@ impl Sensors {
         let outlet = Outlet::new(sensor.name, self.reports.clone());
         let task = match sensor.name {
             process::NAME => {
-                let config::ProcessSensor { forks, ring_bytes, .. } = self.settings.process;
-                let settings = ProcessSettings { forks, ring_bytes, tier: None };
+                let config::ProcessSensor {
+                    forks, ring_bytes, reconcile_secs, hash_bytes_max, ..
+                } = self.settings.process;
+                let settings = ProcessSettings {
+                    forks,
+                    ring_bytes,
+                    reconcile_secs,
+                    hash_bytes_max,
+                    tier: None,
+                };
                 self.tasks.spawn(process::run(settings, clock::stamp, outlet))
             }
             log::NAME => {
@@ -124,6 +134,11 @@ impl Sensors {
             network::NAME => {
                 let (settings, names) = (self.settings.network, self.names.clone());
                 self.tasks.spawn(network::run(settings, clock::stamp, names, outlet))
+            }
+            journal::NAME => {
+                let (settings, spool) = (self.settings.clone(), self.spool.clone());
+                let outlet = outlet.braked(self.brake.clone());
+                self.tasks.spawn(run_journal(settings, spool, outlet))
             }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
@@ -238,15 +253,40 @@ async fn run_logs(
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
-    let kept = match spool.checkpoints("").await {
-        Ok(kept) => kept,
+    match restored(&spool, &outlet).await? {
+        Some(restored) => log::run(settings, clock::stamp, outlet, restored).await,
+        None => Ok(()),
+    }
+}
+
+/// The same for the journal.
+async fn run_journal(
+    settings: config::Sensors,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    let Some(restored) = restored(&spool, &outlet).await? else { return Ok(()) };
+    let files = if settings.logs.enabled { settings.logs.paths } else { Vec::new() };
+    journal::run(settings.journal, files, clock::stamp, outlet, restored).await
+}
+
+/// What sensors kept over a restart; none, and the sensor has said so, where nobody can tell.
+async fn restored(
+    spool: &SpoolHandle,
+    outlet: &Outlet,
+) -> Result<Option<Vec<Checkpoint>>, Stopping> {
+    match spool.checkpoints("").await {
+        Ok(kept) => {
+            let kept = kept.into_iter();
+            let kept = kept.map(|(key, value)| Checkpoint { key, value: Some(value) });
+            Ok(Some(kept.collect()))
+        }
         Err(error) => {
             let reason = Some(format!("where reading ended cannot be told: {error}"));
-            return outlet.condition(SensorState::Blind, reason, None).await;
+            outlet.condition(SensorState::Blind, reason, None).await?;
+            Ok(None)
         }
-    };
-    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
-    log::run(settings, clock::stamp, outlet, restored.collect()).await
+    }
 }
 
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
@@ -279,6 +319,7 @@ mod tests {
         settings.disks.enabled = false;
         settings.network.enabled = false;
         settings.dns.enabled = false;
+        settings.journal.enabled = Follows::Never;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };

@@ -124,7 +124,9 @@ impl Waiting {
             | Class::Receipt
             | Class::Lifecycle
             | Class::Network
-            | Class::Dns => !only_health,
+            | Class::Dns
+            | Class::Authentication
+            | Class::Account => !only_health,
         };
         let all = std::mem::take(&mut self.control).into_iter();
         let (gone, kept): (VecDeque<_>, VecDeque<_>) = all.partition(goes);
@@ -201,6 +203,7 @@ mod tests {
             offset: 0,
             line: "x".repeat(bytes).as_str().into(),
             line_bytes: None,
+            ..LogLine::default()
         };
         Observation { time_ns, boot_ns: 0, severity: Severity::Low, body: Body::Log(line) }
     }

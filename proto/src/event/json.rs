@@ -9,6 +9,7 @@ mod disk;
 mod dns;
 mod gap;
 mod log;
+mod login;
 mod network;
 mod process;
 mod receipt;
@@ -76,7 +77,7 @@ impl Kind {
 #[must_use]
 pub fn to_json(context: &Context, event: &Event) -> Value {
     let mut map = Map::new();
-    let kind = fields(&event.body, &mut map);
+    let kind = fields(event, &mut map);
     let Kind { class_uid, class_name, activity_id, activity_name } = kind;
     put(&mut map, "class", event.body.class());
     put(&mut map, "class_uid", class_uid);
@@ -136,9 +137,9 @@ fn put_text(map: &mut Map<String, Value>, name: &str, text: &Text) {
     }
 }
 
-fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
-    match body {
-        Body::Process(event) => process::fields(event, map),
+fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
+    match &event.body {
+        Body::Process(process) => process::fields(process, event.boot_ns, map),
         Body::Log(line) => log::fields(line, map),
         Body::Disk(event) => disk::fields(event, map),
         Body::Health(health) => agent::health_fields(health, map),
@@ -147,6 +148,8 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Lifecycle(started) => agent::started_fields(started, map),
         Body::Network(event) => network::fields(event, map),
         Body::Dns(event) => dns::fields(event, map),
+        Body::Authentication(event) => login::authentication(event, map),
+        Body::Account(event) => login::account_change(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }

@@ -1,170 +1,98 @@
-//! Where control groups of the second version are, and which of them a program may be hung on.
-//!
-//! A program on the root of the tree runs for every process of the machine, whatever namespace it
-//! is in. So the root is taken only by an agent that runs as a service of the machine itself;
-//! everybody else gets their own group or nothing.
+//! Finds a control group by its number: the kernel's own way back from an id to a place in the
+//! cgroup-v2 tree.
+#![allow(unsafe_code, reason = "the kernel is called with a structure of its own layout")]
 
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
 
-const MOUNTS: &str = "/proc/self/mountinfo";
-const GROUPS: &str = "/proc/thread-self/cgroup";
+use rustix::fs::{CWD, Mode, OFlags};
 
-/// Whose processes a program runs for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Scope {
-    /// All of the machine's.
-    Machine,
-    /// Those of the agent's own group and of the groups below it.
-    Own,
-}
+/// Handles of kernfs, which cgroups live in, are the group's 64-bit number (Linux 5.5 and newer).
+const KERNFS_HANDLE: libc::c_int = 0xfe;
 
-/// A group that programs may be hung on.
+/// Lines of the table of mounts that are looked through.
+const TABLE_BYTES_MAX: u64 = 1 << 20;
+
+/// A mounted cgroup-v2 tree.
 #[derive(Debug)]
-pub struct Group {
-    /// Whose processes are in it.
-    pub scope: Scope,
-    /// Its folder.
-    pub path: PathBuf,
-    /// The folder, open.
-    pub folder: File,
+pub struct CgroupTree {
+    root: OwnedFd,
+    path: PathBuf,
 }
 
-/// Why there is none.
-#[derive(Debug, thiserror::Error)]
-pub enum CgroupError {
-    /// A file that says where groups are could not be read.
-    #[error("reading {path}: {source}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The second version is not mounted.
-    #[error("control groups of version 2 are not mounted whole")]
-    NotMounted,
-    /// The process is in no group of the second version.
-    #[error("this process is in no control group of version 2")]
-    NoGroup,
-    /// The process was not put into a group of its own.
-    #[error(
-        "the agent's own control group is the root, so it was not started as a service; a program \
-         there would run for every process of the machine"
-    )]
-    OwnIsRoot,
-    /// The own group is not below what is mounted here.
-    #[error("the agent's own control group is outside of what is mounted here")]
-    OutOfSight,
-}
-
-/// The group to hang programs on. `is_initial` says whether the agent is in the network namespace
-/// that the machine started with (none where nobody could tell); `lab` that it must not touch what
-/// is not its own.
-pub fn group(is_initial: Option<bool>, lab: bool) -> Result<Group, CgroupError> {
-    let read = |path: &str| {
-        std::fs::read(path).map_err(|source| CgroupError::Read { path: path.into(), source })
-    };
-    let (scope, path) = choose(&read(MOUNTS)?, &read(GROUPS)?, is_initial, lab)?;
-    let folder =
-        File::open(&path).map_err(|source| CgroupError::Read { path: path.clone(), source })?;
-    Ok(Group { scope, path, folder })
-}
-
-fn choose(
-    mounts: &[u8],
-    groups: &[u8],
-    is_initial: Option<bool>,
-    lab: bool,
-) -> Result<(Scope, PathBuf), CgroupError> {
-    let mount = mount_point(mounts).ok_or(CgroupError::NotMounted)?;
-    let own =
-        lines(groups).find_map(|line| line.strip_prefix(b"0::/")).ok_or(CgroupError::NoGroup)?;
-    if own.is_empty() {
-        return Err(CgroupError::OwnIsRoot);
+impl CgroupTree {
+    /// The first cgroup-v2 tree in the table of mounts, be it alone or beside version 1.
+    pub fn open() -> io::Result<Self> {
+        use io::Read;
+        let mut table = String::new();
+        File::open("/proc/thread-self/mounts")?.take(TABLE_BYTES_MAX).read_to_string(&mut table)?;
+        let mut mounts = table.lines().map(|line| line.split(' '));
+        let found = mounts.find_map(|mut fields| {
+            let path = fields.nth(1)?;
+            (fields.next()? == "cgroup2").then(|| PathBuf::from(path))
+        });
+        let path = found.ok_or_else(|| io::Error::other("no cgroup-v2 tree is mounted"))?;
+        let access = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, &path, access, Mode::empty())?;
+        Ok(Self { root, path })
     }
-    if own.starts_with(b"..") {
-        return Err(CgroupError::OutOfSight);
+
+    /// Where the group stands below the root of the tree, as `/system.slice/ssh.service`. An error
+    /// if it is gone or lies outside of what is mounted. Needs the right to open by handle.
+    pub fn path(&self, id: u64) -> io::Result<Vec<u8>> {
+        let mut handle = Handle { bytes: 8, kind: KERNFS_HANDLE, id: id.to_ne_bytes() };
+        let handle: *mut Handle = &raw mut handle;
+        // SAFETY: `Handle` is laid out as the kernel's `file_handle` with eight bytes behind it,
+        // which is what `bytes` says; it is only read.
+        let fd = unsafe {
+            libc::open_by_handle_at(
+                self.root.as_raw_fd(),
+                handle.cast(),
+                libc::O_PATH | libc::O_CLOEXEC,
+            )
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call answered with a new descriptor that nobody else owns.
+        let group = unsafe { OwnedFd::from_raw_fd(fd) };
+        let link = format!("/proc/self/fd/{}", group.as_raw_fd());
+        let whole = rustix::fs::readlinkat(CWD, link, Vec::new())?.into_bytes();
+        let root = self.path.as_os_str().as_encoded_bytes();
+        let below =
+            whole.strip_prefix(root).ok_or_else(|| io::Error::other("it lies elsewhere"))?;
+        Ok(if below.is_empty() { b"/".to_vec() } else { below.to_vec() })
     }
-    if is_initial == Some(true) && !lab {
-        return Ok((Scope::Machine, mount));
-    }
-    // A group that was removed under a process keeps its name with this at its end.
-    let own = own.strip_suffix(b" (deleted)").unwrap_or(own);
-    Ok((Scope::Own, mount.join(Path::new(std::ffi::OsStr::from_bytes(own)))))
 }
 
-/// Where the whole tree is mounted: a mount of a part of it cannot show the rest.
-fn mount_point(mounts: &[u8]) -> Option<PathBuf> {
-    lines(mounts).find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let (root, point) = (fields.nth(3)?, fields.next()?);
-        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        let whole = kind == b"cgroup2" && root == b"/";
-        whole.then(|| Path::new(std::ffi::OsStr::from_bytes(point)).to_owned())
-    })
-}
-
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b'\n')
+#[repr(C)]
+struct Handle {
+    bytes: libc::c_uint,
+    kind: libc::c_int,
+    id: [u8; 8],
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
-    const UNIFIED: &str = "25 1 0:23 / /proc rw shared:2 - proc proc rw\n\
-                           30 25 0:26 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw\n";
-    const HYBRID: &str = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
-                          41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-    const SERVICE: &str = "4:memory:/x\n0::/system.slice/cordon-agent.service\n";
-
-    #[track_caller]
-    fn check(mounts: &str, groups: &str, is_initial: Option<bool>, lab: bool, expected: &str) {
-        let chosen = choose(mounts.as_bytes(), groups.as_bytes(), is_initial, lab);
-        let said = match chosen {
-            Ok((scope, path)) => format!("{scope:?} {}", path.display()),
-            Err(error) => error.to_string(),
-        };
-        assert!(said.starts_with(expected), "{said}");
+    #[test]
+    fn a_handle_lies_as_the_kernel_lays_it_out() {
+        assert_eq!(size_of::<Handle>(), 16);
+        assert_eq!(std::mem::offset_of!(Handle, id), 8);
     }
 
     #[test]
-    fn a_service_of_the_machine_takes_the_root_wherever_it_is_mounted() {
-        check(UNIFIED, SERVICE, Some(true), false, "Machine /sys/fs/cgroup");
-        check(HYBRID, SERVICE, Some(true), false, "Machine /sys/fs/cgroup/unified");
-    }
-
-    #[test]
-    fn outside_the_initial_namespace_or_in_a_lab_the_own_group_is_taken() {
-        let own = "Own /sys/fs/cgroup/unified/system.slice/cordon-agent.service";
-        check(HYBRID, SERVICE, Some(false), false, own);
-        check(HYBRID, SERVICE, None, false, own);
-        check(HYBRID, SERVICE, Some(true), true, own);
-    }
-
-    #[test]
-    fn nobody_takes_the_root_because_it_is_their_own() {
-        for is_initial in [Some(true), Some(false), None] {
-            for lab in [true, false] {
-                check(
-                    HYBRID,
-                    "0::/\n",
-                    is_initial,
-                    lab,
-                    "the agent's own control group is the root",
-                );
-            }
+    fn the_root_is_found_by_its_number() {
+        // Without a tree, or without the right to open by handle, there is nothing to look at.
+        let Ok(tree) = CgroupTree::open() else { return };
+        let id = std::fs::metadata(&tree.path).unwrap().ino();
+        match tree.path(id) {
+            Ok(path) => assert_eq!(path, b"/"),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),
         }
-    }
-
-    #[test]
-    fn a_tree_that_is_missing_or_out_of_sight_is_named() {
-        check(UNIFIED, "0::/../other\n", Some(true), false, "the agent's own control group is out");
-        check(UNIFIED, "4:memory:/\n", Some(true), false, "this process is in no control group");
-        let part = "30 25 0:26 /part /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        check(part, SERVICE, Some(true), false, "control groups of version 2 are not mounted");
     }
 }

@@ -1,7 +1,7 @@
 //! Hangs the programs that see datagrams on a control group, and reads what they count.
 
 use crate::platform::linux::bpf::sys::{Attached, CgroupHook, Map, MapKind, SysError};
-use crate::platform::linux::cgroup::{self, Scope};
+use crate::platform::linux::cgroup_scope::{self, Scope};
 
 use super::flows::{Count, FLOWS_MAX, KeyBytes};
 use super::programs::{self, KEY_BYTES, Maps, Offsets, VALUE_BYTES, Wanted};
@@ -14,7 +14,7 @@ pub(super) fn attach(
     is_initial: Option<bool>,
     lab: bool,
 ) -> Result<(Vec<Attached>, Option<String>), String> {
-    let group = cgroup::group(is_initial, lab).map_err(|error| error.to_string())?;
+    let group = cgroup_scope::group(is_initial, lab).map_err(|error| error.to_string())?;
     let hooks = [
         ("cordon_connect4", CgroupHook::Connect4, false),
         ("cordon_connect6", CgroupHook::Connect6, true),

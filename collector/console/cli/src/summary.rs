@@ -4,6 +4,7 @@ pub mod event;
 
 use cordon_proto::command::{Action, AtEnd, Command, IfUnproved};
 use cordon_proto::event::receipt::{Check, EndCause, Outcome, Proof};
+use cordon_proto::policy::Redactions;
 
 use crate::moment;
 use crate::output::text::plain;
@@ -65,13 +66,34 @@ pub fn action(action: &Action) -> String {
         }
         Action::Release => "release: let back onto the network".to_owned(),
         Action::SetPolicy(policy) => format!(
-            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s)",
+            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}",
             policy.version,
             policy.client,
             policy.exemptions.len(),
-            policy.critical.len()
+            policy.critical.len(),
+            policy.redactions.as_ref().map(redactions).unwrap_or_default()
+        ),
+        Action::Query(query) => format!(
+            "query: read, for {} ms, {} row(s) and {} bytes at most: {}",
+            query.time_ms_max,
+            query.rows_max,
+            query.bytes_max,
+            plain(&query.sql)
         ),
     }
+}
+
+/// What a policy lets out or takes out must be read by whoever signs it.
+fn redactions(redactions: &Redactions) -> String {
+    let own: Vec<_> = redactions.patterns.iter().map(|pattern| pattern.name.as_str()).collect();
+    let mut words = format!("; {} redaction(s) of its own", own.len());
+    if !own.is_empty() {
+        words.push_str(&format!(": {}", plain(&own.join(", "))));
+    }
+    if !redactions.off.is_empty() {
+        words.push_str(&format!("; SECRETS ARE LET OUT by {}", plain(&redactions.off.join(", "))));
+    }
+    words
 }
 
 /// What became of a command, in words.
@@ -101,6 +123,16 @@ pub fn outcome(outcome: &Outcome) -> String {
             format!("{}; {now}", plain(found))
         }
         Outcome::Failed { reason } => plain(reason).into_owned(),
+        Outcome::Answered { rows, summary, cut, error, took_ms } => {
+            let cut = cut.map(|limit| format!("; the limit on {} was reached", limit.name()));
+            let error = error.as_ref().map(|error| format!("; {}", plain(error)));
+            format!(
+                "{rows} row(s) in {took_ms} ms, summary {}{}{}",
+                summary.short(),
+                cut.unwrap_or_default(),
+                error.unwrap_or_default()
+            )
+        }
         Outcome::Ended { cause, observed_gone } => {
             let cause = match cause {
                 EndCause::Released => "released by a signed command",

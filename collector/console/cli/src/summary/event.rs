@@ -2,6 +2,8 @@
 
 mod agent;
 mod disk;
+mod log;
+mod login;
 mod network;
 mod process;
 
@@ -12,6 +14,9 @@ use crate::output::text::{cut, plain};
 
 /// Characters of one event's summary; `--json` shows all.
 const SUMMARY_CHARACTERS_MAX: usize = 240;
+
+/// Characters of the names of rules that took secrets out.
+const RULES_CHARACTERS_MAX: usize = 60;
 
 /// When an event happened, for a table.
 #[must_use]
@@ -40,11 +45,7 @@ pub fn class(event: &Value) -> String {
 pub fn summary(event: &Value) -> String {
     let whole = match word(event, "/class").as_str() {
         "process" => process::summary(event),
-        "log" => format!(
-            "{}: {}",
-            first(event, &["/log_file/path", "/file/path"]),
-            word(event, "/raw_data")
-        ),
+        "log" => log::summary(event),
         "disk" => disk::summary(event),
         "health" => agent::health(event),
         "gap" => agent::gap(event),
@@ -52,9 +53,24 @@ pub fn summary(event: &Value) -> String {
         "lifecycle" => agent::lifecycle(event),
         "network" => network::summary(event),
         "dns" => network::dns(event),
+        "authentication" => login::authentication(event),
+        "account" => login::account(event),
         _ => rest(event),
     };
-    cut(&plain(&whole), SUMMARY_CHARACTERS_MAX).into_owned()
+    let mark = redacted(event);
+    let room = SUMMARY_CHARACTERS_MAX.saturating_sub(mark.len());
+    format!("{}{mark}", cut(&plain(&whole), room))
+}
+
+/// That secrets were taken out on the endpoint: by which rules, and how many bytes.
+fn redacted(event: &Value) -> String {
+    let Some(marks) = event.pointer("/redacted").and_then(Value::as_array) else {
+        return String::new();
+    };
+    let bytes: u64 = marks.iter().filter_map(|mark| mark.get("bytes")?.as_u64()).sum();
+    let rules: Vec<_> = marks.iter().map(|mark| word(mark, "/rule")).collect();
+    let rules = rules.join(", ");
+    format!(" (redacted: {}, {bytes} bytes)", cut(&plain(&rules), RULES_CHARACTERS_MAX))
 }
 
 /// Everything that is not in every event, for classes that this version has no words for.
@@ -114,9 +130,9 @@ mod tests {
     use super::*;
     use cordon_proto::Text;
     use cordon_proto::event::json::{Context, to_json};
-    use cordon_proto::event::process::{Exec, Exit, Tier};
+    use cordon_proto::event::process::{Exec, Exit, FileId, ImageHash, Tier};
     use cordon_proto::event::{Body, Event, Lane, LogLine, ProcessEvent, Severity, Started};
-    use cordon_proto::id::EndpointId;
+    use cordon_proto::id::{EndpointId, Hash};
 
     #[test]
     fn a_file_system_is_summed_up_by_how_full_it_is() {
@@ -165,19 +181,12 @@ mod tests {
     #[test]
     fn events_are_told_in_one_harmless_line() {
         check(
-            Body::Process(ProcessEvent::Exec(Exec {
-                tier: Tier::ProcConnector,
-                pid: 7,
-                start_boot_ns: None,
+            Body::Process(ProcessEvent::Exec(Box::new(Exec {
                 parent_pid: Some(1),
                 uid: Some(0),
-                euid: None,
-                cgroup_id: None,
-                image: None,
-                image_resolved: None,
                 args: Some("sh\0-c\0echo \u{1b}[2J\0".into()),
-                args_bytes: None,
-            })),
+                ..Exec::new(Tier::ProcConnector, 7)
+            }))),
             "exec pid 7 of 1 uid 0: sh -c echo \\u{1b}[2J",
         );
         check(
@@ -191,6 +200,14 @@ mod tests {
             })),
             "ended pid 7 by signal 9",
         );
+        let file = FileId { device: 1, inode: 2, bytes: 3, modified_ns: 4, changed_ns: 5 };
+        let hash = |sha256| {
+            let hash = ImageHash { file, path: Some("/bin/sh".into()), sha256 };
+            Body::Process(ProcessEvent::ImageHash(hash))
+        };
+        let told = format!("program /bin/sh: {}", "ab".repeat(32));
+        check(hash(Some(Hash([0xab; 32]))), &told);
+        check(hash(None), "program /bin/sh: too long to hash");
         check(
             Body::Log(LogLine {
                 path: "/var/log/auth.log".into(),
@@ -199,6 +216,7 @@ mod tests {
                 offset: 0,
                 line: Text::from("Failed password\nfor root"),
                 line_bytes: None,
+                ..LogLine::default()
             }),
             "/var/log/auth.log: Failed password\\nfor root",
         );
