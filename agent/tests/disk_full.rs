@@ -244,6 +244,8 @@ fn line(id: u64, bytes: usize, now: Stamp) -> Observation {
         offset: id,
         line: noise.into(),
         line_bytes: None,
+        encoding: None,
+        lines: None,
     };
     observation(Body::Log(line), now)
 }

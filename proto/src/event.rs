@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use agent::{Health, SensorHealth, SensorState, Started};
 pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
-pub use log::LogLine;
+pub use log::{Encoding, LogLine};
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
 

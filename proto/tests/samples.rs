@@ -81,6 +81,8 @@ fn events() -> Vec<Vec<u8>> {
         offset: 4096,
         line: "Accepted publickey for ann".into(),
         line_bytes: None,
+        encoding: None,
+        lines: None,
     };
     let bodies = [
         Body::Process(ProcessEvent::Exec(exec)),

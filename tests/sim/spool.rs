@@ -192,6 +192,8 @@ fn line(id: u64) -> Body {
         offset: id,
         line: "x".into(),
         line_bytes: None,
+        encoding: None,
+        lines: None,
     })
 }
 

@@ -259,6 +259,8 @@ mod tests {
             offset: 3,
             line: line.into(),
             line_bytes: None,
+            encoding: None,
+            lines: None,
         };
         let severity = Severity::Informational;
         Observation { time_ns: 7, boot_ns: 8, severity, body: Body::Log(line) }

@@ -197,6 +197,8 @@ mod tests {
             offset: 0,
             line: "x".repeat(bytes).as_str().into(),
             line_bytes: None,
+            encoding: None,
+            lines: None,
         };
         Observation { time_ns, boot_ns: 0, severity: Severity::Low, body: Body::Log(line) }
     }

@@ -284,6 +284,8 @@ fn line(text: &str) -> Fact {
         offset: 3,
         line,
         line_bytes: None,
+        encoding: None,
+        lines: None,
     })
 }
 

@@ -196,6 +196,8 @@ mod tests {
                 offset: 0,
                 line: Text::from("Failed password\nfor root"),
                 line_bytes: None,
+                encoding: None,
+                lines: None,
             }),
             "/var/log/auth.log: Failed password\\nfor root",
         );
