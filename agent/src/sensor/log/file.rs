@@ -255,7 +255,10 @@ fn siblings_beside(path: &Path, inode: Option<u64>, packed: bool) -> Vec<Sibling
     let entries = entries.filter_map(Result::ok).filter(is_sibling).take(SIBLINGS_MAX);
     let open = |entry: DirEntry| {
         let path = entry.path();
-        let source = Source::open(&path).ok().flatten()?;
+        // While it is being compressed both are there, and the original is the one to read.
+        let is_under_way = path.file_name().is_some_and(is_gzip)
+            && path.with_extension("").symlink_metadata().is_ok();
+        let source = Source::open(&path).ok().flatten().filter(|_source| !is_under_way)?;
         sibling(&source, path).ok()
     };
     entries.filter_map(open).collect()

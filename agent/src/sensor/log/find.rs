@@ -36,18 +36,40 @@ pub(super) fn drain(
     Followed::new(source, path, treat, role).ok().filter(|file| file.id == sibling.id)
 }
 
+/// Where to look for what came after a file that was rotated away unseen.
+struct After {
+    path: PathBuf,
+    before: Sibling,
+    siblings: Vec<Sibling>,
+}
+
 impl Watch {
     /// Goes on where reading stood before the restart.
     pub(super) fn restore(&mut self, restored: Restored, gathered: &mut Gathered<'_>) {
         for key in restored.unreadable {
             gathered.loss(format!("the place kept under {key} cannot be read"));
         }
+        // Every place has found its file before any other is taken for one that nobody knows.
+        let mut after = Vec::new();
         for place in &restored.places {
-            self.restore_one(place, &restored.places, gathered);
+            after.extend(self.restore_one(place, &restored.places, gathered));
+        }
+        // A number that one place has given up another may have taken over.
+        for file in self.files.iter().filter(|file| file.role != Role::Live) {
+            gathered.place(file.place().checkpoint());
+        }
+        for After { path, before, siblings } in after {
+            self.take_rotated(&path, &before, &siblings, gathered);
         }
     }
 
-    fn restore_one(&mut self, place: &Place, all: &[Place], gathered: &mut Gathered<'_>) {
+    /// Finds the file of a place again; answers what may hold what came after it.
+    fn restore_one(
+        &mut self,
+        place: &Place,
+        all: &[Place],
+        gathered: &mut Gathered<'_>,
+    ) -> Option<After> {
         let path = place.path();
         let siblings = file::siblings(&path, Some(place.id.inode), true);
         let now_ns = gathered.boot_ns();
@@ -58,7 +80,7 @@ impl Watch {
                     file.learn_from(&siblings);
                     file
                 }));
-                return;
+                return None;
             }
             Found::Moved(moved) => Some(moved),
             Found::Emptied(_anew, copy) => copy,
@@ -66,19 +88,18 @@ impl Watch {
         };
         let taken = moved.and_then(|moved| {
             let is_other = is_followed(&self.files, moved.id)
-                || all.iter().any(|other| other.id == moved.id && other.id != place.id);
+                || all.iter().any(|other| other.id != place.id && is_at(other, moved));
             let file = self.resume(place, moved, &path, now_ns).filter(|_file| !is_other)?;
             Some((moved, file))
         });
-        match taken {
+        let before = match taken {
             Some((moved, file)) => {
                 let is_same = file.id == place.id;
                 if !is_same {
                     gathered.place(place.id.forget());
                 }
-                gathered.place(file.place().checkpoint());
                 self.files.push(file);
-                self.take_rotated(&path, moved, &unknown(&siblings, all), gathered);
+                moved.clone()
             }
             None => {
                 let (shown, offset) = (path.display(), place.offset);
@@ -87,10 +108,11 @@ impl Watch {
                 ));
                 gathered.place(place.id.forget());
                 // Those that came after it may be there all the same.
-                let (before, after) = (remembered(place), unknown(&siblings, all));
-                self.take_rotated(&path, &before, &after, gathered);
+                remembered(place)
             }
-        }
+        };
+        let siblings = unknown(&siblings, all);
+        Some(After { path, before, siblings })
     }
 
     fn resume(&self, place: &Place, at: &Sibling, path: &Path, now_ns: u64) -> Option<Followed> {
@@ -261,8 +283,13 @@ fn meet_again(file: &mut Followed, path: &Path, gathered: &mut Gathered<'_>) {
 
 /// Those files beside a log whose places are not known.
 fn unknown(siblings: &[Sibling], all: &[Place]) -> Vec<Sibling> {
-    let known = |sibling: &&Sibling| all.iter().any(|other| other.id == sibling.id);
+    let known = |sibling: &&Sibling| all.iter().any(|other| is_at(other, sibling));
     siblings.iter().filter(|sibling| !known(sibling)).cloned().collect()
+}
+
+/// Whether a place is in this very file, and not in one that had its number before.
+fn is_at(place: &Place, sibling: &Sibling) -> bool {
+    place.id == sibling.id && sibling.facts.continues(&place.fingerprint, place.offset)
 }
 
 /// The names in a directory that may be logs.

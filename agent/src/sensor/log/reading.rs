@@ -62,13 +62,15 @@ pub(super) fn read(
     let mut directories = Directories::new(Arc::clone(latch));
     let mut scans = Scans::default();
     let mut condition = None;
-    let mut wait = Duration::ZERO;
+    let (mut wait, mut is_behind) = (Duration::ZERO, true);
     loop {
-        let mut woken = directories.wait(wait, |woken| watch.gather(woken)).ok_or(Stopping)?;
+        // Who is behind gathers enough as it is.
+        let gather = |woken: &Woken| if is_behind { Duration::ZERO } else { watch.gather(woken) };
+        let mut woken = directories.wait(wait, gather).ok_or(Stopping)?;
         woken.everything |= directories.problem().is_some();
         let now = clock();
         scans.hold_back(&mut woken, now.boot_ns);
-        let afresh = now.boot_ns >= watch.due_ns();
+        let afresh = watch.is_stale(now.boot_ns);
         let mut give = |sample| say(Said::Sample(sample));
         let mut round = watch.round(&woken, now, &mut give)?;
         if woken.everything {
@@ -85,6 +87,7 @@ pub(super) fn read(
         }
         let due_ns = watch.due_ns().min(scans.due_ns());
         let until_due = Duration::from_nanos(due_ns.saturating_sub(clock().boot_ns));
+        is_behind = round == Round::Unfinished;
         wait = match (round, directories.problem()) {
             (Round::Unfinished, _) => Duration::ZERO,
             (Round::Idle, Some(_unwatched)) => until_due.min(UNWATCHED_EVERY),

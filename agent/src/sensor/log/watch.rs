@@ -125,9 +125,7 @@ impl Watch {
         if let Some(restored) = self.restored.take() {
             self.restore(restored, &mut gathered);
         }
-        let boot_ns = now.boot_ns;
-        let is_stale = self.scanned_ns.is_none_or(|at| boot_ns.saturating_sub(at) >= RESCAN_NS);
-        let scans = woken.everything || is_stale;
+        let scans = woken.everything || self.is_stale(now.boot_ns);
         for file in &mut self.files {
             let named = file.is_one_of(&woken.files);
             file.is_due |= scans || named || matches!(file.role, Role::Draining { .. });
@@ -136,7 +134,7 @@ impl Watch {
         // such before its copy could be taken for a new file.
         let mut end = self.read_all(&mut gathered)?;
         if scans {
-            self.scanned_ns = Some(boot_ns);
+            self.scanned_ns = Some(now.boot_ns);
             self.scan(&mut gathered)?;
             let files = &self.files;
             self.limits.retain(|path| files.iter().any(|file| file.path == path));
@@ -146,6 +144,11 @@ impl Watch {
         self.let_go(&mut gathered)?;
         gathered.hand_over()?;
         Ok(end)
+    }
+
+    /// Whether everything is to be looked at, woken or not.
+    pub(super) fn is_stale(&self, now_ns: u64) -> bool {
+        self.scanned_ns.is_none_or(|at| now_ns.saturating_sub(at) >= RESCAN_NS)
     }
 
     /// When a round is due although nothing happened; boot-time clock.

@@ -62,6 +62,28 @@ fn what_came_before_is_not_read_again_from_its_compressed_file() {
 }
 
 #[test]
+fn several_files_under_way_are_each_read_on_from_their_own_compressed_file() {
+    // The first is still read to its end when the reader ends; so are then both.
+    check(
+        "look; write app.log a|; look; age app.log 1; rename app.log app.log.2; write app.log b|
+         look; write app.log c|; age app.log 3; restart; rename app.log app.log.1
+         gzip app.log.2; gzip app.log.1; write app.log d|; look; wait 20; restart; look; wait 20",
+        "a b c d",
+    );
+}
+
+#[test]
+fn while_a_file_is_being_compressed_the_original_is_read() {
+    check(
+        "look; write app.log a|; look; rename app.log app.log.1; write app.log b|; look; wait 20
+         restart; copy app.log.1 spare; gzip app.log.1; rename spare app.log.1
+         age app.log.1.gz 100; rename app.log app.log.0; write app.log c|
+         look; wait 20; remove app.log.1.gz; restart; look",
+        "a b c",
+    );
+}
+
+#[test]
 fn a_compressed_file_that_is_damaged_is_told() {
     let mut scene = Scene::new("app.log");
     scene.play("look; write app.log a|; look; write app.log b|; restart; rename app.log app.log.1");
