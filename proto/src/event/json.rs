@@ -143,6 +143,7 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Gap(gap) => gap::fields(gap, map),
         Body::Receipt(receipt) => receipt::fields(receipt, map),
         Body::Lifecycle(started) => agent::started_fields(started, map),
+        Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }
 

@@ -48,7 +48,7 @@ pub fn summary(event: &Value) -> String {
         "health" => agent::health(event),
         "gap" => agent::gap(event),
         "receipt" => agent::receipt(event),
-        "lifecycle" => agent::started(event),
+        "lifecycle" => agent::lifecycle(event),
         _ => rest(event),
     };
     cut(&plain(&whole), SUMMARY_CHARACTERS_MAX).into_owned()
