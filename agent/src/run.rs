@@ -10,6 +10,7 @@ mod command;
 mod contain;
 mod deliver;
 mod jobs;
+mod query;
 mod sensors;
 mod start;
 mod stop;
@@ -38,6 +39,7 @@ use crate::kept::GuardMemory;
 use crate::link::{Link, LinkEvent};
 use crate::machine::Machine;
 use crate::nonce::{Moment, Nonces};
+use crate::platform::linux::heap;
 use crate::roster_keeper::RosterKeeper;
 use crate::sensor::{Report, Sample};
 use crate::spool::keeper::{Progress, SpoolHandle};
@@ -94,6 +96,7 @@ struct Agent {
     progress: watch::Receiver<Progress>,
     known_progress: Progress,
     delivery: Delivery,
+    queries: query::Queries,
     link: Link,
     /// Addresses at which the collector, or the proxy on the way, was reached.
     reached: Vec<SocketAddr>,
@@ -110,6 +113,7 @@ struct Agent {
 
 /// Runs the agent until the system wants it to end.
 pub fn run(config: Config) -> Result<(), StartError> {
+    heap::keep_small();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HELPERS_MAX)
@@ -191,6 +195,8 @@ impl Agent {
             Done::Renewed(renewed) => self.renewed(*renewed),
             Done::CanarySent => {}
             Done::Drift(found) => self.drift_seen(found),
+            Done::Queried(read) => self.queried(*read),
+            Done::Swept => {}
         }
     }
 
