@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started};
 pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
-pub use log::LogLine;
+pub use log::{Encoding, LogLine};
 pub use login::{AccountChange, Authentication};
 pub use process::ProcessEvent;
 pub use receipt::Receipt;

@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod cgroup;
 pub mod child;
+pub mod directories;
 pub mod heap;
 pub mod netlink;
 pub mod netns;
