@@ -22,7 +22,7 @@ pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started}
 pub use disk::DiskEvent;
 pub use dns::DnsEvent;
 pub use gap::{ClassCount, Gap, GapReason};
-pub use log::LogLine;
+pub use log::{Encoding, LogLine};
 pub use login::{AccountChange, Authentication};
 pub use network::NetworkEvent;
 pub use process::ProcessEvent;

@@ -2,6 +2,7 @@
 //! agreed on.
 
 pub mod fleet;
+pub mod peer;
 pub mod proc_file;
 pub mod spread;
 pub mod workload;

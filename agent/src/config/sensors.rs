@@ -72,10 +72,19 @@ impl Sensors {
     }
 
     fn impossible_logs(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
-        let paths = &self.logs.paths;
-        let absolute = paths.iter().all(|path| path.starts_with('/'));
+        let absolute = self.logs.all_paths().all(|path| path.starts_with('/'));
         check(absolute, "sensors.logs.paths", "must all be absolute paths");
-        check(paths.len() <= LOG_PATHS_MAX, "sensors.logs.paths", "must be at most 256 paths");
+        let few = self.logs.all_paths().count() <= LOG_PATHS_MAX;
+        check(few, "sensors.logs.paths", "must be at most 256 paths");
+        let burst = (1..=86_400).contains(&self.logs.burst_secs);
+        check(burst, "sensors.logs.burst_secs", "must be 1 to 86400");
+        let files = &self.logs.files;
+        let waits = files.iter().all(|file| (10..=60_000).contains(&file.wait_ms));
+        check(waits, "sensors.logs.files", "wait_ms must be 10 to 60000");
+        let one = files.iter().all(|file| !(file.indented && file.starts.is_some()));
+        check(one, "sensors.logs.files", "indented and starts do not go together");
+        let begins = files.iter().all(|file| file.starts.as_deref() != Some(""));
+        check(begins, "sensors.logs.files", "starts must not be empty");
     }
 
     fn impossible_disks(&self, check: &mut impl FnMut(bool, &'static str, &str)) {

@@ -9,61 +9,40 @@
 mod file;
 mod find;
 mod fingerprint;
+mod finish;
 mod gather;
+mod join;
 mod judge;
+mod limit;
 mod lines;
+mod mark;
 mod pattern;
 mod place;
+mod reading;
+mod settings;
+mod source;
 #[cfg(test)]
 mod tests;
+mod treat;
 mod wake;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use cordon_proto::event::SensorState;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use self::wake::{Bell, Directories};
-use self::watch::{Round, Watch};
 use super::{Checkpoint, Outlet, Sample, Stopping};
 use crate::clock::Stamp;
+use crate::platform::linux::directories::Latch;
+
+pub use settings::{FileSettings, LogSettings};
 
 /// The sensor's name in health.
 pub const NAME: &str = "logs";
 
-/// How long changes are gathered after the first. Longer loses lines of files that are emptied in
-/// place; shorter costs a wake for every line.
-const GATHER: Duration = Duration::from_millis(5);
-
-/// How often files are looked at in directories that cannot be watched.
-const UNWATCHED_EVERY: Duration = Duration::from_secs(1);
-
 /// Samples on their way from the reading thread.
 const UNDER_WAY_MAX: usize = 2;
-
-/// What the sensor does.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogSettings {
-    /// Whether log files are watched at all.
-    pub enabled: bool,
-    /// Which: absolute paths with `*` and `?` in them.
-    pub paths: Vec<String>,
-    /// Whether files that are there when a path is watched for the first time are read from their
-    /// beginning. Files that appear later always are.
-    pub from_start: bool,
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        let paths =
-            ["/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages"];
-        Self { enabled: true, paths: paths.map(str::to_owned).to_vec(), from_start: false }
-    }
-}
 
 /// What the reading thread says.
 enum Said {
@@ -82,10 +61,16 @@ pub async fn run(
         return outlet.condition(SensorState::Off, None, None).await;
     }
     let (say, mut said) = mpsc::channel(UNDER_WAY_MAX);
-    let bell = StopOnDrop(Arc::default());
-    let reader_bell = Arc::clone(&bell.0);
+    let latch = match Latch::new() {
+        Ok(latch) => CloseOnDrop(Arc::new(latch)),
+        Err(error) => {
+            let reason = format!("making what ends the reading: {error}");
+            return outlet.condition(SensorState::Blind, Some(reason), None).await;
+        }
+    };
+    let ends = Arc::clone(&latch.0);
     let reader = std::thread::Builder::new().name("cordon-logs".to_owned());
-    let reader = reader.spawn(move || read(&settings, clock, restored, &reader_bell, &say));
+    let reader = reader.spawn(move || reading::read(&settings, clock, restored, &ends, &say));
     let reader = match reader {
         Ok(reader) => reader,
         Err(error) => {
@@ -107,50 +92,10 @@ pub async fn run(
 }
 
 /// Ends the reading thread when the sensor is dropped, however that comes.
-struct StopOnDrop(Arc<Bell>);
+struct CloseOnDrop(Arc<Latch>);
 
-impl Drop for StopOnDrop {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// Reads until told to stop.
-fn read(
-    settings: &LogSettings,
-    clock: fn() -> Stamp,
-    restored: Vec<Checkpoint>,
-    bell: &Arc<Bell>,
-    say: &mpsc::Sender<Said>,
-) -> Result<(), Stopping> {
-    let say = |said| say.blocking_send(said).map_err(|_closed| Stopping);
-    let mut watch = Watch::new(settings, restored);
-    let mut directories = Directories::new(bell);
-    let mut condition = None;
-    let (mut wait, mut gather) = (Duration::ZERO, Duration::ZERO);
-    loop {
-        let mut woken = bell.wait(wait, gather);
-        if woken.stops {
-            return Err(Stopping);
-        }
-        woken.everything |= directories.problem().is_some();
-        let afresh = clock().boot_ns >= watch.due_ns();
-        let mut round = watch.round(&woken, clock(), &mut |sample| say(Said::Sample(sample)))?;
-        if directories.set(&watch.directories, afresh) {
-            // Something may have come between the look and the watch.
-            woken.everything = true;
-            round = watch.round(&woken, clock(), &mut |sample| say(Said::Sample(sample)))?;
-        }
-        let now = watch.condition(directories.problem());
-        if condition.as_ref() != Some(&now) {
-            say(Said::Condition(now.0, now.1.clone()))?;
-            condition = Some(now);
-        }
-        let until_due = Duration::from_nanos(watch.due_ns().saturating_sub(clock().boot_ns));
-        (wait, gather) = match (round, directories.problem()) {
-            (Round::Unfinished, _) => (Duration::ZERO, Duration::ZERO),
-            (Round::Idle, Some(_unwatched)) => (until_due.min(UNWATCHED_EVERY), GATHER),
-            (Round::Idle, None) => (until_due, GATHER),
-        };
+        self.0.close();
     }
 }

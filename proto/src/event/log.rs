@@ -6,7 +6,37 @@ use serde::Serialize;
 use super::Redaction;
 use crate::Text;
 
-/// One line of a log, and exactly where it stood.
+/// What the mark at a file's beginning says of its text.
+///
+/// A file without a mark has none: its lines are the bytes as they stand, be they UTF-8, Latin-1
+/// or anything else.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Encoding {
+    /// It is UTF-8, and says so.
+    #[n(0)]
+    Utf8,
+    /// It is UTF-16, the low byte first; `line` is the same text in UTF-8.
+    #[n(1)]
+    Utf16Le,
+    /// It is UTF-16, the high byte first; `line` is the same text in UTF-8.
+    #[n(2)]
+    Utf16Be,
+}
+
+impl Encoding {
+    /// The name that people use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "UTF-8",
+            Self::Utf16Le => "UTF-16LE",
+            Self::Utf16Be => "UTF-16BE",
+        }
+    }
+}
+
+/// One line of a log file, and exactly where it stood; or several that belong together.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Encode, Decode)]
 pub struct LogLine {
     /// The file's path as watched; empty where the line is not from a file.
@@ -21,10 +51,10 @@ pub struct LogLine {
     /// Where in the file the line began, in bytes.
     #[n(3)]
     pub offset: u64,
-    /// The line without its end.
+    /// The line without its end; lines that belong together with `\n` between them.
     #[n(4)]
     pub line: Text,
-    /// How long the line was in full, where `line` was cut.
+    /// How long the line was in full in the file, where `line` was cut.
     #[n(5)]
     pub line_bytes: Option<u64>,
     /// Where the line was read, if not from a file.
@@ -33,6 +63,12 @@ pub struct LogLine {
     /// What stands in the line's head, where it is of a known form.
     #[n(7)]
     pub parsed: Option<Parsed>,
+    /// What the file says of its text.
+    #[n(8)]
+    pub encoding: Option<Encoding>,
+    /// How many lines of the file these are, where they are several.
+    #[n(9)]
+    pub lines: Option<u32>,
     /// Secrets that were taken out of `line` before it was signed.
     #[n(15)]
     pub redacted: Option<Vec<Redaction>>,

@@ -4,17 +4,18 @@
 use std::os::unix::ffi::OsStrExt;
 
 use cordon_proto::Text;
-use cordon_proto::event::{Body, Class, ClassCount, GapReason, LogLine, Observation, Severity};
+use cordon_proto::event::{Class, ClassCount, GapReason, LogLine};
 
 use crate::clock::Stamp;
-use crate::sensor::parse::{Assumed, head, interpret};
+use crate::sensor::parse::Assumed;
 use crate::sensor::{Checkpoint, Loss, SAMPLE_EVENTS_MAX, Sample, Stopping};
 
 use super::file::Followed;
+use super::finish::{OBSERVATIONS_MAX, finish};
 use super::lines::Line;
 
-/// The lines of one sample, but for what one read may still add: half as much. What lines tell is
-/// as many events again at most, so that a sample still fits a batch.
+/// The lines of one sample, but for what one block may still add: as much again. What lines tell is
+/// as many events again at most.
 const SAMPLE_BYTES: usize = 128 << 10;
 
 /// Where samples go.
@@ -41,18 +42,17 @@ impl<'a> Gathered<'a> {
     pub(super) fn make_room(&mut self) -> Result<usize, Stopping> {
         let Sample { observations, checkpoints, losses } = &self.sample;
         let used = observations.len().max(checkpoints.len()).max(losses.len());
-        if used >= SAMPLE_EVENTS_MAX || self.bytes >= SAMPLE_BYTES {
+        if used + OBSERVATIONS_MAX > SAMPLE_EVENTS_MAX || self.bytes >= SAMPLE_BYTES {
             self.hand_over()?;
         }
-        Ok(SAMPLE_EVENTS_MAX - self.sample.observations.len())
+        Ok((SAMPLE_EVENTS_MAX - self.sample.observations.len()) / OBSERVATIONS_MAX)
     }
 
     /// Adds lines of a file.
     pub(super) fn lines(&mut self, file: &Followed, lines: impl IntoIterator<Item = Line>) {
-        let assumed = Assumed::at(self.now.time_ns);
-        for Line { offset, bytes, full_bytes } in lines {
+        let (encoding, assumed) = (file.mark.encoding(), Assumed::at(self.now.time_ns));
+        for Line { offset, bytes, full_bytes, lines } in lines {
             self.bytes += bytes.len();
-            let parsed = head(&bytes, &assumed).map(|head| head.to_parsed());
             let line = LogLine {
                 path: file.path.as_os_str().as_bytes().into(),
                 device: file.id.device,
@@ -60,20 +60,12 @@ impl<'a> Gathered<'a> {
                 offset,
                 line: Text::from(bytes),
                 line_bytes: full_bytes,
-                parsed,
+                encoding,
+                lines: (lines > 1).then_some(lines),
                 ..LogLine::default()
             };
-            let typed = interpret(&line);
-            self.observe(Severity::Informational, Body::Log(line));
-            if let Some((severity, body)) = typed {
-                self.observe(severity, body);
-            }
+            finish(line, &assumed, self.now, &mut self.sample.observations);
         }
-    }
-
-    fn observe(&mut self, severity: Severity, body: Body) {
-        let Stamp { time_ns, boot_ns } = self.now;
-        self.sample.observations.push(Observation { time_ns, boot_ns, severity, body });
     }
 
     /// Notes a place, instead of what was noted under its key before.
@@ -85,9 +77,23 @@ impl<'a> Gathered<'a> {
 
     /// Tells that lines went before they were read; how many, nobody knows.
     pub(super) fn loss(&mut self, detail: String) {
-        let counts = vec![ClassCount { class: Class::Log, count: 0 }];
+        self.tell(GapReason::SourceGone, 0, detail);
+    }
+
+    /// Tells that so many lines of a file were over its limit.
+    pub(super) fn limited(&mut self, file: &Followed, lines: u64) {
+        let detail = format!("{} said more than its limit allows", file.path.display());
+        let mut told = self.sample.losses.iter_mut();
+        let told = told.find(|loss| loss.detail.as_ref() == Some(&detail));
+        match told.and_then(|loss| loss.counts.first_mut()) {
+            Some(count) => count.count = count.count.saturating_add(lines),
+            None => self.tell(GapReason::RateLimit, lines, detail),
+        }
+    }
+
+    fn tell(&mut self, reason: GapReason, count: u64, detail: String) {
+        let counts = vec![ClassCount { class: Class::Log, count }];
         let (from_ns, to_ns) = (self.now.time_ns, self.now.time_ns);
-        let reason = GapReason::SourceGone;
         self.sample.losses.push(Loss { reason, counts, from_ns, to_ns, detail: Some(detail) });
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Facts {
     pub(super) size: u64,
     /// Its first bytes.
     pub(super) head: Vec<u8>,
+    /// When its content was last written to, nanoseconds since 1970. Compressing keeps it.
+    pub(super) changed_ns: u64,
 }
 
 impl Facts {
@@ -33,7 +35,18 @@ pub(super) struct Sibling {
     pub(super) id: FileId,
     pub(super) facts: Facts,
     pub(super) born_ns: u64,
-    pub(super) changed_ns: u64,
+}
+
+impl Sibling {
+    /// Whether its name is that of a rotated file of the log at `path`.
+    pub(super) fn is_rotated_of(&self, path: &Path) -> bool {
+        let names = (path.file_name(), self.path.file_name());
+        matches!(names, (Some(name), Some(other)) if is_rotated_name(name, other))
+    }
+
+    fn is_packed(&self) -> bool {
+        self.path.file_name().is_some_and(is_gzip)
+    }
 }
 
 /// Where a file is that was read up to a place.
@@ -52,7 +65,7 @@ pub(super) enum Found<'a> {
 /// Looks for a file among its siblings, itself included.
 pub(super) fn locate<'a>(place: &Place, siblings: &'a [Sibling]) -> Found<'a> {
     let path = place.path();
-    let copy = copy_of(&place.fingerprint, place.offset, place.id, siblings);
+    let copy = copy_of(place, siblings);
     match siblings.iter().find(|sibling| sibling.id == place.id) {
         Some(same) if same.facts.continues(&place.fingerprint, place.offset) => {
             if same.path == path { Found::Here(same) } else { Found::Moved(same) }
@@ -63,19 +76,22 @@ pub(super) fn locate<'a>(place: &Place, siblings: &'a [Sibling]) -> Found<'a> {
     }
 }
 
-/// The newest file that begins like the one that was read and reaches as far.
-pub(super) fn copy_of<'a>(
-    fingerprint: &Fingerprint,
-    read_at: u64,
-    original: FileId,
-    siblings: &'a [Sibling],
-) -> Option<&'a Sibling> {
+/// The newest file that begins like the one that was read and reaches as far. How far a compressed
+/// one reaches cannot be seen; it must have been written to as late.
+pub(super) fn copy_of<'a>(place: &Place, siblings: &'a [Sibling]) -> Option<&'a Sibling> {
     let copies = siblings.iter().filter(|sibling| {
-        sibling.id != original
-            && !fingerprint.is_empty()
-            && sibling.facts.continues(fingerprint, read_at)
+        sibling.id != place.id
+            && !place.fingerprint.is_empty()
+            && sibling.facts.continues(&place.fingerprint, place.offset)
+            && (!sibling.is_packed() || sibling.facts.changed_ns >= place.changed_ns())
     });
-    copies.max_by_key(|copy| copy.born_ns)
+    copies.max_by_key(|copy| (!copy.is_packed(), copy.born_ns))
+}
+
+/// What a file was that is gone, as far as its place tells.
+pub(super) fn remembered(place: &Place) -> Sibling {
+    let facts = Facts { size: place.offset, head: Vec::new(), changed_ns: place.changed_ns() };
+    Sibling { path: place.path(), id: place.id, facts, born_ns: place.born_ns }
 }
 
 /// Files that were made, filled and rotated away since `before` was the log at `path`, the oldest
@@ -86,34 +102,45 @@ pub(super) fn rotated_since<'a>(
     before: &Sibling,
     siblings: &'a [Sibling],
 ) -> Vec<&'a Sibling> {
-    let Some(name) = path.file_name() else { return Vec::new() };
     let mut found: Vec<&Sibling> = siblings
         .iter()
         .filter(|sibling| {
-            let later = sibling.path.file_name().unwrap_or_default();
-            sibling.path != path
+            // A compressed file is younger than what is in it, and was changed when that was.
+            let is_later = match sibling.is_packed() || before.is_packed() {
+                true => sibling.facts.changed_ns > before.facts.changed_ns,
+                false => {
+                    before.born_ns != 0
+                        && sibling.born_ns > before.born_ns
+                        && sibling.facts.changed_ns >= before.facts.changed_ns
+                }
+            };
+            is_later
+                && sibling.path != path
                 && sibling.id != before.id
-                && before.born_ns != 0
-                && sibling.born_ns > before.born_ns
-                && sibling.changed_ns >= before.changed_ns
-                && is_rotated_name(name, later)
+                && sibling.is_rotated_of(path)
         })
         .collect();
-    found.sort_by_key(|sibling| sibling.born_ns);
+    found.sort_by_key(|sibling| (sibling.facts.changed_ns, sibling.born_ns));
     found
 }
 
-/// Whether `other` looks like a rotated file of `name`: `app.log.1`, `app.log-20260102`.
+/// Whether `other` looks like a rotated file of `name`: `app.log.1`, `app.log-20260102`,
+/// `app.log.2.gz`.
 pub(super) fn is_rotated_name(name: &OsStr, other: &OsStr) -> bool {
     let rest = other.as_bytes().strip_prefix(name.as_bytes());
     rest.is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-' | b'_')))
-        && !is_compressed(other)
+        && (!is_compressed(other) || is_gzip(other))
+}
+
+/// Whether the name says that there is a compressed file of the one kind that is read.
+pub(super) fn is_gzip(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".gz")
 }
 
 /// Whether the name says that there is no text inside.
 pub(super) fn is_compressed(name: &OsStr) -> bool {
-    let ends = [".gz", ".xz", ".bz2", ".zst", ".lz4", ".lzma", ".Z", ".zip", ".journal"];
-    ends.iter().any(|end| name.as_bytes().ends_with(end.as_bytes()))
+    let ends = [".xz", ".bz2", ".zst", ".lz4", ".lzma", ".Z", ".zip", ".journal"];
+    is_gzip(name) || ends.iter().any(|end| name.as_bytes().ends_with(end.as_bytes()))
 }
 
 /// What the names of a file and of its rotated siblings have in common: `app` of `app.log`,
@@ -137,9 +164,8 @@ mod tests {
             Sibling {
                 path: PathBuf::from("/l").join(name),
                 id: FileId { device: 1, inode: inode.parse().unwrap() },
-                facts: Facts { size: head.len() as u64, head },
+                facts: Facts { size: head.len() as u64, head, changed_ns: born.parse().unwrap() },
                 born_ns: born.parse().unwrap(),
-                changed_ns: born.parse().unwrap(),
             }
         };
         lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(sibling).collect()
@@ -147,7 +173,7 @@ mod tests {
 
     fn place(head: &str, offset: u64) -> Place {
         let id = FileId { device: 1, inode: 7 };
-        Place::new(id, Fingerprint::of(head.as_bytes()), offset, Path::new("/l/app.log"), 10)
+        Place::new(id, Fingerprint::of(head.as_bytes()), offset, Path::new("/l/app.log"), 10, 10)
     }
 
     /// Where inode 7, read to 8 of `abcdefgh`, made at 10, is found in a directory.
@@ -197,6 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn a_compressed_file_is_taken_where_nothing_else_is_there() {
+        check("app.log 8 20 new \n app.log.2.gz 9 30 abcdefgh", "moved app.log.2.gz");
+        check("app.log 7 10 new \n app.log.1.gz 9 30 abcdefgh", "emptied, copy app.log.1.gz");
+        check(
+            "app.log 7 10 new \n a.gz 9 30 abcdefgh \n app.log.1 8 20 abcdefgh",
+            "emptied, copy app.log.1",
+        );
+        check("app.log 8 20 new \n app.log.2.gz 9 9 abcdefgh", "gone");
+        check("app.log 8 20 new \n app.log.2.gz 9 30 xbcdefgh", "gone");
+    }
+
+    #[test]
     fn an_empty_file_has_no_copies() {
         let siblings = siblings("other.log 9 20 abcdef");
         assert_eq!(locate(&place("", 0), &siblings), Found::Gone);
@@ -206,11 +244,12 @@ mod tests {
     fn generations_that_came_and_went_unseen_are_found_in_their_order() {
         let siblings = siblings(
             "app.log 9 50 e \n app.log.1 8 40 d \n app.log.2 6 30 c \n app.log.3 7 10 abcdefgh
-             app.log.4 5 5 old \n app.log.5.gz 4 60 zip \n application 3 60 no \n app.log2 2 60 no",
+             app.log.4 5 5 old \n app.log.5.gz 4 10 zip \n app.log.6.xz 2 60 no
+             app.log.7.gz 11 35 gz \n application 3 60 no \n app.log2 2 60 no",
         );
         let before = siblings.iter().find(|sibling| sibling.id.inode == 7).unwrap();
         let found = rotated_since(Path::new("/l/app.log"), before, &siblings);
-        assert_eq!(found.iter().map(|sibling| sibling.id.inode).collect::<Vec<_>>(), [6, 8]);
+        assert_eq!(found.iter().map(|sibling| sibling.id.inode).collect::<Vec<_>>(), [6, 11, 8]);
     }
 
     #[test]

@@ -18,6 +18,16 @@ impl Pattern {
         Self { text: text.to_owned(), parts }
     }
 
+    /// Whether it may mean this path.
+    pub(super) fn means(&self, path: &Path) -> bool {
+        let mut parts = self.parts.iter();
+        let mut names = path.iter().filter(|name| *name != "/");
+        let all = names
+            .by_ref()
+            .all(|name| parts.next().is_some_and(|part| matches(part.as_bytes(), name)));
+        all && parts.next().is_none()
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -52,34 +62,51 @@ impl Pattern {
     }
 }
 
-/// Whether a name fits one part of a pattern. Takes time in proportion to both at worst.
+/// Whether a name fits one part of a pattern.
 fn matches(part: &[u8], name: &OsStr) -> bool {
     let name = name.as_bytes();
-    if name.first() == Some(&b'.') && part.first() != Some(&b'.') {
-        return false;
-    }
-    let (mut at_part, mut at_name) = (0, 0);
+    (name.first() != Some(&b'.') || part.first() == Some(&b'.')) && glob(part, name, b'?')
+}
+
+/// Whether a text fits a pattern in which `#` stands for a digit as well.
+pub(super) fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    glob(pattern, text, b'#')
+}
+
+/// `*` and `?` as above; `digit` for one digit, unless it is `?` itself. Takes time in proportion
+/// to both at worst.
+fn glob(pattern: &[u8], text: &[u8], digit: u8) -> bool {
+    let (mut at_part, mut at_text) = (0, 0);
     // Where the last star stood, and up to where it has eaten.
     let mut star: Option<(usize, usize)> = None;
-    while at_name < name.len() {
-        match part.get(at_part) {
+    while at_text < text.len() {
+        let byte = text[at_text];
+        match pattern.get(at_part) {
             Some(b'*') => {
-                star = Some((at_part, at_name));
+                star = Some((at_part, at_text));
                 at_part += 1;
             }
-            Some(byte) if *byte == b'?' || *byte == name[at_name] => {
+            Some(asked)
+                if *asked == b'?'
+                    || (*asked == byte && *asked != digit)
+                    || (*asked == digit && byte.is_ascii_digit()) =>
+            {
                 at_part += 1;
-                at_name += 1;
+                at_text += 1;
             }
             Some(_) | None => {
                 let Some((stood, eaten)) = star else { return false };
                 star = Some((stood, eaten + 1));
                 at_part = stood + 1;
-                at_name = eaten + 1;
+                at_text = eaten + 1;
             }
         }
+        // A star at the end takes all the rest.
+        if pattern.get(at_part) == Some(&b'*') && at_part + 1 == pattern.len() {
+            return true;
+        }
     }
-    part[at_part..].iter().all(|byte| *byte == b'*')
+    pattern[at_part..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -110,6 +137,27 @@ mod tests {
     fn a_pattern_that_could_take_long_does_not() {
         let part = format!("{}b", "*a".repeat(100));
         assert!(!matches(part.as_bytes(), OsStr::new(&"a".repeat(4000))));
+    }
+
+    #[test]
+    fn a_beginning_may_ask_for_digits() {
+        for (pattern, text, expected) in [
+            ("##:*", "12:34", true),
+            ("##:*", "1a:34", false),
+            ("##:*", "#2:34", false),
+            ("*", "", true),
+            ("a*", "a\n", true),
+            ("?#", "x1", true),
+        ] {
+            assert_eq!(fits(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_knows_the_paths_that_it_may_mean() {
+        let means = |pattern: &str, path: &str| Pattern::new(pattern).means(Path::new(path));
+        assert!(means("/v/*/a.log", "/v/x/a.log") && means("/v/a.log", "/v/a.log"));
+        assert!(!means("/v/*", "/v/x/a.log") && !means("/v/*/a.log", "/v/x"));
     }
 
     #[track_caller]

@@ -57,10 +57,13 @@ pub(super) struct Place {
     pub(super) offset: u64,
     /// The path as watched.
     #[n(3)]
-    path: Text,
+    pub(super) path: Text,
     /// When the file was made.
     #[n(4)]
     pub(super) born_ns: u64,
+    /// When it had last been written to when it was read last.
+    #[n(5)]
+    pub(super) changed_ns: Option<u64>,
 }
 
 impl Place {
@@ -70,8 +73,15 @@ impl Place {
         offset: u64,
         path: &Path,
         born_ns: u64,
+        changed_ns: u64,
     ) -> Self {
-        Self { id, fingerprint, offset, path: path.as_os_str().as_bytes().into(), born_ns }
+        let (path, changed_ns) = (path.as_os_str().as_bytes().into(), Some(changed_ns));
+        Self { id, fingerprint, offset, path, born_ns, changed_ns }
+    }
+
+    /// When the file had last been written to; 0 where an older version did not keep that.
+    pub(super) fn changed_ns(&self) -> u64 {
+        self.changed_ns.unwrap_or_default()
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -129,7 +139,7 @@ mod tests {
     fn a_place_is_the_same_after_a_restart_and_what_is_foreign_is_passed_over() {
         let id = FileId { device: 2049, inode: u64::MAX };
         let path = Path::new(OsStr::from_bytes(b"/var/log/\xff.log"));
-        let place = Place::new(id, Fingerprint::of(b"head"), 1 << 40, path, 7);
+        let place = Place::new(id, Fingerprint::of(b"head"), 1 << 40, path, 7, 9);
         assert_eq!(place.path(), path);
         let checkpoint = place.checkpoint();
         assert_eq!(checkpoint.key, format!("log/2049/{}", u64::MAX));

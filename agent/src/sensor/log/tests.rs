@@ -2,6 +2,8 @@
 //! writer that does not wait, with the sensor killed at random.
 
 mod busy;
+mod kinds;
+mod scene;
 mod timeline;
 
 use super::*;

@@ -2,11 +2,14 @@
 //!
 //! Copying and emptying a log (`copytruncate`) loses by its nature what is written between the end
 //! of the copy and the emptying; everything before is read from the copy if it was not read from
-//! the log itself. A log emptied without a copy loses what was not read yet, which is what was
-//! written in the last 5 to 10 ms.
+//! the log itself. A log emptied without a copy loses what was not read yet: what was written in
+//! the last 5 to 10 ms where it is known to be emptied in place (it was, or a copy of it lies
+//! beside it), else in the last 20 to 25 ms.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cordon_proto::event::SensorState;
 
@@ -18,25 +21,44 @@ use super::file::{self, Followed, Progress, Role};
 use super::find;
 use super::gather::{Gathered, Give};
 use super::judge::{Sibling, copy_of, rotated_since};
+use super::limit::Limits;
 use super::lines::Line;
 use super::pattern::Pattern;
-use super::place::Restored;
+use super::place::{Place, Restored};
+use super::treat::{Treat, Treats};
 use super::wake::Woken;
 
 /// Files followed at once; bounds descriptors and memory.
-pub(super) const FILES_MAX: usize = 1024;
+pub(super) const FILES_MAX: usize = 4096;
 
 /// One read. Small enough that a busy file does not keep others waiting.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 256 << 10;
 
-/// Reads of one round: after some 16 MiB directories are looked at again.
-const READS_PER_ROUND_MAX: usize = 256;
+/// What is cut into lines at once; bounds what one sample holds.
+const FEED_BYTES_MAX: usize = 64 << 10;
+
+/// What is read in one round before directories are looked at again.
+const ROUND_BYTES_MAX: usize = 16 << 20;
+
+/// What a read counts for in a round at least: every file has its turn.
+const READ_COSTS_BYTES: usize = ROUND_BYTES_MAX / FILES_MAX;
+
+/// How long changes are gathered after the first. Longer loses lines of files that are emptied in
+/// place; shorter costs a wake for every line.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// The same for files that are known to be emptied in place.
+const GATHER_EMPTIED: Duration = Duration::from_millis(5);
+
+/// How long a log over its limit is left alone, so that a gap tells of more than a moment.
+const REST_NS: u64 = 1_000_000_000;
 
 /// How long a rotated file must be quiet before it is let go. Writers reopen within seconds.
 pub(super) const DRAIN_NS: u64 = 10_000_000_000;
 
-/// How often everything is looked at, woken or not.
-pub(super) const RESCAN_NS: u64 = 10_000_000_000;
+/// How often everything is looked at, woken or not: a directory high above a log may have become
+/// another.
+pub(super) const RESCAN_NS: u64 = 60_000_000_000;
 
 /// Files that are followed, and what is known about where to look for more.
 pub(super) struct Watch {
@@ -53,6 +75,11 @@ pub(super) struct Watch {
     /// The paths of those problems.
     pub(super) unseen: Vec<PathBuf>,
     pub(super) buffer: Vec<u8>,
+    lines: Vec<Line>,
+    treats: Treats,
+    limits: Limits,
+    /// Whose turn it was last.
+    turn: usize,
     restored: Option<Restored>,
     scanned_ns: Option<u64>,
 }
@@ -69,7 +96,7 @@ impl Watch {
     pub(super) fn new(settings: &LogSettings, checkpoints: Vec<Checkpoint>) -> Self {
         let restored = Restored::read(checkpoints);
         Self {
-            patterns: settings.paths.iter().map(|path| Pattern::new(path)).collect(),
+            patterns: settings.all_paths().map(|path| Pattern::new(path)).collect(),
             watched: restored.patterns.iter().cloned().collect(),
             from_start: settings.from_start,
             files: Vec::new(),
@@ -77,12 +104,17 @@ impl Watch {
             problems: Vec::new(),
             unseen: Vec::new(),
             buffer: vec![0; READ_BYTES],
+            lines: Vec::new(),
+            treats: Treats::new(settings),
+            limits: Limits::default(),
+            turn: usize::MAX,
             restored: Some(restored),
             scanned_ns: None,
         }
     }
 
-    /// Reads what there is. After an error this is of no use any more: what was read and not handed over is read again by the next.
+    /// Reads what there is. After an error this is of no use any more: what was read and not
+    /// handed over is read again by the next.
     pub(super) fn round(
         &mut self,
         woken: &Woken,
@@ -93,34 +125,59 @@ impl Watch {
         if let Some(restored) = self.restored.take() {
             self.restore(restored, &mut gathered);
         }
-        let boot_ns = now.boot_ns;
-        let is_stale = self.scanned_ns.is_none_or(|at| boot_ns.saturating_sub(at) >= RESCAN_NS);
-        let scans = woken.everything || is_stale;
+        let scans = woken.everything || self.is_stale(now.boot_ns);
         for file in &mut self.files {
-            let named = woken.paths.contains(&file.path) || woken.paths.contains(&file.real);
+            let named = file.is_one_of(&woken.files);
             file.is_due |= scans || named || matches!(file.role, Role::Draining { .. });
         }
         // Reading comes before looking for new files, so that a file that was emptied is seen as
         // such before its copy could be taken for a new file.
         let mut end = self.read_all(&mut gathered)?;
         if scans {
-            self.scanned_ns = Some(boot_ns);
-            self.scan(&mut gathered);
+            self.scanned_ns = Some(now.boot_ns);
+            self.scan(&mut gathered)?;
+            let files = &self.files;
+            self.limits.retain(|path| files.iter().any(|file| file.path == path));
             end = self.read_all(&mut gathered)?;
         }
+        self.finish_joined(&mut gathered)?;
         self.let_go(&mut gathered)?;
         gathered.hand_over()?;
         Ok(end)
     }
 
+    /// Whether everything is to be looked at, woken or not.
+    pub(super) fn is_stale(&self, now_ns: u64) -> bool {
+        self.scanned_ns.is_none_or(|at| now_ns.saturating_sub(at) >= RESCAN_NS)
+    }
+
     /// When a round is due although nothing happened; boot-time clock.
     pub(super) fn due_ns(&self) -> u64 {
-        let drained = self.files.iter().filter_map(|file| match file.role {
-            Role::Draining { quiet_since_ns } => Some(quiet_since_ns.saturating_add(DRAIN_NS)),
-            Role::Live => None,
-        });
+        let of_file = |file: &Followed| {
+            let drained = match file.role {
+                Role::Draining { quiet_since_ns } => quiet_since_ns.saturating_add(DRAIN_NS),
+                Role::Live => u64::MAX,
+            };
+            let joined = match file.tail.is_joining() {
+                true => file.grew_ns.saturating_add(file.treat.wait_ns),
+                false => u64::MAX,
+            };
+            let rested = if file.is_due { file.rests_until_ns } else { u64::MAX };
+            drained.min(joined).min(rested)
+        };
         let rescan = self.scanned_ns.map_or(0, |at| at.saturating_add(RESCAN_NS));
-        drained.fold(rescan, u64::min)
+        self.files.iter().map(of_file).fold(rescan, u64::min)
+    }
+
+    /// How long more changes are gathered after these.
+    pub(super) fn gather(&self, woken: &Woken) -> Duration {
+        let is_hasty = |file: &Followed| file.is_emptied_in_place && file.is_one_of(&woken.files);
+        if self.files.iter().any(is_hasty) { GATHER_EMPTIED } else { GATHER }
+    }
+
+    /// What is done with the lines of the log at this path.
+    pub(super) fn treat(&self, path: &Path) -> Arc<Treat> {
+        self.treats.of(path)
     }
 
     /// How the sensor fares, after what was found in the last scan.
@@ -145,46 +202,96 @@ impl Watch {
 
     /// Reads every file that may have more, in turns.
     fn read_all(&mut self, gathered: &mut Gathered<'_>) -> Result<Round, Stopping> {
-        let mut reads = 0;
-        while self.files.iter().any(|file| file.is_due) {
-            let mut index = 0;
-            while index < self.files.len() {
-                if self.files[index].is_due {
-                    if reads >= READS_PER_ROUND_MAX {
+        let now_ns = gathered.boot_ns();
+        let may_read = |file: &Followed| file.is_due && file.rests_until_ns <= now_ns;
+        let mut left = ROUND_BYTES_MAX;
+        while self.files.iter().any(may_read) {
+            for _file in 0..self.files.len() {
+                // On from where the last round ended, if there was more: busy files do not keep
+                // others waiting.
+                let next = self.turn.wrapping_add(1);
+                self.turn = if next < self.files.len() { next } else { 0 };
+                if may_read(&self.files[self.turn]) {
+                    if left == 0 {
                         return Ok(Round::Unfinished);
                     }
-                    reads += 1;
-                    self.read_one(index, gathered)?;
+                    let read = self.read_one(self.turn, gathered)?;
+                    left = left.saturating_sub(read.max(READ_COSTS_BYTES));
                 }
-                index += 1;
             }
         }
+        // The oldest first.
+        self.turn = usize::MAX;
         Ok(Round::Idle)
     }
 
-    fn read_one(&mut self, index: usize, gathered: &mut Gathered<'_>) -> Result<(), Stopping> {
-        let lines_max = gathered.make_room()?;
-        let Self { files, buffer, .. } = self;
-        let Some(file) = files.get_mut(index) else { return Ok(()) };
-        let mut lines: Vec<Line> = Vec::new();
-        let stood = file.tail.read_at();
-        let progress = file.read(buffer, lines_max, &mut lines);
-        if !lines.is_empty() {
-            gathered.lines(file, lines);
-            gathered.place(file.place().checkpoint());
-        }
-        if let Role::Draining { quiet_since_ns } = &mut file.role
-            && file.tail.read_at() != stood
-        {
-            *quiet_since_ns = gathered.boot_ns();
-        }
-        match progress {
-            Ok(Progress::More) => file.problem = None,
-            Ok(Progress::AtEnd) => (file.problem, file.is_due) = (None, false),
+    /// Reads once; answers how much.
+    fn read_one(&mut self, index: usize, gathered: &mut Gathered<'_>) -> Result<usize, Stopping> {
+        let Some(file) = self.files.get_mut(index) else { return Ok(0) };
+        match file.read(&mut self.buffer) {
+            Ok(Progress::Read(read, is_all)) => {
+                file.problem = None;
+                file.is_due = !is_all;
+                if read > 0 {
+                    self.take_in(index, read, gathered)?;
+                }
+                return Ok(read);
+            }
             Ok(Progress::Emptied) => self.emptied(index, gathered),
             Err(error) => {
                 file.problem = Some(format!("reading {}: {error}", file.path.display()));
                 file.is_due = false;
+            }
+        }
+        Ok(0)
+    }
+
+    /// Cuts what was read from a file into lines and hands them over, sample by sample.
+    fn take_in(
+        &mut self,
+        index: usize,
+        read: usize,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), Stopping> {
+        let Self { files, buffer, lines, limits, .. } = self;
+        let Some(file) = files.get_mut(index) else { return Ok(()) };
+        let now_ns = gathered.boot_ns();
+        file.grew_ns = now_ns;
+        if let Role::Draining { quiet_since_ns } = &mut file.role {
+            *quiet_since_ns = now_ns;
+        }
+        let mut from = 0;
+        loop {
+            let room = gathered.make_room()?;
+            let to = read.min(from + FEED_BYTES_MAX);
+            let taken = file.feed(&buffer[from..to], room, lines);
+            if taken == 0 {
+                return Ok(());
+            }
+            from += taken;
+            if lines.is_empty() {
+                continue;
+            }
+            let over = limits.keep(&file.path, file.treat.limit, lines, now_ns);
+            if over > 0 {
+                file.rests_until_ns = now_ns.saturating_add(REST_NS);
+                gathered.limited(file, over);
+            }
+            gathered.lines(file, lines.drain(..));
+            gathered.place(file.place().checkpoint());
+        }
+    }
+
+    /// Hands over lines that have waited long enough for more that belong to them.
+    fn finish_joined(&mut self, gathered: &mut Gathered<'_>) -> Result<(), Stopping> {
+        let now_ns = gathered.boot_ns();
+        for file in &mut self.files {
+            let has_waited = now_ns.saturating_sub(file.grew_ns) >= file.treat.wait_ns;
+            if file.tail.is_joining() && has_waited && !file.is_due {
+                gathered.make_room()?;
+                let line = file.tail.finish_joined();
+                gathered.lines(file, line);
+                gathered.place(file.place().checkpoint());
             }
         }
         Ok(())
@@ -194,17 +301,20 @@ impl Watch {
     /// anew itself.
     fn emptied(&mut self, index: usize, gathered: &mut Gathered<'_>) {
         let Some(file) = self.files.get_mut(index) else { return };
-        let siblings = file::siblings(&file.path, None);
-        let copy = copy_of(&file.fingerprint, file.tail.read_at(), file.id, &siblings);
+        let siblings = file::siblings(&file.path, None, true);
+        let read_to = Place { offset: file.tail.read_at(), ..file.place() };
+        let copy = copy_of(&read_to, &siblings);
         let copy = copy.filter(|copy| !find::is_followed(&self.files, copy.id)).cloned();
         let Some(file) = self.files.get_mut(index) else { return };
-        let taken =
-            copy.as_ref().and_then(|copy| find::drain(copy, &file.path, gathered.boot_ns()));
+        let taken = copy.as_ref().and_then(|copy| {
+            find::drain(copy, &file.path, Arc::clone(&file.treat), gathered.boot_ns())
+        });
         let mut behind = Vec::new();
         match taken {
             Some(mut taken) => {
                 taken.tail = std::mem::take(&mut file.tail);
-                taken.fingerprint = file.fingerprint;
+                (taken.fingerprint, taken.mark, taken.grew_ns) =
+                    (file.fingerprint, file.mark, file.grew_ns);
                 gathered.place(taken.place().checkpoint());
                 behind.push(taken);
             }
@@ -214,7 +324,7 @@ impl Watch {
                     let path = file.path.display();
                     gathered.loss(format!("{path} was emptied with {unread} bytes not yet read"));
                 }
-                let rest = file.tail.finish();
+                let rest = file.finish();
                 gathered.lines(file, rest);
             }
         }
@@ -242,7 +352,8 @@ impl Watch {
             if is_copy || find::is_followed(&self.files, sibling.id) || self.is_full() {
                 continue;
             }
-            if let Some(file) = find::drain(sibling, path, gathered.boot_ns()) {
+            let treat = self.treat(path);
+            if let Some(file) = find::drain(sibling, path, treat, gathered.boot_ns()) {
                 gathered.place(file.place().checkpoint());
                 self.files.push(file);
             }
@@ -264,7 +375,10 @@ impl Watch {
         };
         for mut file in self.files.extract_if(.., is_over) {
             gathered.make_room()?;
-            let rest = file.tail.finish();
+            if let Some(problem) = &file.problem {
+                gathered.loss(format!("{problem}; what had not been read of it is gone"));
+            }
+            let rest = file.finish();
             gathered.lines(&file, rest);
             gathered.place(file.id.forget());
         }

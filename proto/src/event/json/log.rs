@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{Kind, put, put_text};
 use crate::Text;
 use crate::event::LogLine;
-use crate::event::log::{Journal, LogSource, Parsed};
+use crate::event::log::{Encoding, Journal, LogSource, Parsed};
 use crate::time::rfc3339;
 
 /// OCSF Base Event.
@@ -18,6 +18,7 @@ pub(super) fn fields(line: &LogLine, map: &mut Map<String, Value>) -> Kind {
             put(&mut file, "device", line.device.to_string());
             put(&mut file, "inode", line.inode.to_string());
             put(&mut file, "offset", line.offset.to_string());
+            put(&mut file, "encoding", line.encoding.map(Encoding::name));
             map.insert("log_file".to_owned(), Value::Object(file));
         }
         Some(LogSource::Journal(entry)) => {
@@ -29,6 +30,7 @@ pub(super) fn fields(line: &LogLine, map: &mut Map<String, Value>) -> Kind {
     }
     put(map, "raw_data_size", line.line_bytes);
     put(map, "is_truncated", line.line_bytes.map(|_| true));
+    put(map, "line_count", line.lines);
     put(map, "redacted", &line.redacted);
     Kind { class_uid: 0, class_name: "Base Event", activity_id: 99, activity_name: "Line" }
 }
@@ -83,6 +85,25 @@ mod tests {
     use crate::event::json::of_body;
     use crate::event::log::{LogFormat, Pair, Zone};
     use crate::event::{Body, Redaction};
+
+    #[test]
+    fn what_was_made_of_a_text_is_said() {
+        let line = LogLine {
+            path: "/var/log/x".into(),
+            device: 1,
+            inode: 2,
+            offset: 2,
+            line: "a\n  b".into(),
+            encoding: Some(Encoding::Utf16Le),
+            lines: Some(2),
+            ..LogLine::default()
+        };
+        let json = of_body(Body::Log(line));
+        assert_eq!(
+            (&json["log_file"]["encoding"], &json["line_count"]),
+            (&"UTF-16LE".into(), &2.into())
+        );
+    }
 
     #[test]
     fn bytes_that_are_not_utf8_keep_an_exact_twin() {

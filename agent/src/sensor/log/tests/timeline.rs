@@ -1,125 +1,12 @@
-//! Real files, and rounds of reading called by hand.
+//! Real files, and rounds of reading called by hand: every kind of rotation.
 
-use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use cordon_proto::event::Body;
 use cordon_proto::limits::LOG_LINE_BYTES_MAX;
 
-use crate::clock::Stamp;
-use crate::sensor::log::LogSettings;
-use crate::sensor::log::wake::Woken;
-use crate::sensor::log::watch::{DRAIN_NS, Round, Watch};
-use crate::sensor::{Checkpoint, SAMPLE_EVENTS_MAX, Sample, Stopping};
-
-/// A directory, a reader of its logs, and what has been kept of what it said.
-struct Scene {
-    directory: tempfile::TempDir,
-    settings: LogSettings,
-    watch: Watch,
-    kept: BTreeMap<String, Vec<u8>>,
-    lines: Vec<String>,
-    losses: Vec<String>,
-    now_ns: u64,
-}
-
-impl Scene {
-    fn new(pattern: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(pattern).to_str().unwrap().to_owned();
-        let settings = LogSettings { paths: vec![path], ..LogSettings::default() };
-        let watch = Watch::new(&settings, Vec::new());
-        let (kept, lines, losses) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { directory, settings, watch, kept, lines, losses, now_ns: 1 }
-    }
-
-    fn keep(&mut self, sample: Sample) {
-        assert!(sample.observations.len() <= SAMPLE_EVENTS_MAX);
-        for observation in sample.observations {
-            let Body::Log(line) = observation.body else { panic!("no line") };
-            self.lines.push(line.line.to_lossy().into_owned());
-        }
-        self.losses.extend(sample.losses.into_iter().filter_map(|loss| loss.detail));
-        for Checkpoint { key, value } in sample.checkpoints {
-            match value {
-                Some(value) => self.kept.insert(key, value),
-                None => self.kept.remove(&key),
-            };
-        }
-    }
-
-    fn now(&self) -> Stamp {
-        Stamp { time_ns: 0, boot_ns: self.now_ns }
-    }
-
-    fn look(&mut self) {
-        let now = self.now();
-        let mut samples = Vec::new();
-        let woken = Woken { everything: true, ..Woken::default() };
-        let mut keep = |sample| {
-            samples.push(sample);
-            Ok(())
-        };
-        while self.watch.round(&woken, now, &mut keep).unwrap() == Round::Unfinished {}
-        samples.into_iter().for_each(|sample| self.keep(sample));
-    }
-
-    /// Looks, but ends before anything that was read is kept.
-    fn crash(&mut self) {
-        let woken = Woken { everything: true, ..Woken::default() };
-        let end = self.watch.round(&woken, self.now(), &mut |_lost| Err(Stopping));
-        assert_eq!(end, Err(Stopping), "there was nothing to hand over");
-        self.restart();
-    }
-
-    fn restart(&mut self) {
-        let kept = self.kept.clone().into_iter();
-        let kept = kept.map(|(key, value)| Checkpoint { key, value: Some(value) });
-        self.watch = Watch::new(&self.settings, kept.collect());
-    }
-
-    fn act(&mut self, line: &str) {
-        let path = |name: &str| self.directory.path().join(name);
-        let append = |name: &str| OpenOptions::new().append(true).create(true).open(path(name));
-        match line.split_whitespace().collect::<Vec<_>>()[..] {
-            ["write", name, text] => {
-                append(name).unwrap().write_all(text.replace('|', "\n").as_bytes()).unwrap();
-            }
-            ["rename", from, to] => fs::rename(path(from), path(to)).unwrap(),
-            ["copy", from, to] => drop(fs::copy(path(from), path(to)).unwrap()),
-            ["empty", name] => fs::write(path(name), "").unwrap(),
-            ["remove", name] => fs::remove_file(path(name)).unwrap(),
-            ["look"] => self.look(),
-            ["wait", secs] => {
-                self.now_ns += secs.parse::<u64>().unwrap() * 1_000_000_000;
-                self.look();
-            }
-            ["restart"] => self.restart(),
-            ["crash"] => self.crash(),
-            _ => panic!("{line}"),
-        }
-    }
-}
-
-/// Carries out a timeline (`|` is the end of a line) and compares the lines read, and how many
-/// losses were told.
-#[track_caller]
-fn check_losing(pattern: &str, timeline: &str, expected: &str, losses: usize) -> Scene {
-    let mut scene = Scene::new(pattern);
-    for line in timeline.split([';', '\n']).map(str::trim).filter(|line| !line.is_empty()) {
-        scene.act(line);
-    }
-    assert_eq!(scene.lines.join(" "), expected, "{:?}", scene.losses);
-    assert_eq!(scene.losses.len(), losses, "{:?}", scene.losses);
-    scene
-}
-
-#[track_caller]
-fn check(timeline: &str, expected: &str) -> Scene {
-    check_losing("app.log", timeline, expected, 0)
-}
+use super::scene::{Scene, check, check_losing};
+use crate::sensor::log::watch::DRAIN_NS;
 
 #[test]
 fn what_is_there_at_the_very_first_start_is_passed_over_and_what_comes_is_read() {
