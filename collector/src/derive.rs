@@ -85,7 +85,12 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         Body::Receipt(receipt) => News::Receipt(receipt),
         Body::Gap(gap) => News::Gap(gap),
         Body::Notice(notice) => News::Notice(notice),
-        Body::Process(_) | Body::Log(_) | Body::Disk(_) | Body::Lifecycle(_) => return None,
+        Body::Process(_)
+        | Body::Log(_)
+        | Body::Disk(_)
+        | Body::Lifecycle(_)
+        | Body::File(_)
+        | Body::Finding(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

@@ -2,8 +2,11 @@
 //!
 //! Names of classes and fields follow OCSF 1.8.0.
 
+pub mod actor;
 pub mod agent;
 pub mod disk;
+pub mod file;
+pub mod finding;
 pub mod gap;
 pub mod json;
 pub mod log;
@@ -13,8 +16,11 @@ pub mod receipt;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+pub use actor::Actor;
 pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started};
 pub use disk::DiskEvent;
+pub use file::FileEvent;
+pub use finding::Finding;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::LogLine;
 pub use process::ProcessEvent;
@@ -114,11 +120,17 @@ pub enum Class {
     /// The agent started, stops, or its machine sleeps.
     #[n(6)]
     Lifecycle,
+    /// A watched file changed.
+    #[n(9)]
+    File,
+    /// Something that should be looked at.
+    #[n(14)]
+    Finding,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -126,6 +138,8 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::File,
+        Self::Finding,
     ];
 
     /// The name used in filters and settings.
@@ -139,6 +153,8 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::File => "file",
+            Self::Finding => "finding",
         }
     }
 
@@ -153,6 +169,8 @@ impl Class {
             Self::Gap => 4,
             Self::Receipt => 5,
             Self::Lifecycle => 6,
+            Self::File => 9,
+            Self::Finding => 14,
         }
     }
 
@@ -166,8 +184,10 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk => Lane::Telemetry,
-            Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
+            Self::Process | Self::Log | Self::Disk | Self::File => Lane::Telemetry,
+            Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle | Self::Finding => {
+                Lane::Control
+            }
         }
     }
 }
@@ -199,6 +219,12 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// A watched file changed.
+    #[n(9)]
+    File(#[n(0)] Box<FileEvent>),
+    /// Something that should be looked at.
+    #[n(14)]
+    Finding(#[n(0)] Box<Finding>),
     /// The agent stops, or its machine sleeps.
     #[n(15)]
     Notice(#[n(0)] Notice),
@@ -222,6 +248,8 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
+            Self::File(_) => Class::File,
+            Self::Finding(_) => Class::Finding,
         }
     }
 }

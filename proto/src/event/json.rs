@@ -6,6 +6,8 @@
 
 mod agent;
 mod disk;
+mod file;
+mod finding;
 mod gap;
 mod log;
 mod process;
@@ -143,6 +145,8 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Gap(gap) => gap::fields(gap, map),
         Body::Receipt(receipt) => receipt::fields(receipt, map),
         Body::Lifecycle(started) => agent::started_fields(started, map),
+        Body::File(event) => file::fields(event, map),
+        Body::Finding(finding) => finding::fields(finding, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }

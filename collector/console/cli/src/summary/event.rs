@@ -2,6 +2,8 @@
 
 mod agent;
 mod disk;
+mod file;
+mod finding;
 mod process;
 
 use serde_json::Value;
@@ -49,6 +51,8 @@ pub fn summary(event: &Value) -> String {
         "gap" => agent::gap(event),
         "receipt" => agent::receipt(event),
         "lifecycle" => agent::lifecycle(event),
+        "file" => file::summary(event),
+        "finding" => finding::summary(event),
         _ => rest(event),
     };
     cut(&plain(&whole), SUMMARY_CHARACTERS_MAX).into_owned()
