@@ -12,7 +12,7 @@ mod fingerprint;
 mod gather;
 mod judge;
 mod lines;
-mod pattern;
+pub(super) mod pattern;
 mod place;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ mod proc_file;
 mod proc_list;
 mod programs;
 mod record;
+pub(super) mod who;
 
 use cordon_proto::event::process::Tier;
 use cordon_proto::event::{Body, Observation, ProcessEvent, SensorState, Severity};

@@ -53,7 +53,7 @@ impl Pattern {
 }
 
 /// Whether a name fits one part of a pattern. Takes time in proportion to both at worst.
-fn matches(part: &[u8], name: &OsStr) -> bool {
+pub(in crate::sensor) fn matches(part: &[u8], name: &OsStr) -> bool {
     let name = name.as_bytes();
     if name.first() == Some(&b'.') && part.first() != Some(&b'.') {
         return false;

@@ -21,6 +21,9 @@ const STAT_BYTES_MAX: usize = 2048;
 /// The names and ids come in the first lines of `status`.
 const STATUS_BYTES_MAX: usize = 1024;
 
+/// Sixteen bytes; those of kernel threads are longer.
+const NAME_BYTES_MAX: usize = 64;
+
 /// The kernel's own threads; they run no program.
 const KERNEL_THREAD: u32 = 0x0020_0000;
 
@@ -86,6 +89,12 @@ impl Process {
     pub(super) fn program(&self) -> Option<Vec<u8>> {
         let link = rustix::fs::readlinkat(&self.0, "exe", Vec::new()).ok()?;
         Some(link.into_bytes())
+    }
+
+    /// The name that it gives itself.
+    pub(super) fn name(&self) -> Option<Vec<u8>> {
+        let line = self.read("comm", NAME_BYTES_MAX)?;
+        Some(line.strip_suffix(b"\n").unwrap_or(&line).to_vec())
     }
 
     /// A process that has ended, or is ending, shows none: unknown, not empty.
