@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sensor::disk::DiskSettings;
+use crate::sensor::file::FileSettings;
 use crate::sensor::log::LogSettings;
 
 /// What is watched.
@@ -15,6 +16,8 @@ pub struct Sensors {
     pub logs: LogSettings,
     /// File systems and disks.
     pub disks: DiskSettings,
+    /// Files that change.
+    pub files: FileSettings,
 }
 
 /// Starts and ends of processes.
@@ -41,6 +44,7 @@ impl Sensors {
         self.impossible_process(check);
         self.impossible_logs(check);
         self.impossible_disks(check);
+        self.impossible_files(check);
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -62,7 +66,30 @@ impl Sensors {
         let report = (5..=604_800).contains(&self.disks.report_secs);
         check(report, "sensors.disks.report_secs", "must be 5 to 604800");
     }
+
+    fn impossible_files(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let files = &self.files;
+        let mut lists = |list: &Vec<String>, key| {
+            let fine = list.iter().all(|path| path.starts_with('/') && path.len() > 1);
+            check(fine, key, "must all be absolute paths, and not the root");
+            check(list.len() <= FILE_PATHS_MAX, key, "must be at most 256 paths");
+        };
+        lists(&files.watch, "sensors.files.watch");
+        lists(&files.watch_ignore, "sensors.files.watch_ignore");
+        lists(&files.mass_change, "sensors.files.mass_change");
+        lists(&files.mass_change_ignore, "sensors.files.mass_change_ignore");
+        lists(&files.canaries, "sensors.files.canaries");
+        let tame = files.canaries.iter().all(|path| !path.contains(['*', '?']));
+        check(tame, "sensors.files.canaries", "must be whole paths, without * and ?");
+        let remembered = (16..=65_536).contains(&files.files_max);
+        check(remembered, "sensors.files.files_max", "must be 16 to 65536");
+        let hashed = files.hash_bytes_max <= 1 << 30;
+        check(hashed, "sensors.files.hash_bytes_max", "must be 1073741824 or less");
+    }
 }
 
 /// More is a glob that was written out.
 const LOG_PATHS_MAX: usize = 256;
+
+/// More is a list of single files; their directory says the same.
+const FILE_PATHS_MAX: usize = 256;

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config;
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
-    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, log,
+    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, file, log,
 };
 use crate::spool::keeper::SpoolHandle;
 
@@ -69,6 +69,7 @@ impl Sensors {
             (process::NAME, Class::Process, settings.process.enabled),
             (log::NAME, Class::Log, settings.logs.enabled),
             (disk::NAME, Class::Disk, settings.disks.enabled),
+            (file::NAME, Class::File, settings.files.enabled),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -112,6 +113,10 @@ impl Sensors {
                 self.tasks.spawn(run_logs(settings, spool, outlet))
             }
             disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
+            file::NAME => {
+                let (settings, spool) = (self.settings.files.clone(), self.spool.clone());
+                self.tasks.spawn(run_files(settings, spool, outlet))
+            }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
         sensor.task = Some(task.id());
@@ -236,6 +241,23 @@ async fn run_logs(
     log::run(settings, clock::stamp, outlet, restored.collect()).await
 }
 
+/// Compares files with what the spool has of them.
+async fn run_files(
+    settings: file::FileSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    let kept = match spool.checkpoints(file::KEPT).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            let reason = Some(format!("what files were like cannot be told: {error}"));
+            return outlet.condition(SensorState::Blind, reason, None).await;
+        }
+    };
+    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
+    file::run(settings, clock::stamp, outlet, restored.collect()).await
+}
+
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
     if ran >= HEALTHY { WAIT_FIRST } else { wait.saturating_mul(2).min(WAIT_MAX) }
 }
@@ -264,6 +286,7 @@ mod tests {
         settings.process.enabled = false;
         settings.logs.enabled = false;
         settings.disks.enabled = false;
+        settings.files.enabled = false;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };
