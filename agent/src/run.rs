@@ -38,6 +38,7 @@ use crate::kept::GuardMemory;
 use crate::link::{Link, LinkEvent};
 use crate::machine::Machine;
 use crate::nonce::{Moment, Nonces};
+use crate::platform::linux::heap;
 use crate::roster_keeper::RosterKeeper;
 use crate::sensor::{Report, Sample};
 use crate::spool::keeper::{Progress, SpoolHandle};
@@ -110,6 +111,7 @@ struct Agent {
 
 /// Runs the agent until the system wants it to end.
 pub fn run(config: Config) -> Result<(), StartError> {
+    heap::keep_small();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HELPERS_MAX)

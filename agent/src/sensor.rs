@@ -87,7 +87,7 @@ pub enum Report {
 
 /// Samples and conditions that may wait for the spool. A sensor that finds it full waits (a log
 /// file loses nothing by it) or lets the kernel's own buffer fill and counts what that drops.
-pub const REPORTS_MAX: usize = 64;
+pub const REPORTS_MAX: usize = 8;
 
 /// Events of one sample at most, so that a sample fits a batch.
 pub const SAMPLE_EVENTS_MAX: usize = 512;
