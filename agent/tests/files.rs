@@ -67,6 +67,9 @@ fn in_private_namespace(test: fn()) {
 fn activities_are_told() {
     let mut scene = Scene::new();
     std::fs::write(scene.path("etc/old"), "one").unwrap();
+    // The list may name a link.
+    std::os::unix::fs::symlink(scene.path("etc"), scene.path("link")).unwrap();
+    scene.settings.watch = vec![scene.text("link")];
     scene.start();
     assert_eq!(scene.condition.as_ref().unwrap().state, SensorState::Running);
     let mut actor = Actor::start();

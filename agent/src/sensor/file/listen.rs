@@ -290,9 +290,9 @@ fn open_mount(place: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, place, flags, Mode::empty())?)
 }
 
-/// The path, or what of it is there.
+/// The directory of this path, or the nearest above it that is there.
 fn existing(place: &Path) -> PathBuf {
-    let there = place.ancestors().find(|path| path.symlink_metadata().is_ok());
+    let there = place.ancestors().find(|path| path.metadata().is_ok_and(|found| found.is_dir()));
     there.unwrap_or(Path::new("/")).to_path_buf()
 }
 

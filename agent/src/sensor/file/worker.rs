@@ -95,6 +95,7 @@ impl Worker {
         say: mpsc::Sender<Said>,
     ) -> Result<Self, WorkerError> {
         let doing = |doing| move |source| WorkerError::System { doing, source };
+        let settings = &real(settings);
         let list = WatchList::new(settings);
         let entries = settings.watch.iter().chain(&settings.canaries);
         let watched: Vec<PathBuf> = places_of(entries);
@@ -413,6 +414,28 @@ fn means(
     match Watcher::open(places, list, wake) {
         Ok(watcher) => Ok(Means::Inotify { watcher, why: fanotify }),
         Err(inotify) => Err(WorkerError::Deaf { fanotify, inotify }),
+    }
+}
+
+/// The settings with links resolved, because the kernel tells real paths. A link that is changed
+/// later is followed at the next start.
+fn real(settings: &FileSettings) -> FileSettings {
+    let real = |list: &Vec<String>| list.iter().map(|entry| real_entry(entry)).collect();
+    FileSettings {
+        watch: real(&settings.watch),
+        watch_ignore: real(&settings.watch_ignore),
+        mass_change: real(&settings.mass_change),
+        mass_change_ignore: real(&settings.mass_change_ignore),
+        ..settings.clone()
+    }
+}
+
+fn real_entry(entry: &str) -> String {
+    let tame = tame_part(entry);
+    let found = std::fs::canonicalize(&tame).ok();
+    match (found.as_deref().and_then(|found| found.to_str()), entry.strip_prefix(&tame)) {
+        (Some(found), Some(rest)) => format!("{}{rest}", found.trim_end_matches('/')),
+        _ => entry.to_owned(),
     }
 }
 
