@@ -4,6 +4,7 @@
 
 pub mod actor;
 pub mod agent;
+pub mod container;
 pub mod disk;
 pub mod file;
 pub mod finding;

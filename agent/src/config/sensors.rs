@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::sensor::disk::DiskSettings;
 use crate::sensor::file::FileSettings;
 use crate::sensor::log::LogSettings;
+use crate::sensor::process::ProcessSettings;
 
 /// What is watched.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -30,11 +31,17 @@ pub struct ProcessSensor {
     pub forks: bool,
     /// The kernel's ring buffer, in bytes.
     pub ring_bytes: usize,
+    /// How often what was told is compared with a list of /proc, in seconds.
+    pub reconcile_secs: u64,
+    /// Programs' files of up to so many bytes are hashed; 0 for none.
+    pub hash_bytes_max: u64,
 }
 
 impl Default for ProcessSensor {
     fn default() -> Self {
-        Self { enabled: true, forks: false, ring_bytes: 512 << 10 }
+        let ProcessSettings { forks, ring_bytes, reconcile_secs, hash_bytes_max, .. } =
+            ProcessSettings::default();
+        Self { enabled: true, forks, ring_bytes, reconcile_secs, hash_bytes_max }
     }
 }
 
@@ -51,6 +58,10 @@ impl Sensors {
         let rings = (64 << 10)..=(64 << 20);
         let fine = rings.contains(&self.process.ring_bytes);
         check(fine, "sensors.process.ring_bytes", "must be 65536 to 67108864");
+        let reconcile = (5..=86_400).contains(&self.process.reconcile_secs);
+        check(reconcile, "sensors.process.reconcile_secs", "must be 5 to 86400");
+        let hash = self.process.hash_bytes_max <= HASH_BYTES_MAX;
+        check(hash, "sensors.process.hash_bytes_max", "must be 0 to 4294967296");
     }
 
     fn impossible_logs(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -87,6 +98,9 @@ impl Sensors {
         check(hashed, "sensors.files.hash_bytes_max", "must be 1073741824 or less");
     }
 }
+
+/// More takes a slow disk minutes.
+const HASH_BYTES_MAX: u64 = 4 << 30;
 
 /// More is a glob that was written out.
 const LOG_PATHS_MAX: usize = 256;

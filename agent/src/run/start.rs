@@ -13,7 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
-use super::{Agent, contain, deliver, jobs, sensors, upkeep};
+use super::{Agent, contain, deliver, jobs, query, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
 use crate::clock::{self, Clock};
@@ -111,6 +111,7 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             delivery: deliver::Delivery::default(),
+            queries: query::Queries::default(),
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             spool_thread: Some(thread),
