@@ -5,6 +5,7 @@
 //! a sensor that can look back (a log file, say) neither loses nor doubles anything over a crash.
 
 pub mod disk;
+pub mod file;
 pub mod journal;
 pub mod log;
 pub mod parse;

@@ -89,8 +89,10 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         | Body::Log(_)
         | Body::Disk(_)
         | Body::Lifecycle(_)
+        | Body::File(_)
         | Body::Authentication(_)
-        | Body::Account(_) => return None,
+        | Body::Account(_)
+        | Body::Finding(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

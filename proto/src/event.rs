@@ -2,9 +2,12 @@
 //!
 //! Names of classes and fields follow OCSF 1.8.0.
 
+pub mod actor;
 pub mod agent;
 pub mod container;
 pub mod disk;
+pub mod file;
+pub mod finding;
 pub mod gap;
 pub mod json;
 pub mod log;
@@ -16,8 +19,11 @@ pub mod redaction;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+pub use actor::Actor;
 pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started};
 pub use disk::DiskEvent;
+pub use file::FileEvent;
+pub use finding::Finding;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::{Encoding, LogLine};
 pub use login::{AccountChange, Authentication};
@@ -119,17 +125,23 @@ pub enum Class {
     /// The agent started, stops, or its machine sleeps.
     #[n(6)]
     Lifecycle,
+    /// A watched file changed.
+    #[n(9)]
+    File,
     /// A log says that somebody logged in, or tried to.
     #[n(10)]
     Authentication,
     /// A log says that an account was changed.
     #[n(11)]
     Account,
+    /// Something that should be looked at.
+    #[n(14)]
+    Finding,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -137,8 +149,10 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::File,
         Self::Authentication,
         Self::Account,
+        Self::Finding,
     ];
 
     /// The name used in filters and settings.
@@ -152,8 +166,10 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::File => "file",
             Self::Authentication => "authentication",
             Self::Account => "account",
+            Self::Finding => "finding",
         }
     }
 
@@ -168,8 +184,10 @@ impl Class {
             Self::Gap => 4,
             Self::Receipt => 5,
             Self::Lifecycle => 6,
+            Self::File => 9,
             Self::Authentication => 10,
             Self::Account => 11,
+            Self::Finding => 14,
         }
     }
 
@@ -183,10 +201,15 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk | Self::Authentication | Self::Account => {
-                Lane::Telemetry
+            Self::Process
+            | Self::Log
+            | Self::Disk
+            | Self::File
+            | Self::Authentication
+            | Self::Account => Lane::Telemetry,
+            Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle | Self::Finding => {
+                Lane::Control
             }
-            Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
 }
@@ -218,12 +241,18 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// A watched file changed.
+    #[n(9)]
+    File(#[n(0)] Box<FileEvent>),
     /// A log says that somebody logged in, or tried to.
     #[n(10)]
     Authentication(#[n(0)] Box<Authentication>),
     /// A log says that an account was changed.
     #[n(11)]
     Account(#[n(0)] Box<AccountChange>),
+    /// Something that should be looked at.
+    #[n(14)]
+    Finding(#[n(0)] Box<Finding>),
     /// The agent stops, or its machine sleeps.
     #[n(15)]
     Notice(#[n(0)] Notice),
@@ -247,8 +276,10 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
+            Self::File(_) => Class::File,
             Self::Authentication(_) => Class::Authentication,
             Self::Account(_) => Class::Account,
+            Self::Finding(_) => Class::Finding,
         }
     }
 }

@@ -13,6 +13,9 @@ use std::path::PathBuf;
 use cordon_proto::Text;
 use cordon_proto::codec;
 use cordon_proto::command::{Action, Command, Isolate, Nonce, Target};
+use cordon_proto::event::actor::Actor;
+use cordon_proto::event::file::{FileActivity, FileEvent, FileKind, FileMeans, FileState};
+use cordon_proto::event::finding::{Finding, FindingCount};
 use cordon_proto::event::process::{
     Exec, Exit, FileId, Fork, ImageHash, ProcessEvent, ProcessId, Tier,
 };
@@ -291,6 +294,63 @@ fn signed_documents_encode_to_the_same_bytes_for_ever() {
         expires_secs: 1_795_000_000,
     };
     check("enrolment-string.txt", token.to_text().as_bytes());
+}
+
+#[test]
+fn events_of_files_encode_to_the_same_bytes_for_ever() {
+    let actor = Actor {
+        pid: 4242,
+        start_boot_ns: Some(1_000_000_000),
+        parent_pid: Some(1),
+        uid: Some(0),
+        name: Some("vi".into()),
+        image: Some("/usr/bin/vim.basic".into()),
+    };
+    let state = |content: &[u8]| FileState {
+        kind: FileKind::Regular,
+        bytes: 3,
+        mode: 0o640,
+        uid: 0,
+        gid: 42,
+        modified_ns: 1_795_000_000_000_000_000,
+        sha256: Some(Hash::of(content)),
+        capabilities: None,
+    };
+    let change = FileEvent {
+        means: FileMeans::Fanotify,
+        activity: FileActivity::Renamed,
+        path: "/etc/shadow".into(),
+        path_before: Some(Text::from(&b"/etc/\xff"[..])),
+        actor: Some(actor.clone()),
+        before: Some(state(b"old")),
+        after: Some(state(b"new")),
+        times: 3,
+        by_package_manager: false,
+    };
+    let finding = Finding {
+        rule: "files.mass_change".to_owned(),
+        uid: "4242-1000000000-1".to_owned(),
+        repeated: false,
+        title: "many files are being made unreadable".to_owned(),
+        detail: "12 files".to_owned(),
+        techniques: vec!["T1486".to_owned()],
+        actor: Some(actor),
+        counts: vec![FindingCount { name: "renamed".to_owned(), count: 12 }],
+        paths: vec!["/home/ann/a.odt.locked".into()],
+        first_ns: 1,
+        last_ns: 2,
+    };
+    let bodies = [
+        ("event-file.cbor", Severity::Medium, Body::File(Box::new(change))),
+        ("event-finding.cbor", Severity::High, Body::Finding(Box::new(finding))),
+    ];
+    for (name, severity, body) in bodies {
+        let event =
+            Event { seq: 1, time_ns: 1_795_000_000_000_000_000, boot_ns: 9, severity, body };
+        let bytes = codec::encode(&event);
+        check(name, &bytes);
+        assert_eq!(codec::decode_strict::<Event>(&bytes).unwrap(), event);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sensor::disk::DiskSettings;
+use crate::sensor::file::FileSettings;
 use crate::sensor::journal::JournalSettings;
 use crate::sensor::log::LogSettings;
 use crate::sensor::process::ProcessSettings;
@@ -19,6 +20,8 @@ pub struct Sensors {
     pub disks: DiskSettings,
     /// Entries of the systemd journal.
     pub journal: JournalSettings,
+    /// Files that change.
+    pub files: FileSettings,
 }
 
 /// Starts and ends of processes.
@@ -52,6 +55,7 @@ impl Sensors {
         self.impossible_logs(check);
         self.impossible_disks(check);
         self.impossible_journal(check);
+        self.impossible_files(check);
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -95,6 +99,26 @@ impl Sensors {
         let absolute = directory.is_none_or(|directory| directory.is_absolute());
         check(absolute, "sensors.journal.directory", "must be an absolute path");
     }
+
+    fn impossible_files(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let files = &self.files;
+        let mut lists = |list: &Vec<String>, key| {
+            let fine = list.iter().all(|path| path.starts_with('/') && path.len() > 1);
+            check(fine, key, "must all be absolute paths, and not the root");
+            check(list.len() <= FILE_PATHS_MAX, key, "must be at most 256 paths");
+        };
+        lists(&files.watch, "sensors.files.watch");
+        lists(&files.watch_ignore, "sensors.files.watch_ignore");
+        lists(&files.mass_change, "sensors.files.mass_change");
+        lists(&files.mass_change_ignore, "sensors.files.mass_change_ignore");
+        lists(&files.canaries, "sensors.files.canaries");
+        let tame = files.canaries.iter().all(|path| !path.contains(['*', '?']));
+        check(tame, "sensors.files.canaries", "must be whole paths, without * and ?");
+        let remembered = (16..=65_536).contains(&files.files_max);
+        check(remembered, "sensors.files.files_max", "must be 16 to 65536");
+        let hashed = files.hash_bytes_max <= 1 << 30;
+        check(hashed, "sensors.files.hash_bytes_max", "must be 1073741824 or less");
+    }
 }
 
 /// More takes a slow disk minutes.
@@ -102,3 +126,6 @@ const HASH_BYTES_MAX: u64 = 4 << 30;
 
 /// More is a glob that was written out.
 const LOG_PATHS_MAX: usize = 256;
+
+/// More is a list of single files; their directory says the same.
+const FILE_PATHS_MAX: usize = 256;

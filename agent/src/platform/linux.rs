@@ -4,6 +4,7 @@ pub mod bpf;
 pub mod cgroup;
 pub mod child;
 pub mod directories;
+pub mod fanotify;
 pub mod heap;
 pub mod netlink;
 pub mod netns;

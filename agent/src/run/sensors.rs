@@ -15,7 +15,7 @@ use crate::config;
 use crate::sensor::journal::{self, Follows};
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
-    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, log,
+    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, file, log,
 };
 use crate::spool::keeper::SpoolHandle;
 
@@ -71,6 +71,7 @@ impl Sensors {
             (log::NAME, Class::Log, settings.logs.enabled),
             (disk::NAME, Class::Disk, settings.disks.enabled),
             (journal::NAME, Class::Log, settings.journal.enabled != Follows::Never),
+            (file::NAME, Class::File, settings.files.enabled),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -126,6 +127,10 @@ impl Sensors {
                 let (settings, spool) = (self.settings.clone(), self.spool.clone());
                 let outlet = outlet.braked(self.brake.clone());
                 self.tasks.spawn(run_journal(settings, spool, outlet))
+            }
+            file::NAME => {
+                let (settings, spool) = (self.settings.files.clone(), self.spool.clone());
+                self.tasks.spawn(run_files(settings, spool, outlet))
             }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
@@ -276,6 +281,23 @@ async fn restored(
     }
 }
 
+/// Compares files with what the spool has of them.
+async fn run_files(
+    settings: file::FileSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    let kept = match spool.checkpoints(file::KEPT).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            let reason = Some(format!("what files were like cannot be told: {error}"));
+            return outlet.condition(SensorState::Blind, reason, None).await;
+        }
+    };
+    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
+    file::run(settings, clock::stamp, outlet, restored.collect()).await
+}
+
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
     if ran >= HEALTHY { WAIT_FIRST } else { wait.saturating_mul(2).min(WAIT_MAX) }
 }
@@ -305,6 +327,7 @@ mod tests {
         settings.logs.enabled = false;
         settings.disks.enabled = false;
         settings.journal.enabled = Follows::Never;
+        settings.files.enabled = false;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };

@@ -6,7 +6,7 @@
 //! file system read-only by itself does not wake anybody and is seen with the next measure.
 
 mod level;
-mod mountinfo;
+pub(super) mod mountinfo;
 mod watch;
 
 use std::ffi::OsStr;

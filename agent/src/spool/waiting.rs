@@ -123,8 +123,10 @@ impl Waiting {
             | Class::Disk
             | Class::Receipt
             | Class::Lifecycle
+            | Class::File
             | Class::Authentication
-            | Class::Account => !only_health,
+            | Class::Account
+            | Class::Finding => !only_health,
         };
         let all = std::mem::take(&mut self.control).into_iter();
         let (gone, kept): (VecDeque<_>, VecDeque<_>) = all.partition(goes);

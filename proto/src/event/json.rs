@@ -6,6 +6,8 @@
 
 mod agent;
 mod disk;
+mod file;
+mod finding;
 mod gap;
 mod log;
 mod login;
@@ -146,6 +148,8 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::Lifecycle(started) => agent::started_fields(started, map),
         Body::Authentication(event) => login::authentication(event, map),
         Body::Account(event) => login::account_change(event, map),
+        Body::File(event) => file::fields(event, map),
+        Body::Finding(finding) => finding::fields(finding, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }

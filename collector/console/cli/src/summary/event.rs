@@ -2,6 +2,8 @@
 
 mod agent;
 mod disk;
+mod file;
+mod finding;
 mod log;
 mod login;
 mod process;
@@ -52,6 +54,8 @@ pub fn summary(event: &Value) -> String {
         "lifecycle" => agent::lifecycle(event),
         "authentication" => login::authentication(event),
         "account" => login::account(event),
+        "file" => file::summary(event),
+        "finding" => finding::summary(event),
         _ => rest(event),
     };
     let mark = redacted(event);
