@@ -3,6 +3,7 @@
 //! Names of classes and fields follow OCSF 1.8.0.
 
 pub mod agent;
+pub mod device;
 pub mod disk;
 pub mod gap;
 pub mod json;
@@ -14,6 +15,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 pub use agent::{Health, SensorHealth, SensorState, Started};
+pub use device::DeviceEvent;
 pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::LogLine;
@@ -99,7 +101,7 @@ pub enum Class {
     /// A line was appended to a log.
     #[n(1)]
     Log,
-    /// A file system's space, state or presence.
+    /// A file system's or a disk's space, state, errors, load or health.
     #[n(2)]
     Disk,
     /// The agent about itself.
@@ -114,11 +116,14 @@ pub enum Class {
     /// The agent started.
     #[n(6)]
     Lifecycle,
+    /// A device was attached or removed.
+    #[n(13)]
+    Device = 13,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -126,6 +131,7 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::Device,
     ];
 
     /// The name used in filters and settings.
@@ -139,6 +145,7 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::Device => "device",
         }
     }
 
@@ -146,7 +153,7 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk => Lane::Telemetry,
+            Self::Process | Self::Log | Self::Disk | Self::Device => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
@@ -161,7 +168,7 @@ pub enum Body {
     /// A line was appended to a log.
     #[n(1)]
     Log(#[n(0)] LogLine),
-    /// A file system's space, state or presence.
+    /// A file system's or a disk's space, state, errors, load or health.
     #[n(2)]
     Disk(#[n(0)] DiskEvent),
     /// The agent about itself.
@@ -176,6 +183,9 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// A device was attached or removed.
+    #[n(13)]
+    Device(#[n(0)] DeviceEvent),
 }
 
 impl Body {
@@ -190,6 +200,7 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) => Class::Lifecycle,
+            Self::Device(_) => Class::Device,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! OCSF has no class for is in an extension of our own, `cordon` (uid 999).
 
 mod agent;
+mod device;
 mod disk;
 mod gap;
 mod log;
@@ -143,6 +144,7 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Gap(gap) => gap::fields(gap, map),
         Body::Receipt(receipt) => receipt::fields(receipt, map),
         Body::Lifecycle(started) => agent::started_fields(started, map),
+        Body::Device(event) => device::fields(event, map),
     }
 }
 
