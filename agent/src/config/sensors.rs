@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sensor::device::DeviceSettings;
 use crate::sensor::disk::DiskSettings;
+use crate::sensor::kernel_log::KernelSettings;
 use crate::sensor::log::LogSettings;
 
 /// What is watched.
@@ -15,6 +17,10 @@ pub struct Sensors {
     pub logs: LogSettings,
     /// File systems and disks.
     pub disks: DiskSettings,
+    /// The kernel's log.
+    pub kernel: KernelSettings,
+    /// Devices that come and go.
+    pub devices: DeviceSettings,
 }
 
 /// Starts and ends of processes.
@@ -41,6 +47,8 @@ impl Sensors {
         self.impossible_process(check);
         self.impossible_logs(check);
         self.impossible_disks(check);
+        let lines = (1..=10_000).contains(&self.kernel.lines_per_sec);
+        check(lines, "sensors.kernel.lines_per_sec", "must be 1 to 10000");
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -61,6 +69,16 @@ impl Sensors {
         check(period, "sensors.disks.period_secs", "must be 5 to 86400");
         let report = (5..=604_800).contains(&self.disks.report_secs);
         check(report, "sensors.disks.report_secs", "must be 5 to 604800");
+        let load = (5..=3600).contains(&self.disks.load_secs);
+        check(load, "sensors.disks.load_secs", "must be 5 to 3600");
+        let busy = (20..=100).contains(&self.disks.busy_percent);
+        check(busy, "sensors.disks.busy_percent", "must be 20 to 100");
+        let wait = (1..=600_000).contains(&self.disks.wait_ms);
+        check(wait, "sensors.disks.wait_ms", "must be 1 to 600000");
+        let overload = (5..=86_400).contains(&self.disks.overload_secs);
+        check(overload, "sensors.disks.overload_secs", "must be 5 to 86400");
+        let health = (60..=604_800).contains(&self.disks.health_secs);
+        check(health, "sensors.disks.health_secs", "must be 60 to 604800");
     }
 }
 

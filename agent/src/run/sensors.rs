@@ -12,7 +12,8 @@ use crate::clock;
 use crate::config;
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
-    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, log,
+    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, device, disk, kernel_log,
+    log,
 };
 use crate::spool::keeper::SpoolHandle;
 
@@ -63,6 +64,8 @@ impl Sensors {
             (process::NAME, Class::Process, settings.process.enabled),
             (log::NAME, Class::Log, settings.logs.enabled),
             (disk::NAME, Class::Disk, settings.disks.enabled),
+            (kernel_log::NAME, Class::Log, settings.kernel.enabled),
+            (device::NAME, Class::Device, settings.devices.enabled),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -105,6 +108,13 @@ impl Sensors {
                 self.tasks.spawn(run_logs(settings, spool, outlet))
             }
             disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
+            kernel_log::NAME => {
+                let (settings, spool) = (self.settings.kernel, self.spool.clone());
+                self.tasks.spawn(run_kernel_log(settings, spool, outlet))
+            }
+            device::NAME => {
+                self.tasks.spawn(device::run(self.settings.devices, clock::stamp, outlet))
+            }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
         sensor.task = Some(task.id());
@@ -221,6 +231,23 @@ async fn run_logs(
     log::run(settings, clock::stamp, outlet, restored.collect()).await
 }
 
+/// Reads the kernel's log on from where the spool has it.
+async fn run_kernel_log(
+    settings: kernel_log::KernelSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    let kept = match spool.checkpoints("kernel/").await {
+        Ok(kept) => kept,
+        Err(error) => {
+            let reason = Some(format!("where reading ended cannot be told: {error}"));
+            return outlet.condition(SensorState::Blind, reason, None).await;
+        }
+    };
+    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
+    kernel_log::run(settings, clock::stamp, outlet, restored.collect()).await
+}
+
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
     if ran >= HEALTHY { WAIT_FIRST } else { wait.saturating_mul(2).min(WAIT_MAX) }
 }
@@ -249,6 +276,8 @@ mod tests {
         settings.process.enabled = false;
         settings.logs.enabled = false;
         settings.disks.enabled = false;
+        settings.kernel.enabled = false;
+        settings.devices.enabled = false;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };
