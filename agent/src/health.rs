@@ -70,7 +70,7 @@ impl Vitals {
     #[must_use]
     pub fn observation(self, usage: Usage, now: Stamp) -> Observation {
         let blind = |sensor: &SensorHealth| match sensor.state {
-            SensorState::Blind => true,
+            SensorState::Blind | SensorState::Stalled => true,
             SensorState::Running | SensorState::Degraded | SensorState::Off => false,
         };
         let unwell =

@@ -110,6 +110,7 @@ fn read_until(words: &str, kept: Vec<Checkpoint>, begin: impl FnOnce()) -> (usiz
                         }
                         continue;
                     }
+                    Report::Proved => continue,
                     Report::Sample(sample) => sample,
                 };
                 count += sample.observations.iter().filter(|seen| says(&seen.body, words)).count();

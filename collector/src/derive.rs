@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cordon_proto::event::{Body, Gap, Health, Lane, Receipt};
+use cordon_proto::event::{Body, Gap, Health, Lane, Notice, Receipt};
 use cordon_proto::id::EndpointId;
 use cordon_proto::sign::batch::{self, Header};
 use cordon_proto::sign::document::{self, Kind};
@@ -51,6 +51,8 @@ pub enum News {
     Receipt(Box<Receipt>),
     /// What it lost.
     Gap(Gap),
+    /// Why it will be silent, or was.
+    Notice(Notice),
 }
 
 /// Why a step was not taken.
@@ -82,11 +84,10 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         Body::Health(health) => News::Health(health),
         Body::Receipt(receipt) => News::Receipt(receipt),
         Body::Gap(gap) => News::Gap(gap),
-        Body::Process(_)
-        | Body::Log(_)
-        | Body::Disk(_)
-        | Body::Lifecycle(_)
-        | Body::Device(_) => return None,
+        Body::Notice(notice) => News::Notice(notice),
+        Body::Process(_) | Body::Log(_) | Body::Disk(_) | Body::Lifecycle(_) | Body::Device(_) => {
+            return None;
+        }
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

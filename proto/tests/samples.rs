@@ -11,7 +11,7 @@ use cordon_proto::Text;
 use cordon_proto::codec;
 use cordon_proto::command::{Action, Command, Isolate, Nonce, Target};
 use cordon_proto::event::process::{Exec, Exit, ProcessEvent, Tier};
-use cordon_proto::event::{Body, Event, Lane, LogLine, Severity};
+use cordon_proto::event::{Body, Class, Event, Lane, LogLine, Notice, Severity};
 use cordon_proto::evidence::{self, Bundle, EndpointEvidence};
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::message::{
@@ -98,6 +98,26 @@ fn events() -> Vec<Vec<u8>> {
         })
     };
     (1..).zip(bodies).map(event).collect()
+}
+
+/// Events of classes that came later, one in each file.
+#[test]
+fn events_of_every_later_class() {
+    let bodies = [("notice", Body::Notice(Notice::Woke { slept_secs: 3600 }))];
+    for (name, body) in bodies {
+        let class = body.class();
+        let (time_ns, boot_ns) = (1_795_000_000_000_000_000, 9);
+        let made = Event { seq: 1, time_ns, boot_ns, severity: Severity::Low, body };
+        let bytes = codec::encode(&made);
+        check(&format!("event-{name}.cbor"), &bytes);
+        assert_eq!(codec::decode_strict::<Event>(&bytes).unwrap(), made);
+        // What an index reads of it without knowing it: the number of its class.
+        let mut decoder = minicbor::Decoder::new(&bytes);
+        decoder.array().unwrap();
+        (0..4).for_each(|_| decoder.skip().unwrap());
+        decoder.array().unwrap();
+        assert_eq!(Class::number_of_body(decoder.u32().unwrap()), class.number());
+    }
 }
 
 fn batch() -> Batch {

@@ -72,6 +72,7 @@ async fn sense() -> Result<()> {
                     let reason = condition.reason.unwrap_or_default();
                     println(&format!("{SENSES}{sensor} {state} {reason}"));
                 }
+                Report::Proved => {}
                 Report::Sample(sample) => sample.observations.into_iter().for_each(tell),
             }
         }

@@ -33,6 +33,8 @@ pub(super) enum Done {
     Depths(Vec<LaneDepth>),
     /// A certificate was asked for.
     Renewed(Box<Result<Certificate, EnrolError>>),
+    /// A canary was sent, or could not be.
+    CanarySent,
     /// The wall was compared with what it must be.
     Drift(Option<String>),
 }

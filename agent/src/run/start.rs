@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Agent, contain, deliver, jobs, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
+use crate::canary::Canaries;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::containment::Containment;
@@ -91,7 +92,12 @@ impl Agent {
         let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
-        let sensors = sensors::Sensors::new(config.sensors.clone(), outlet, spool.clone());
+        let sensors = sensors::Sensors::new(
+            config.sensors.clone(),
+            &dir.path(super::canary::LOG),
+            outlet,
+            spool.clone(),
+        );
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
@@ -121,6 +127,7 @@ impl Agent {
             known_progress,
             link,
             sensors,
+            canaries: Canaries::default(),
             reports,
         };
         agent.come_up(&found, stamp.time_ns).await;

@@ -37,6 +37,9 @@ pub const NAME: &str = "devices";
 
 const SYS: &str = "/sys";
 
+/// The socket is looked at so often though nothing was heard, to show that it is.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
+
 /// Messages read at a time.
 const MESSAGES_MAX: usize = 256;
 
@@ -87,7 +90,14 @@ pub async fn run(
     };
     let (state, reason) = condition();
     outlet.condition(state, reason, None).await?;
-    let sensor = Sensor { clock, socket, table: Table::default(), finding: None, missed: false };
+    let sensor = Sensor {
+        clock,
+        socket,
+        table: Table::default(),
+        finding: None,
+        look_due: Duration::ZERO,
+        missed: false,
+    };
     sensor.run(&outlet).await
 }
 
@@ -112,6 +122,8 @@ struct Sensor {
     socket: AsyncFd<OwnedFd>,
     table: Table,
     finding: Option<JoinHandle<Found>>,
+    /// When the socket is looked at though nothing was heard.
+    look_due: Duration,
     /// Whether the kernel had more to say than there was room for.
     missed: bool,
 }
@@ -137,7 +149,13 @@ impl Sensor {
                 }
                 Wake::TimedOut => {}
             }
-            self.table.handle_timeout(self.now());
+            let now = self.now();
+            self.table.handle_timeout(now);
+            if now >= self.look_due {
+                self.look_due = now.saturating_add(LOOK_PERIOD);
+                self.hear();
+                outlet.proved().await?;
+            }
             // One round of looking at a time; what is to be done next waits in the table.
             if self.finding.is_none() {
                 let effects: Vec<_> = std::iter::from_fn(|| self.table.poll_effect()).collect();
@@ -149,13 +167,8 @@ impl Sensor {
     }
 
     async fn wake(&mut self) -> Wake {
-        let due = self.table.poll_timeout().map(|due| due.saturating_sub(self.now()));
-        let timed_out = async {
-            match due {
-                Some(due) => tokio::time::sleep(due).await,
-                None => std::future::pending().await,
-            }
-        };
+        let due = self.table.poll_timeout().map_or(self.look_due, |due| due.min(self.look_due));
+        let wait = due.saturating_sub(self.now());
         let found = async {
             match &mut self.finding {
                 Some(finding) => finding.await,
@@ -175,7 +188,7 @@ impl Sensor {
                     },
                 }
             }
-            () = timed_out => Wake::TimedOut,
+            () = tokio::time::sleep(wait) => Wake::TimedOut,
         }
     }
 

@@ -120,6 +120,7 @@ struct Sensor {
     watch: Watch,
     /// When the table is read although nothing changed.
     list_due: Duration,
+    has_looked: bool,
     below: Below,
     told: Vec<Told>,
     /// Lines of the table that were left out.
@@ -127,6 +128,9 @@ struct Sensor {
     answer: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
 }
+
+/// The table of mounts is looked at so often whatever the settings say, to show that it is.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
 
 impl Sensor {
     fn open(settings: DiskSettings, clock: fn() -> Stamp) -> io::Result<Self> {
@@ -142,6 +146,7 @@ impl Sensor {
             table,
             watch: Watch::new(period, Duration::from_secs(settings.report_secs)),
             list_due: now,
+            has_looked: false,
             below: Below::open(&settings, now)?,
             told: Vec::new(),
             left_out: 0,
@@ -159,6 +164,9 @@ impl Sensor {
             if condition.as_ref() != Some(&now) {
                 outlet.condition(now.0, now.1.clone(), None).await?;
                 condition = Some(now);
+            }
+            if std::mem::take(&mut self.has_looked) && listed.is_ok() {
+                outlet.proved().await?;
             }
             match self.wake().await {
                 Wake::Answered(Answer::Space { serial, facts }) => {
@@ -200,7 +208,8 @@ impl Sensor {
     }
 
     fn list(&mut self) -> Result<(), String> {
-        self.list_due = self.now().saturating_add(self.period);
+        self.list_due = self.now().saturating_add(self.period.min(LOOK_PERIOD));
+        self.has_looked = true;
         let text = read(&self.table).map_err(|error| error.to_string())?;
         let table = mountinfo::parse(&text, is_watched);
         self.left_out = table.left_out;

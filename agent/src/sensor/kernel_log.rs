@@ -32,6 +32,9 @@ use crate::platform::linux::wait;
 /// The sensor's name in health.
 pub const NAME: &str = "kernel";
 
+/// The log is looked at so often though nothing was heard, to show that it is.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
+
 /// The kernel writes no longer records.
 const RECORD_BYTES_MAX: usize = 8192;
 
@@ -70,14 +73,21 @@ pub async fn run(
     };
     outlet.condition(SensorState::Running, None, None).await?;
     loop {
-        match sensor.read().await {
-            Ok(()) => {}
+        let at_end = match sensor.read() {
+            Ok(at_end) => at_end,
             Err(error) => {
                 return outlet.condition(SensorState::Blind, blind("reading", error), None).await;
             }
-        }
+        };
+        sensor.follow.handle_timeout((sensor.clock)());
         if let Some(sample) = sensor.follow.take_sample() {
             outlet.sample(sample).await?;
+        }
+        if sensor.is_look_due() {
+            outlet.proved().await?;
+        }
+        if at_end && let Err(error) = sensor.wait().await {
+            return outlet.condition(SensorState::Blind, blind("waiting for", error), None).await;
         }
     }
 }
@@ -88,6 +98,7 @@ struct Sensor {
     follow: Follow,
     /// Until the end was reached for the first time.
     is_behind: bool,
+    look_due: Duration,
 }
 
 impl Sensor {
@@ -106,26 +117,27 @@ impl Sensor {
         }
         let now = Duration::from_nanos(clock().boot_ns);
         let follow = Follow::new(place, u64::from(settings.lines_per_sec), now);
-        Ok(Self { clock, log: wait::readable(log)?, follow, is_behind: true })
+        Ok(Self { clock, log: wait::readable(log)?, follow, is_behind: true, look_due: now })
     }
 
-    /// Reads all there is, up to a sample's fill; waits for the first, or for what is due.
-    async fn read(&mut self) -> io::Result<()> {
-        let due = self.follow.poll_timeout();
+    /// Waits until there is something to read, or it is time to look.
+    async fn wait(&mut self) -> io::Result<()> {
         let now = Duration::from_nanos((self.clock)().boot_ns);
-        let mut ready = match due {
-            None => self.log.readable().await?,
-            Some(due) => tokio::select! {
-                ready = self.log.readable() => ready?,
-                () = tokio::time::sleep(due.saturating_sub(now)) => {
-                    self.follow.handle_timeout((self.clock)());
-                    return Ok(());
-                }
-            },
+        let due = self.follow.poll_timeout().map_or(self.look_due, |due| due.min(self.look_due));
+        let mut ready = tokio::select! {
+            ready = self.log.readable() => ready?,
+            () = tokio::time::sleep(due.saturating_sub(now)) => return Ok(()),
         };
+        // Reading to the end follows; what comes meanwhile wakes again.
+        ready.clear_ready();
+        Ok(())
+    }
+
+    /// Reads all there is, up to a sample's fill; answers whether it came to the end.
+    fn read(&mut self) -> io::Result<bool> {
         let mut bytes = [0; RECORD_BYTES_MAX];
         while !self.follow.is_full() {
-            match rustix::io::read(ready.get_inner(), &mut bytes) {
+            match rustix::io::read(self.log.get_ref(), &mut bytes) {
                 Ok(count) => {
                     let record = bytes.get(..count).and_then(Record::parse);
                     // A record that makes no sense is missing in the numbers of those behind it.
@@ -137,14 +149,22 @@ impl Sensor {
                 Err(Errno::PIPE | Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => {
                     self.is_behind = false;
-                    ready.clear_ready();
-                    break;
+                    return Ok(true);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        self.follow.handle_timeout((self.clock)());
-        Ok(())
+        Ok(false)
+    }
+
+    /// Whether it is time to say that the log was looked at.
+    fn is_look_due(&mut self) -> bool {
+        let now = Duration::from_nanos((self.clock)().boot_ns);
+        let is_due = now >= self.look_due;
+        if is_due {
+            self.look_due = now.saturating_add(LOOK_PERIOD);
+        }
+        is_due
     }
 }
 

@@ -145,6 +145,7 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Receipt(receipt) => receipt::fields(receipt, map),
         Body::Lifecycle(started) => agent::started_fields(started, map),
         Body::Device(event) => device::fields(event, map),
+        Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }
 

@@ -49,7 +49,7 @@ pub fn summary(event: &Value) -> String {
         "health" => agent::health(event),
         "gap" => agent::gap(event),
         "receipt" => agent::receipt(event),
-        "lifecycle" => agent::started(event),
+        "lifecycle" => agent::lifecycle(event),
         "device" => device::summary(event),
         _ => rest(event),
     };
