@@ -1,6 +1,6 @@
 //! The life of disks: a controller that warns, a stick that comes and goes, a keyboard, a disk that
 //! cannot be read. Shown by qemu's own NVMe, USB and blkdebug; SATA and SAS health are shown by
-//! recorded and composed answers of smartctl in the agent's own tests.
+//! answers of smartctl, composed and recorded, in the agent's own tests.
 
 use std::path::Path;
 use std::time::Duration;
@@ -136,9 +136,12 @@ fn keyboard_comes(machine: &mut Machine) -> Result<()> {
 fn disk_fails(machine: &mut Machine, folder: &Path) -> Result<()> {
     let file = image(folder, "bad.img", &vec![0; 4 << 20])?;
     let drive = json!({
-        "driver": "blkdebug", "node-name": "bad",
-        "image": { "driver": "file", "filename": file },
-        "inject-error": [{ "event": "read_aio", "errno": 5, "sector": 64 }],
+        "driver": "raw", "node-name": "bad",
+        "file": {
+            "driver": "blkdebug",
+            "image": { "driver": "file", "filename": file },
+            "inject-error": [{ "event": "read_aio", "errno": 5, "sector": 64 }],
+        },
     });
     machine.command("blockdev-add", drive)?;
     let device = json!({ "driver": "usb-storage", "id": "bad", "drive": "bad",

@@ -17,8 +17,11 @@ use crate::process::Process;
 /// How long qemu takes until its socket is there.
 const SOCKET_WITHIN: Duration = Duration::from_secs(20);
 
-/// Lines of the console that are kept, to be shown when something goes wrong.
-const CONSOLE_LINES_MAX: usize = 400;
+/// Lines of the console that are kept, to be looked through and shown when something goes wrong.
+const CONSOLE_LINES_MAX: usize = 4000;
+
+/// Of these, so many are shown.
+const SHOWN_LINES_MAX: usize = 60;
 
 /// What a machine is made of.
 #[derive(Clone, Debug)]
@@ -46,13 +49,15 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Switches it on. With KVM where this machine has it, emulated otherwise.
+    /// Switches it on. Emulated, so that it runs the same everywhere; where KVM works,
+    /// `CORDON_VM_ACCEL=kvm` is faster (a KVM inside a virtual machine may be there and not work).
     pub fn start(depot: &Depot, plan: &Plan) -> Result<Self> {
         let archive = plan.folder.join("initramfs");
         std::fs::write(&archive, &plan.initramfs).context("writing what the machine runs from")?;
         let socket = plan.folder.join("qmp");
         let mut command = depot.qemu();
-        command.args(["-machine", "q35", "-accel", "kvm", "-accel", "tcg", "-cpu", "max"]);
+        let accelerator = std::env::var("CORDON_VM_ACCEL").unwrap_or_else(|_unset| "tcg".into());
+        command.args(["-machine", "q35", "-accel", &accelerator, "-cpu", "max"]);
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]);
         command.args(["-m", &plan.memory_mib.to_string()]);
         command.arg("-kernel").arg(&depot.kernel).arg("-initrd").arg(&archive);
@@ -80,13 +85,17 @@ impl Machine {
         Ok(Self { process, console: Lines::new(console), heard: Vec::new(), qmp })
     }
 
-    /// The first line of the console that the closure makes something of.
+    /// The first line of the console that the closure makes something of, since the machine was
+    /// started or reset: what came before it was asked for counts too.
     pub fn hear<T>(
         &mut self,
         what: &str,
         limit: Duration,
         mut wanted: impl FnMut(&str) -> Option<T>,
     ) -> Result<T> {
+        if let Some(found) = self.heard.iter().find_map(|line| wanted(line)) {
+            return Ok(found);
+        }
         let heard = &mut self.heard;
         let found = self.console.find_within(limit, |line| {
             if heard.len() >= CONSOLE_LINES_MAX {
@@ -95,11 +104,13 @@ impl Machine {
             heard.push(line.to_owned());
             wanted(line)
         });
+        let shown = self.heard.len().saturating_sub(SHOWN_LINES_MAX);
+        let shown = || self.heard.get(shown..).unwrap_or_default().join("\n");
         match found {
             Ok(Some(found)) => Ok(found),
-            Ok(None) => bail!("the machine ended without {what}:\n{}", self.heard.join("\n")),
+            Ok(None) => bail!("the machine ended without {what}:\n{}", shown()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                bail!("no {what} within {} s:\n{}", limit.as_secs(), self.heard.join("\n"))
+                bail!("no {what} within {} s:\n{}", limit.as_secs(), shown())
             }
             Err(error) => Err(error).context("reading the machine's console"),
         }
@@ -113,6 +124,7 @@ impl Machine {
     /// As if somebody had pressed the button: nothing is written, nobody is asked.
     pub fn hard_reset(&mut self) -> Result<()> {
         self.qmp.command("system_reset", json!({}))?;
+        self.heard.clear();
         Ok(())
     }
 

@@ -73,6 +73,8 @@ mod tests {
     use super::super::judge::judge;
     use super::*;
 
+    // `cannot.json` was recorded from smartctl 7.3; for the others no such disk was at hand: they are
+    // composed after its format, with serial numbers that nobody has.
     const SATA_GOOD: &[u8] = include_bytes!("smartctl/sata-good.json");
     const SATA_FAILING: &[u8] = include_bytes!("smartctl/sata-failing.json");
     const NVME: &[u8] = include_bytes!("smartctl/nvme.json");
