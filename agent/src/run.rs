@@ -4,6 +4,7 @@
 //! job beside the loop whose answer wakes it; jobs of one kind run one after the other, so that
 //! their order is that of their asking.
 
+mod budget;
 mod canary;
 mod command;
 mod contain;
@@ -37,6 +38,7 @@ use crate::kept::GuardMemory;
 use crate::link::{Link, LinkEvent};
 use crate::machine::Machine;
 use crate::nonce::{Moment, Nonces};
+use crate::platform::linux::heap;
 use crate::roster_keeper::RosterKeeper;
 use crate::sensor::{Report, Sample};
 use crate::spool::keeper::{Progress, SpoolHandle};
@@ -98,6 +100,7 @@ struct Agent {
     reached: Vec<SocketAddr>,
     sensors: Sensors,
     canaries: Canaries,
+    thrift: budget::Thrift,
     reports: mpsc::Receiver<(&'static str, Report)>,
     jobs: Jobs,
     upkeep: upkeep::Upkeep,
@@ -108,6 +111,7 @@ struct Agent {
 
 /// Runs the agent until the system wants it to end.
 pub fn run(config: Config) -> Result<(), StartError> {
+    heap::keep_small();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HELPERS_MAX)
@@ -184,6 +188,7 @@ impl Agent {
             Done::Noted(noted) => self.noted(*noted),
             Done::PolicyKept(kept) => self.policy_kept(*kept),
             Done::TimeKept(kept) => self.time_kept(kept),
+            Done::MayAsk(effect) => self.ask_effect(effect),
             Done::Depths(depths) => self.tell_health(depths),
             Done::Renewed(renewed) => self.renewed(*renewed),
             Done::CanarySent => {}

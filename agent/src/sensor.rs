@@ -17,7 +17,7 @@ use cordon_proto::event::process::Tier;
 use cordon_proto::event::{
     ClassCount, GapReason, Observation, ReasonCount, SensorHealth, SensorState,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Events of one sensor, with what it needs in order to go on from here.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +88,7 @@ pub enum Report {
 
 /// Samples and conditions that may wait for the spool. A sensor that finds it full waits (a log
 /// file loses nothing by it) or lets the kernel's own buffer fill and counts what that drops.
-pub const REPORTS_MAX: usize = 64;
+pub const REPORTS_MAX: usize = 8;
 
 /// Events of one sample at most, so that a sample fits a batch.
 pub const SAMPLE_EVENTS_MAX: usize = 512;
@@ -98,6 +98,8 @@ pub const SAMPLE_EVENTS_MAX: usize = 512;
 pub struct Outlet {
     sensor: &'static str,
     reports: mpsc::Sender<(&'static str, Report)>,
+    /// How long to pause after each sample, to stay within the budget.
+    brake: Option<watch::Receiver<Duration>>,
 }
 
 /// The agent is stopping; the sensor ends too.
@@ -109,12 +111,23 @@ impl Outlet {
     /// An outlet for one sensor.
     #[must_use]
     pub fn new(sensor: &'static str, reports: mpsc::Sender<(&'static str, Report)>) -> Self {
-        Self { sensor, reports }
+        Self { sensor, reports, brake: None }
+    }
+
+    /// The same for a sensor that can read on later, and so may be slowed down.
+    #[must_use]
+    pub fn braked(self, brake: watch::Receiver<Duration>) -> Self {
+        Self { brake: Some(brake), ..self }
     }
 
     /// Hands a sample over; waits while the spool is behind.
     pub async fn sample(&self, sample: Sample) -> Result<(), Stopping> {
-        self.send(Report::Sample(sample)).await
+        self.send(Report::Sample(sample)).await?;
+        let pause = self.brake.as_ref().map_or(Duration::ZERO, |brake| *brake.borrow());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
     }
 
     /// Says how the sensor fares.

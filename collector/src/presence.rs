@@ -108,6 +108,11 @@ pub enum Condition {
         /// What is missing, in the agent's words.
         reason: Option<String>,
     },
+    /// It gives something up in order to stay within its budget.
+    OverBudget {
+        /// What, in the agent's words.
+        reason: String,
+    },
     /// Its wall clock differs from the collector's.
     ClockWrong {
         /// By how much, in seconds; more than nought where it is ahead.
@@ -126,6 +131,9 @@ pub fn conditions(health: Option<&Health>, clock_offset_ns: i64) -> Vec<Conditio
             SensorState::Stalled => found.push(Condition::Stalled { sensor, reason }),
             SensorState::Running | SensorState::Degraded | SensorState::Off => {}
         }
+    }
+    if let Some(reason) = health.and_then(|health| health.given_up.clone()) {
+        found.push(Condition::OverBudget { reason });
     }
     if u128::from(clock_offset_ns.unsigned_abs()) > CLOCK_WRONG.as_nanos() {
         found.push(Condition::ClockWrong { offset_secs: clock_offset_ns / 1_000_000_000 });

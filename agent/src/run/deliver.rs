@@ -70,7 +70,12 @@ impl Agent {
         let missed = self.sensors.note(name, &report, self.clock.now(), clock::stamp().time_ns);
         missed.into_iter().for_each(|sample| self.deliver(sample));
         match report {
-            Report::Sample(sample) => self.deliver(sample),
+            Report::Sample(mut sample) => {
+                self.thrift.take(&mut sample, clock::stamp().time_ns);
+                if !sample.is_empty() {
+                    self.deliver(sample);
+                }
+            }
             Report::Proved => {}
             Report::Condition(condition) => {
                 let reason = condition.reason.as_deref().unwrap_or_default();
@@ -152,7 +157,7 @@ impl Agent {
                 if let AgentEffect::Forget { lane: Lane::Control, upto } = &effect {
                     self.delivery.heard = *upto;
                 }
-                self.ask(Ask::Effect(effect));
+                self.ask_in_time(effect);
             }
             LinkEvent::Down { why, wait, certificate_refused } => {
                 let wait_secs = wait.as_secs();
@@ -173,6 +178,10 @@ impl Agent {
             self.reached.insert(0, peer);
             self.reached.truncate(super::contain::COLLECTORS_MAX);
         }
+    }
+
+    pub(super) fn ask_effect(&mut self, effect: AgentEffect) {
+        self.ask(Ask::Effect(effect));
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -228,6 +237,9 @@ impl Agent {
         match answer {
             Spooled::Positions(session, positions) if session == now => self.greet(positions),
             Spooled::Batches(session, lane, batches) if session == now => {
+                let sizes =
+                    batches.iter().map(|one| one.batch.header.len() + one.batch.events.len());
+                self.thrift.sent(sizes.sum(), self.clock.now());
                 // A gap must be known before the jump that it explains.
                 self.note_progress();
                 self.link.handle_batches(lane, batches);

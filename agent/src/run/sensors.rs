@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cordon_proto::event::process::Tier;
 use cordon_proto::event::{Class, ClassCount, GapReason, SensorHealth, SensorState};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 
 use super::Agent;
@@ -54,6 +54,7 @@ pub(super) struct Sensors {
     tasks: JoinSet<Result<(), Stopping>>,
     reports: mpsc::Sender<(&'static str, Report)>,
     spool: SpoolHandle,
+    brake: watch::Receiver<Duration>,
 }
 
 impl Sensors {
@@ -62,6 +63,7 @@ impl Sensors {
         canary_log: &Path,
         reports: mpsc::Sender<(&'static str, Report)>,
         spool: SpoolHandle,
+        brake: watch::Receiver<Duration>,
     ) -> Self {
         settings.logs.paths.push(canary_log.to_string_lossy().into_owned());
         let list = [
@@ -82,7 +84,7 @@ impl Sensors {
             again: None,
             starting: None,
         });
-        Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports, spool }
+        Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports, spool, brake }
     }
 
     /// Starts all that are switched on; the gap that the spool told ends at `since_ns`.
@@ -109,6 +111,7 @@ impl Sensors {
             }
             log::NAME => {
                 let (settings, spool) = (self.settings.logs.clone(), self.spool.clone());
+                let outlet = outlet.braked(self.brake.clone());
                 self.tasks.spawn(run_logs(settings, spool, outlet))
             }
             disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
@@ -298,7 +301,8 @@ mod tests {
         let opened = spool::Spool::open(&path, identity, limits, "boot", clock::stamp()).unwrap();
         let (spool, ..) = spool::keeper::start(opened, clock::Clock::start()).unwrap();
         let canary_log = temp.path().join("canary.log");
-        (Sensors::new(settings, &canary_log, reports, spool), received, temp)
+        let (_brake, braked) = watch::channel(Duration::ZERO);
+        (Sensors::new(settings, &canary_log, reports, spool, braked), received, temp)
     }
 
     #[tokio::test]

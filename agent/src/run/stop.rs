@@ -66,6 +66,8 @@ impl Agent {
         while let Some((name, report)) = self.reports.recv().await {
             self.report(name, report);
         }
+        let shed = self.thrift.rest(clock::stamp().time_ns);
+        shed.into_iter().for_each(|sample| self.deliver(sample));
         while !self.delivery.is_idle() {
             let done = self.jobs.next().await;
             self.done(done);

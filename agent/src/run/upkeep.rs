@@ -94,6 +94,7 @@ impl Agent {
         self.look_for_drift();
         self.restart_sensors();
         self.send_canary();
+        self.keep_budget();
         if self.upkeep.health_at <= now {
             self.upkeep.health_at = now.saturating_add(HEALTH_PERIOD);
             self.ask_health();
@@ -151,6 +152,7 @@ impl Agent {
             sensors: self.sensors.health(self.clock.now()),
             dropped: dropped.collect(),
             containments: self.containment.standing(),
+            given_up: self.thrift.given_up(),
         };
         let seen = vitals.observation(Usage::read(), clock::stamp());
         self.deliver(Sample { observations: vec![seen], ..Sample::default() });

@@ -7,8 +7,12 @@ use tokio::sync::Semaphore;
 
 use crate::sensor::Sample;
 
-/// Samples that may wait; whoever finds no room waits.
-const SAMPLES_MAX: usize = 64;
+/// Events that may wait, four batches; whoever finds no room waits. A sample without events takes
+/// the room of one.
+const ROOM_EVENTS: u32 = 2048;
+
+/// What one sample takes of the room at most, so that none is too big for it.
+const SAMPLE_ROOM_MAX: u32 = 512;
 
 /// Events that are stored without waiting for more: what fills a batch.
 const EVENTS_MAX: usize = 512;
@@ -47,7 +51,7 @@ pub(super) struct Taking {
 
 impl Inbox {
     pub(super) fn new() -> (Taking, Self) {
-        let room = Semaphore::new(SAMPLES_MAX);
+        let room = Semaphore::new(ROOM_EVENTS as usize);
         let shared = Arc::new(Shared { waiting: Mutex::default(), room });
         (Taking { shared: Arc::clone(&shared) }, Self { shared })
     }
@@ -55,14 +59,16 @@ impl Inbox {
     /// Puts a sample in once there is room; answers whether the thread must be woken, none if it
     /// takes nothing any more.
     pub(super) async fn put(&self, sample: Sample) -> Option<bool> {
-        let room = self.shared.room.acquire().await.ok()?;
+        let room = self.shared.room.acquire_many(room_of(&sample)).await.ok()?;
         room.forget();
         Some(self.shared.put(sample))
     }
 
     /// Puts a sample in if there is room, and gives it back otherwise.
     pub(super) fn try_put(&self, sample: Sample) -> Result<bool, Box<Sample>> {
-        let Ok(room) = self.shared.room.try_acquire() else { return Err(Box::new(sample)) };
+        let Ok(room) = self.shared.room.try_acquire_many(room_of(&sample)) else {
+            return Err(Box::new(sample));
+        };
         room.forget();
         Ok(self.shared.put(sample))
     }
@@ -78,7 +84,8 @@ impl Taking {
     /// Everything that waits, in order.
     pub(super) fn take(&self) -> Vec<Sample> {
         let Waiting { samples, .. } = std::mem::take(&mut *self.shared.lock());
-        self.shared.room.add_permits(samples.len());
+        let room = samples.iter().map(room_of).sum::<u32>();
+        self.shared.room.add_permits(room as usize);
         samples
     }
 
@@ -86,6 +93,11 @@ impl Taking {
     pub(super) fn close(&self) {
         self.shared.room.close();
     }
+}
+
+fn room_of(sample: &Sample) -> u32 {
+    let events = u32::try_from(sample.observations.len()).unwrap_or(u32::MAX);
+    events.clamp(1, SAMPLE_ROOM_MAX)
 }
 
 impl Shared {
@@ -145,8 +157,10 @@ mod tests {
     #[test]
     fn who_finds_no_room_has_it_back_and_taking_makes_room() {
         let (taking, inbox) = Inbox::new();
-        let taken = (0..100).filter(|_| inbox.try_put(log(1)).is_ok()).count();
-        assert_eq!(taken, SAMPLES_MAX);
+        let taken = (0..100).filter(|_| inbox.try_put(log(500)).is_ok()).count();
+        assert_eq!(taken, 4);
+        assert_eq!(taking.take().len(), 4);
+        assert!(inbox.try_put(log(9000)).is_ok(), "none is too big");
         taking.take();
         assert!(inbox.try_put(log(1)).is_ok());
         taking.close();

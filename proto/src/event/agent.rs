@@ -188,4 +188,7 @@ pub struct Health {
     /// Containments that stand.
     #[n(11)]
     pub containments: Vec<Standing>,
+    /// What the agent gives up at the moment in order to stay within its budget.
+    #[n(12)]
+    pub given_up: Option<String>,
 }

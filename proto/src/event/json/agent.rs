@@ -74,5 +74,6 @@ pub fn health_json(health: &Health) -> Value {
         "sensors": sensors,
         "dropped": health.dropped,
         "containments": health.containments,
+        "given_up": health.given_up,
     })
 }

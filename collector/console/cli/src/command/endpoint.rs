@@ -121,6 +121,7 @@ fn condition(condition: &Value) -> String {
     let sensor = word("/sensor");
     match word("/condition").as_str() {
         "clock_wrong" => format!("its clock is {} s off the collector's", word("/offset_secs")),
+        "over_budget" => word("/reason"),
         "blinded" => format!("its {sensor} sensor is blind: {}", word("/reason")),
         "stalled" => format!("its {sensor} sensor has stalled: {}", word("/reason")),
         other => other.to_owned(),
