@@ -132,8 +132,9 @@ fn says(body: &Body, words: &str) -> bool {
     line.line.to_lossy().contains(words)
 }
 
+/// A line without its end would stay invisible until the next: it could still be continued.
 fn write(line: &str) {
-    std::fs::write("/dev/kmsg", line).unwrap();
+    std::fs::write("/dev/kmsg", format!("{line}\n")).unwrap();
 }
 
 fn line_is_told_once() {
