@@ -115,19 +115,11 @@ mod tests {
     use super::*;
 
     fn exec(pid: u32, args: &str) -> Body {
-        Body::Process(ProcessEvent::Exec(Exec {
-            tier: Tier::Bpf,
-            pid,
+        Body::Process(ProcessEvent::Exec(Box::new(Exec {
             start_boot_ns: Some(1),
-            parent_pid: None,
-            uid: None,
-            euid: None,
-            cgroup_id: None,
-            image: None,
-            image_resolved: None,
             args: Some(args.into()),
-            args_bytes: None,
-        }))
+            ..Exec::new(Tier::Bpf, pid)
+        })))
     }
 
     fn exit(pid: u32) -> Body {

@@ -287,7 +287,7 @@ mod tests {
         let id = CommandId(uuid::Uuid::from_u128(number));
         let action = match action {
             ActionKind::Isolate => Action::Isolate(Isolate::default()),
-            ActionKind::Release | ActionKind::SetPolicy => Action::Release,
+            ActionKind::Release | ActionKind::SetPolicy | ActionKind::Query => Action::Release,
         };
         let command = Command {
             id,

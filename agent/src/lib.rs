@@ -17,6 +17,7 @@ pub mod link;
 pub mod machine;
 pub mod nonce;
 pub mod platform;
+pub mod query;
 pub mod roster_keeper;
 pub mod run;
 pub mod sensor;

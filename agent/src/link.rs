@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use cordon_proto::event::Lane;
 use cordon_proto::message::{Hello, LanePosition, Signed};
+use cordon_proto::query::Rows;
 use cordon_proto::session::{AgentEffect, AgentSession, SealedBatch};
 use cordon_proto::sign::SigningKey;
 use cordon_proto::sign::document::{self, Kind};
@@ -117,6 +118,15 @@ impl Link {
     pub fn handle_batches(&mut self, lane: Lane, batches: Vec<SealedBatch>) {
         if let State::Up(wire) = &mut self.state {
             wire.session.handle_batches(lane, batches);
+        }
+    }
+
+    /// Sends a part of an answer; false if there is no session to send it in. The next one may come
+    /// with [`AgentEffect::MoreRows`].
+    pub fn handle_rows(&mut self, rows: Rows) -> bool {
+        match &mut self.state {
+            State::Up(wire) => wire.session.handle_rows(rows),
+            State::Waiting(_) | State::Dialing(_) | State::Connected(_) => false,
         }
     }
 

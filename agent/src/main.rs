@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use cordon_agent::config::{self, Config};
-use cordon_agent::{doctor, run, tell};
+use cordon_agent::{doctor, query, run, tell};
 
 /// Watches this endpoint, streams signed events to your collector, and contains the endpoint on
 /// signed command.
@@ -56,6 +56,9 @@ enum Deed {
         #[arg(long)]
         json: bool,
     },
+    /// Answers one query; the agent starts this itself.
+    #[command(hide = true)]
+    QueryWorker,
 }
 
 #[derive(Subcommand)]
@@ -79,6 +82,9 @@ fn main() -> ExitCode {
 }
 
 fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
+    if let Deed::QueryWorker = deed {
+        return query::worker::run().map(|()| ExitCode::SUCCESS).context("answering a query");
+    }
     if let Deed::Canary { .. } = deed {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
         return Ok(ExitCode::SUCCESS);
@@ -99,6 +105,7 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
             tell::install_roster(&config, &file)
                 .with_context(|| format!("installing {} failed", file.display()))?;
         }
+        Deed::QueryWorker => {}
         Deed::Doctor { json } => return doctor::run(&config, json),
     }
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ mod command;
 mod contain;
 mod deliver;
 mod jobs;
+mod query;
 mod sensors;
 mod start;
 mod stop;
@@ -95,6 +96,7 @@ struct Agent {
     progress: watch::Receiver<Progress>,
     known_progress: Progress,
     delivery: Delivery,
+    queries: query::Queries,
     link: Link,
     /// Addresses at which the collector, or the proxy on the way, was reached.
     reached: Vec<SocketAddr>,
@@ -193,6 +195,8 @@ impl Agent {
             Done::Renewed(renewed) => self.renewed(*renewed),
             Done::CanarySent => {}
             Done::Drift(found) => self.drift_seen(found),
+            Done::Queried(read) => self.queried(*read),
+            Done::Swept => {}
         }
     }
 

@@ -4,6 +4,8 @@
 
 #[path = "process/program.rs"]
 mod program;
+#[path = "process/surroundings.rs"]
+mod surroundings;
 #[path = "process/watched.rs"]
 mod watched;
 
@@ -19,6 +21,7 @@ use cordon_agent::sensor::process::ProcessSettings;
 use cordon_proto::Text;
 use cordon_proto::event::SensorState;
 use cordon_proto::event::process::{Exec, Exit, Tier};
+use cordon_proto::id::Hash;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::thread::{CapabilitySet, LinkNameSpaceType};
 
@@ -29,7 +32,7 @@ type Outcome = Result<(), Failed>;
 
 type Test = (&'static str, fn() -> Outcome);
 
-const TESTS: [Test; 11] = [
+const TESTS: [Test; 17] = [
     ("every program loads and reports", every_program_loads),
     ("twenty thousand short processes are all seen", flat_out_is_all_seen),
     ("what a full ring drops is counted", full_ring_is_counted),
@@ -37,6 +40,12 @@ const TESTS: [Test; 11] = [
     ("a path is told as executed and as resolved", paths_are_told),
     ("the user is told", user_is_told),
     ("an end tells how", ends_tell_how),
+    ("two thousand short processes are told with all that is around them", surroundings::whole),
+    ("an end tells how long the process lived", surroundings::duration),
+    ("session and terminal are told", surroundings::terminal),
+    ("an orphan keeps its makers", surroundings::orphan),
+    ("a program is hashed once and known from then on", surroundings::hash),
+    ("what the kernel could not hand over is found by listing", surroundings::late),
     ("the connector sees processes that live", connector_sees),
     ("the list sees processes that live", list_sees),
     ("in another network namespace the connector says so", connector_says_where),
@@ -51,7 +60,14 @@ fn main() -> ExitCode {
     // A storm beside another test would measure neither.
     arguments.test_threads = Some(1);
     let trials = TESTS.map(|(name, test)| Trial::ignorable_test(name, move || unless(test)));
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    let mut trials = Vec::from(trials);
+    trials.push(Trial::ignorable_test("the control group and its container are told", || {
+        match surroundings::tree() {
+            Some(_) => unless(surroundings::group),
+            None => Ok(Completion::ignored_with("no cgroup-v2 tree is mounted")),
+        }
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn unless(test: fn() -> Outcome) -> Result<Completion, Failed> {
@@ -172,7 +188,9 @@ fn paths_are_told() -> Outcome {
     sensor.look(|found| found.exec("link").is_some())?;
     let exec = sensor.found.exec("link").ok_or("the process")?;
     ensure_eq(&exec.image.as_ref().map(Text::as_bytes), &Some(bytes(&link)))?;
-    ensure_eq(&exec.image_resolved.as_ref().map(Text::as_bytes), &Some(bytes(&target)))
+    ensure_eq(&exec.image_resolved.as_ref().map(Text::as_bytes), &Some(bytes(&target)))?;
+    let cwd = std::env::current_dir()?;
+    ensure_eq(&exec.cwd.as_ref().map(Text::as_bytes), &Some(bytes(&cwd)))
 }
 
 fn user_is_told() -> Outcome {
@@ -238,6 +256,14 @@ fn sees_what_lives(tier: Tier, misses: &str) -> Result<Exec, Failed> {
     ensure_eq(&exec.args.as_ref().map(Text::as_bytes), &Some(args.as_bytes()))?;
     ensure_eq(&exec.args_bytes, &u64::try_from(args.len()).ok())?;
     ensure_eq(&(exec.uid, exec.euid), &(Some(1234), Some(1234)))?;
+    let cwd = std::env::current_dir()?;
+    ensure_eq(&exec.cwd.as_ref().map(Text::as_bytes), &Some(bytes(&cwd)))?;
+    ensure(exec.session.is_some() && exec.tty.is_some(), "session and terminal")?;
+    let maker = exec.ancestors.as_ref().and_then(|all| all.first()).map(|maker| maker.pid);
+    ensure_eq(&maker, &Some(std::process::id()))?;
+    ensure_eq(&exec.file.map(|file| file.bytes), &Some(program.metadata()?.len()))?;
+    let hash = Hash::of(&std::fs::read(&program)?);
+    sensor.look(|found| found.hashes.iter().any(|told| told.sha256 == Some(hash)))?;
     let pid = child.end()?;
     sensor.look(|found| found.exits.contains_key(&pid))?;
     let exit = &sensor.found.exits[&pid][0];

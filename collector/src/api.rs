@@ -18,6 +18,7 @@ mod page;
 mod person;
 mod problem;
 mod proof;
+mod rows;
 mod shell;
 mod sign_in;
 #[cfg(test)]
@@ -44,7 +45,7 @@ pub const PREFIX: &str = "/api/v1";
 /// Searches at once; more wait.
 const SEARCHES_MAX: usize = 4;
 
-/// Live feeds at once; more are refused.
+/// Live feeds and answers being read at once; more are refused.
 const FEEDS_MAX: usize = 128;
 
 /// Exports at once, each of up to [`export::BYTES_MAX`]; more wait.
@@ -115,6 +116,7 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(commands::list, commands::upload))
         .routes(routes!(commands::show))
         .routes(routes!(commands::sign))
+        .routes(routes!(rows::rows))
         .routes(routes!(containments::list))
         .routes(routes!(export::export))
         .routes(routes!(audit::list))

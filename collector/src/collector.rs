@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cordon_proto::id::Hash;
 
+use crate::answers::Answers;
 use crate::authority::Authority;
 use crate::bus::Bus;
 use crate::ca::Ca;
@@ -26,6 +27,8 @@ pub struct Collector {
     pub bus: Bus,
     /// Who is connected.
     pub links: Arc<Links>,
+    /// Answers to queries, on their way to who asked.
+    pub answers: Arc<Answers>,
     /// The public keys that rosters are signed with.
     pub authority: Authority,
     /// What issues certificates.

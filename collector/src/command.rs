@@ -97,7 +97,7 @@ pub struct Authorised {
 pub struct Applied {
     /// When.
     pub at: Time,
-    /// How long the change itself took, in microseconds.
+    /// How long the change itself, or the answer, took, in microseconds.
     pub change_us: u64,
     /// When its lease ends, in seconds of endpoint time.
     pub until_secs: Option<u64>,
@@ -261,6 +261,11 @@ impl Life {
                 // What failed was tried again.
                 facts.failed = None;
             }
+            Outcome::Answered { took_ms, .. } => {
+                let change_us = took_ms.saturating_mul(1000);
+                let applied = Applied { at, change_us, until_secs: None, stood_already: false };
+                facts.applied.get_or_insert(applied);
+            }
             Outcome::Proved(_) => {
                 facts.proved.get_or_insert(At { at });
                 self.observe(ObservedState::Holds, at);
@@ -321,7 +326,7 @@ impl Life {
         let Facts { applied, ended, failed, .. } = &self.facts;
         let lasts = match self.action {
             ActionKind::Isolate => true,
-            ActionKind::Release | ActionKind::SetPolicy => false,
+            ActionKind::Release | ActionKind::SetPolicy | ActionKind::Query => false,
         };
         lasts && applied.is_some() && ended.is_none() && failed.is_none()
     }

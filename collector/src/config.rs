@@ -35,6 +35,8 @@ pub struct Config {
     pub people_max: usize,
     /// Commands that one client's operators may bring in an hour, on top of the roster's limits.
     pub commands_per_hour_max: usize,
+    /// Queries that one client's operators may bring in an hour.
+    pub queries_per_hour_max: usize,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             agents_per_address_max: 5_000,
             people_max: 512,
             commands_per_hour_max: 60,
+            queries_per_hour_max: 600,
         }
     }
 }
@@ -155,6 +158,7 @@ impl Config {
         wrong(self.agents_per_address_max == 0, "`agents_per_address_max` must be at least 1");
         wrong(self.people_max == 0, "`people_max` must be at least 1");
         wrong(self.commands_per_hour_max == 0, "`commands_per_hour_max` must be at least 1");
+        wrong(self.queries_per_hour_max == 0, "`queries_per_hour_max` must be at least 1");
         mistakes
     }
 }

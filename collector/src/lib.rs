@@ -1,6 +1,7 @@
 //! Cordon's collector: takes in signed events, keeps them, serves the console and passes signed
 //! commands on. It signs nothing that an endpoint would obey.
 
+pub mod answers;
 pub mod api;
 pub mod audit;
 pub mod authority;

@@ -120,6 +120,9 @@ impl Link {
         let endpoint = self.caller.endpoint;
         tracing::info!(endpoint = %endpoint.short(), address = %self.address, why, "session ended");
         if self.seat.take().is_some() {
+            if !self.collector.links.is_online(endpoint) {
+                self.collector.answers.handle_gone(endpoint);
+            }
             ingest::note_seen(&self.collector, endpoint, self.collector.clock.wall_ns(), ended)
                 .await;
         }
@@ -206,6 +209,9 @@ impl Link {
                 }
                 CollectorEffect::Duplicate { batch, opened } => {
                     self.store(batch, opened, Expected::Stored).await;
+                }
+                CollectorEffect::Rows(rows) => {
+                    self.collector.answers.handle_rows(self.caller.endpoint, &rows);
                 }
                 CollectorEffect::Send(bytes) => {
                     sent = true;

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::answers::Answers;
 use crate::authority::Authority;
 use crate::bus::Bus;
 use crate::ca::Ca;
@@ -64,6 +65,7 @@ pub fn open_with(config: Config, clock: Clock, options: LogOptions) -> anyhow::R
         state,
         bus,
         links: Arc::new(Links::default()),
+        answers: Arc::new(Answers::default()),
         authority,
         ca_pin: ca.pin(),
         ca,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
 use crate::policy::Policy;
+use crate::query::Query;
 use crate::roster::RosterRef;
 
 /// What an endpoint publishes in its signed health so that commands can prove to be fresh.
@@ -109,6 +110,9 @@ pub enum Action {
     /// Take a new configuration.
     #[n(2)]
     SetPolicy(#[n(0)] Policy),
+    /// Answer a question; changes nothing.
+    #[n(3)]
+    Query(#[n(0)] Query),
 }
 
 impl Action {
@@ -119,6 +123,7 @@ impl Action {
             Self::Isolate(_) => ActionKind::Isolate,
             Self::Release => ActionKind::Release,
             Self::SetPolicy(_) => ActionKind::SetPolicy,
+            Self::Query(_) => ActionKind::Query,
         }
     }
 }
@@ -139,9 +144,21 @@ pub enum ActionKind {
     /// Take a new configuration.
     #[n(2)]
     SetPolicy,
+    /// Answer a question.
+    #[n(3)]
+    Query,
 }
 
 impl ActionKind {
+    /// Whether it changes the endpoint; what only reads needs no second person at critical ones.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        match self {
+            Self::Isolate | Self::Release | Self::SetPolicy => true,
+            Self::Query => false,
+        }
+    }
+
     /// The name used in rosters, on pages and in the terminal.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -149,6 +166,7 @@ impl ActionKind {
             Self::Isolate => "isolate",
             Self::Release => "release",
             Self::SetPolicy => "set_policy",
+            Self::Query => "query",
         }
     }
 }
@@ -215,6 +233,9 @@ pub enum CommandFormError {
         /// The limit.
         max: u64,
     },
+    /// Nobody waits for days for rows that nobody keeps.
+    #[error("is a query that may wait for an endpoint that is switched off; queries cannot")]
+    QueuedQuery,
 }
 
 impl Command {
@@ -241,7 +262,18 @@ impl Command {
                 range("lease_secs", isolate.lease_secs, limits::LEASE_SECS_MAX)
             }
             Action::Release | Action::SetPolicy(_) => Ok(()),
+            Action::Query(query) => self.check_query(query),
         }
+    }
+
+    fn check_query(&self, query: &Query) -> Result<(), CommandFormError> {
+        if self.queued {
+            return Err(CommandFormError::QueuedQuery);
+        }
+        text("sql", &query.sql, limits::QUERY_SQL_BYTES_MAX)?;
+        range("rows_max", query.rows_max, limits::QUERY_ROWS_MAX)?;
+        range("bytes_max", query.bytes_max, limits::QUERY_BYTES_MAX)?;
+        range("time_ms_max", query.time_ms_max, limits::QUERY_TIME_MS_MAX)
     }
 
     /// What the command says about one endpoint.

@@ -3,6 +3,7 @@
 //! Names of classes and fields follow OCSF 1.8.0.
 
 pub mod agent;
+pub mod container;
 pub mod device;
 pub mod disk;
 pub mod gap;

@@ -14,6 +14,7 @@ pub mod id;
 pub mod limits;
 pub mod message;
 pub mod policy;
+pub mod query;
 pub mod roster;
 pub mod session;
 pub mod sign;

@@ -54,6 +54,36 @@ pub const LEASE_SECS_DEFAULT: u64 = 24 * 3600;
 /// How long an isolation may stand without being renewed.
 pub const LEASE_SECS_MAX: u64 = 7 * 24 * 3600;
 
+/// The SQL of a live query; longer ones are written by programs, and run somewhere else.
+pub const QUERY_SQL_BYTES_MAX: usize = 16 << 10;
+
+/// Rows of one answer; more are for a file, not for a person.
+pub const QUERY_ROWS_MAX: u64 = 100_000;
+
+/// Bytes of one answer: what a collector may have to hold for one reader.
+pub const QUERY_BYTES_MAX: u64 = 8 << 20;
+
+/// How long a query may run: it shares the endpoint with its user.
+pub const QUERY_TIME_MS_MAX: u64 = 60_000;
+
+/// Columns of one answer.
+pub const QUERY_COLUMNS_MAX: usize = 256;
+
+/// A column's name; longer ones are cut.
+pub const QUERY_COLUMN_BYTES_MAX: usize = 256;
+
+/// What an endpoint says of a query that failed; longer sentences are cut.
+pub const QUERY_ERROR_BYTES_MAX: usize = 4 << 10;
+
+/// The rows of one part of an answer, and so the largest row.
+pub const ROWS_BYTES_MAX: usize = 512 << 10;
+
+/// A part of an answer is sent once it has this many bytes.
+pub const ROWS_BYTES_USUAL: usize = 48 << 10;
+
+/// Parts of one answer: as many as an answer of usual parts has, and as many again.
+pub const ROWS_PARTS_MAX: usize = 512;
+
 /// How often an endpoint reports its health.
 pub const HEALTH_PERIOD_SECS: u64 = 30;
 

@@ -9,6 +9,7 @@ use crate::codec::{self, CodecError};
 use crate::event::Lane;
 use crate::id::{ClientId, EndpointId, Hash};
 use crate::limits;
+use crate::query::Rows;
 use crate::roster::RosterRef;
 use crate::sign::VerifyingKey;
 use crate::sign::batch::Batch;
@@ -175,6 +176,8 @@ pub enum AgentMessage {
     Hello(Signed),
     /// Events.
     Batch(Batch),
+    /// A part of the answer to a query.
+    Rows(Rows),
     /// Still here.
     Pong(Ping),
     /// Did not understand.
@@ -218,6 +221,7 @@ impl AgentMessage {
         match self {
             Self::Hello(body) => codec::encode(&(0_u8, body)),
             Self::Batch(body) => codec::encode(&(1_u8, body)),
+            Self::Rows(body) => codec::encode(&(2_u8, body)),
             Self::Pong(body) => codec::encode(&(3_u8, body)),
             Self::Complaint(body) => codec::encode(&(4_u8, body)),
         }
@@ -229,6 +233,7 @@ impl AgentMessage {
         Ok(match kind {
             0 => Self::Hello(codec::decode_lenient(body)?),
             1 => Self::Batch(codec::decode_lenient(body)?),
+            2 => Self::Rows(codec::decode_lenient(body)?),
             3 => Self::Pong(codec::decode_lenient(body)?),
             4 => Self::Complaint(codec::decode_lenient(body)?),
             unknown => return Err(MessageError::UnknownKind(unknown)),

@@ -20,6 +20,7 @@ use cordon_packaging::fleet::Fleet;
 use cordon_proto::event::{Event, Lane};
 use cordon_proto::id::EndpointId;
 use cordon_proto::message::{CollectorMessage, Signed, Welcome};
+use cordon_proto::query::Rows;
 use cordon_proto::session::{Appended, CollectorEffect, CollectorSession, Registered};
 use cordon_proto::sign::batch::{self, Header, Opened};
 use cordon_proto::version::PROTOCOL;
@@ -51,6 +52,8 @@ pub(crate) struct Mind {
     pub(crate) unkept: Vec<Header>,
     /// How often an endpoint was let in.
     sessions: BTreeMap<EndpointId, u64>,
+    /// What it was told as answers.
+    pub(crate) rows: Vec<(EndpointId, Rows)>,
     /// Why sessions ended.
     pub(crate) ends: Vec<String>,
     /// Keeps nothing and acknowledges nothing.
@@ -252,6 +255,7 @@ impl Session {
                 CollectorEffect::Duplicate { opened, .. } => {
                     session.appended(opened.header.lane, Appended::Same);
                 }
+                CollectorEffect::Rows(rows) => lock(&self.mind).rows.push((endpoint, rows)),
                 CollectorEffect::Send(bytes) => send(socket, bytes).await?,
                 CollectorEffect::Close(why) => return Err(why),
             }

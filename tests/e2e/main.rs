@@ -14,6 +14,7 @@ mod lab;
 mod lease;
 mod outage;
 mod presence;
+mod query;
 mod red_team;
 mod scene;
 mod two_persons;
@@ -26,7 +27,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 16] = [
+const TESTS: [(&str, Body); 17] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -38,6 +39,7 @@ const TESTS: [(&str, Body); 16] = [
     ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
+    ("a query is answered, limited, verified and kept by nobody", query::asked),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),

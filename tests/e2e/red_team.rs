@@ -127,7 +127,8 @@ impl Siege {
             | Outcome::Unproved(_)
             | Outcome::Drifted { .. }
             | Outcome::Failed { .. }
-            | Outcome::Ended { .. } => None,
+            | Outcome::Ended { .. }
+            | Outcome::Answered { .. } => None,
         };
         let (check, reason) = self.await_receipt(&what, &attack.command, refused)?;
         say::line(&format!("{:?}: {}: {reason}", check, attack.what));
@@ -182,6 +183,7 @@ pub(crate) fn commands() -> Result<()> {
         }
         attacks = later;
     }
+    ensure!(siege.hostile.mind().rows.is_empty(), "a question that was refused was answered");
     let held = siege.health(siege.web)?.roster;
     ensure!(held == forge.held, "the endpoint holds another roster: {held:?}");
     siege.fresh()?;

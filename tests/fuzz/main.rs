@@ -9,7 +9,9 @@
 use std::path::Path;
 
 use cordon_proto::command::Command;
+use cordon_proto::id::EndpointId;
 use cordon_proto::message::{AgentMessage, CollectorMessage, Hello};
+use cordon_proto::query::{self, Summary};
 use cordon_proto::roster::Roster;
 use cordon_proto::sign::SigningKey;
 use cordon_proto::sign::batch::{self, Batch, Header};
@@ -23,9 +25,10 @@ use proptest::test_runner::{Config, TestRunner};
 /// A reader of bytes from outside, by name.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("agent message", agent_message),
     ("collector message", collector_message),
+    ("rows of an answer", rows),
     ("event", event),
     ("document", signed_document),
     ("command", command),
@@ -56,6 +59,19 @@ fn collector_message(bytes: &[u8]) {
     }
 }
 
+fn rows(bytes: &[u8]) {
+    if let Ok(rows) = query::read_chunk(bytes) {
+        assert_eq!(query::write_chunk(&rows), bytes);
+    }
+    if let Ok(AgentMessage::Rows(rows)) = AgentMessage::decode(bytes) {
+        drop(rows.check_form());
+        if let Some(last) = &rows.last {
+            let stranger = EndpointId::of(b"stranger");
+            assert!(Summary::verify(last, stranger).is_err());
+        }
+    }
+}
+
 fn event(bytes: &[u8]) {
     if let Ok(event) = batch::read_event(bytes) {
         assert_eq!(batch::read_event(&codec::encode(&event)).unwrap(), event);
@@ -67,6 +83,7 @@ fn signed_document(bytes: &[u8]) {
     drop(document::peek::<Header>(Kind::Batch, bytes));
     drop(document::peek::<Hello>(Kind::Hello, bytes));
     drop(document::peek::<Roster>(Kind::Roster, bytes));
+    drop(document::peek::<Summary>(Kind::Rows, bytes));
     if let Ok(roster) = codec::decode_strict::<Roster>(bytes) {
         assert_eq!(codec::encode(&roster), bytes);
     }

@@ -218,7 +218,10 @@ impl World {
                     self.tell(format!("agent closes: {why}"));
                     self.hang_up();
                 }
-                AgentEffect::Live { .. } | AgentEffect::Command(_) | AgentEffect::Roster(_) => {}
+                AgentEffect::Live { .. }
+                | AgentEffect::Command(_)
+                | AgentEffect::Roster(_)
+                | AgentEffect::MoreRows => {}
             }
         }
     }
@@ -290,7 +293,7 @@ impl World {
             let session = self.ends[index].number;
             match effect {
                 CollectorEffect::Identify { .. } => self.ends[index].identify = true,
-                CollectorEffect::Welcomed(_) => {}
+                CollectorEffect::Welcomed(_) | CollectorEffect::Rows(_) => {}
                 CollectorEffect::Append { batch, opened, after } => {
                     let after = Some(after);
                     self.log.asked.push_back(Asked { session, batch, opened, after });

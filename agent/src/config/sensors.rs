@@ -6,6 +6,7 @@ use crate::sensor::device::DeviceSettings;
 use crate::sensor::disk::DiskSettings;
 use crate::sensor::kernel_log::KernelSettings;
 use crate::sensor::log::LogSettings;
+use crate::sensor::process::ProcessSettings;
 
 /// What is watched.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -33,11 +34,17 @@ pub struct ProcessSensor {
     pub forks: bool,
     /// The kernel's ring buffer, in bytes.
     pub ring_bytes: usize,
+    /// How often what was told is compared with a list of /proc, in seconds.
+    pub reconcile_secs: u64,
+    /// Programs' files of up to so many bytes are hashed; 0 for none.
+    pub hash_bytes_max: u64,
 }
 
 impl Default for ProcessSensor {
     fn default() -> Self {
-        Self { enabled: true, forks: false, ring_bytes: 512 << 10 }
+        let ProcessSettings { forks, ring_bytes, reconcile_secs, hash_bytes_max, .. } =
+            ProcessSettings::default();
+        Self { enabled: true, forks, ring_bytes, reconcile_secs, hash_bytes_max }
     }
 }
 
@@ -55,6 +62,10 @@ impl Sensors {
         let rings = (64 << 10)..=(64 << 20);
         let fine = rings.contains(&self.process.ring_bytes);
         check(fine, "sensors.process.ring_bytes", "must be 65536 to 67108864");
+        let reconcile = (5..=86_400).contains(&self.process.reconcile_secs);
+        check(reconcile, "sensors.process.reconcile_secs", "must be 5 to 86400");
+        let hash = self.process.hash_bytes_max <= HASH_BYTES_MAX;
+        check(hash, "sensors.process.hash_bytes_max", "must be 0 to 4294967296");
     }
 
     fn impossible_logs(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -81,6 +92,9 @@ impl Sensors {
         check(health, "sensors.disks.health_secs", "must be 60 to 604800");
     }
 }
+
+/// More takes a slow disk minutes.
+const HASH_BYTES_MAX: u64 = 4 << 30;
 
 /// More is a glob that was written out.
 const LOG_PATHS_MAX: usize = 256;

@@ -227,7 +227,9 @@ mod tests {
             Outcome::Drifted { found, reapplied } => format!("drifted: {found}, {reapplied}"),
             Outcome::Failed { reason } => format!("failed: {reason}"),
             Outcome::Ended { cause, .. } => format!("ended: {cause:?}"),
-            Outcome::Refused { .. } | Outcome::Accepted { .. } => panic!("{receipt:?}"),
+            Outcome::Refused { .. } | Outcome::Accepted { .. } | Outcome::Answered { .. } => {
+                panic!("{receipt:?}")
+            }
         };
         format!("{now}: {} {outcome}", id.0.as_u128())
     }

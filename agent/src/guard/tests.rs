@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use cordon_proto::command::{Isolate, Target};
 use cordon_proto::policy::{Exemption, Transport};
+use cordon_proto::query::Query;
 use cordon_proto::roster::{Grant, OperatorKey, Role, Roster, RosterRef};
 use cordon_proto::sign::SigningKey;
 
@@ -40,6 +41,7 @@ fn roster() -> Held {
             row(ActionKind::Isolate, Role::Responder, 2, 3),
             row(ActionKind::Release, Role::Responder, 1, 9),
             row(ActionKind::SetPolicy, Role::Administrator, 1, 9),
+            row(ActionKind::Query, Role::Responder, 1, 9),
         ],
         ceilings: Ceilings { lease_secs_max: 3600, exemptions_max: 1, policy_min: 5 },
         ca_pins: vec![],
@@ -318,4 +320,38 @@ fn checks_run_in_their_declared_order_and_the_first_that_fails_is_named() {
         Check::Parameters,
     ];
     assert_eq!(failed, order);
+}
+
+fn query() -> Query {
+    Query { sql: "SELECT 1".to_owned(), rows_max: 1, bytes_max: 1, time_ms_max: 1 }
+}
+
+#[test]
+fn a_query_is_judged_as_every_command_is() {
+    check(|c| c.action = Action::Query(query()), &["ann"], "ann");
+    let may_not = "Role: no signer has a role that may query";
+    check(|c| c.action = Action::Query(query()), &["cy"], may_not);
+    check(|c| c.action = Action::Query(query()), &["eve"], may_not);
+    let world = World { stale: Some("too old"), ..World::default() };
+    let asked = Command { action: Action::Query(query()), ..command() };
+    world.check(asked.clone(), &["ann"], "Freshness: too old");
+    let queued = "Form: the command is a query that may wait for an endpoint that is switched off; \
+                  queries cannot";
+    check(|c| (c.action, c.queued) = (Action::Query(query()), true), &["ann"], queued);
+    let endless = Query { time_ms_max: u64::MAX, ..query() };
+    let range = "Form: the command time_ms_max is 18446744073709551615; it must be 1 to 60000";
+    check(|c| c.action = Action::Query(endless), &["ann"], range);
+    let long = Query { sql: "x".repeat(20_000), ..query() };
+    let length = "Form: the command sql is 20000 bytes long; it must be 1 to 16384";
+    check(|c| c.action = Action::Query(long), &["ann"], length);
+}
+
+#[test]
+fn reading_a_critical_endpoint_needs_no_second_person_and_changing_it_does() {
+    let critical = Policy { critical: vec![EndpointId::of(OWN)], ..policy(5) };
+    let world = World { policy: Some(critical), ..World::default() };
+    let asked = Command { action: Action::Query(query()), ..command() };
+    world.check(asked, &["ann"], "ann");
+    let one = "Approvals: signed by 1 of 2 operators that isolate on 1 endpoint(s) needs";
+    world.check(command(), &["ann"], one);
 }

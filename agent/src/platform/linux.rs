@@ -1,6 +1,7 @@
 //! Linux: one file for each part of the kernel that the agent talks to.
 
 pub mod bpf;
+pub mod cgroup;
 pub mod heap;
 pub mod netlink;
 pub mod netns;

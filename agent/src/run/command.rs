@@ -79,6 +79,10 @@ impl Agent {
                 let policy = policy.clone();
                 self.keep_policy(may, policy);
             }
+            Action::Query(query) => {
+                let query = query.clone();
+                self.ask_query(may, query);
+            }
         }
     }
 
@@ -104,7 +108,7 @@ impl Agent {
         self.answer(&may, outcome);
     }
 
-    fn answer(&mut self, may: &Authorised, outcome: Outcome) {
+    pub(super) fn answer(&mut self, may: &Authorised, outcome: Outcome) {
         let receipt = Receipt {
             command: Some(may.command.id),
             command_hash: may.hash,

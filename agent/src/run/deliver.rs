@@ -147,12 +147,14 @@ impl Agent {
         match event {
             LinkEvent::Connected => {
                 self.delivery.session += 1;
+                self.lose_queries();
                 self.delivery.asked.retain(|(_, ask)| is_lasting(ask));
                 self.ask(Ask::Positions);
             }
             LinkEvent::Effect(AgentEffect::Live { time_ns }) => self.live(time_ns),
             LinkEvent::Effect(AgentEffect::Command(bytes)) => self.command(&bytes),
             LinkEvent::Effect(AgentEffect::Roster(bytes)) => self.take_roster(&bytes),
+            LinkEvent::Effect(AgentEffect::MoreRows) => self.more_rows(),
             LinkEvent::Effect(effect) => {
                 if let AgentEffect::Forget { lane: Lane::Control, upto } = &effect {
                     self.delivery.heard = *upto;
@@ -162,6 +164,7 @@ impl Agent {
             LinkEvent::Down { why, wait, certificate_refused } => {
                 let wait_secs = wait.as_secs();
                 tracing::warn!(why, wait_secs, "no connection to the collector");
+                self.lose_queries();
                 if certificate_refused {
                     self.renew_certificate();
                 }
@@ -224,7 +227,8 @@ impl Agent {
                     | AgentEffect::Close(_)
                     | AgentEffect::Live { .. }
                     | AgentEffect::Command(_)
-                    | AgentEffect::Roster(_),
+                    | AgentEffect::Roster(_)
+                    | AgentEffect::MoreRows,
                 ) => Ok(Spooled::Done),
             };
             Done::Spooled(answer.unwrap_or_else(Spooled::Failed))

@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::contain::Outcome;
 use super::deliver::Spooled;
+use super::query::Read;
 use crate::enrol::EnrolError;
 use crate::guard::Authorised;
 use crate::identity::{Certificate, StateDirError};
@@ -40,6 +41,10 @@ pub(super) enum Done {
     CanarySent,
     /// The wall was compared with what it must be.
     Drift(Option<String>),
+    /// The process of a query says something, or has ended.
+    Queried(Box<Read>),
+    /// Something that is of no use any more is gone.
+    Swept,
 }
 
 type Job = Pin<Box<dyn Future<Output = Done>>>;

@@ -105,8 +105,16 @@ impl Sensors {
         let outlet = Outlet::new(sensor.name, self.reports.clone());
         let task = match sensor.name {
             process::NAME => {
-                let config::ProcessSensor { forks, ring_bytes, .. } = self.settings.process;
-                let settings = ProcessSettings { forks, ring_bytes, tier: None };
+                let config::ProcessSensor {
+                    forks, ring_bytes, reconcile_secs, hash_bytes_max, ..
+                } = self.settings.process;
+                let settings = ProcessSettings {
+                    forks,
+                    ring_bytes,
+                    reconcile_secs,
+                    hash_bytes_max,
+                    tier: None,
+                };
                 self.tasks.spawn(process::run(settings, clock::stamp, outlet))
             }
             log::NAME => {

@@ -13,10 +13,10 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
-use super::{Agent, contain, deliver, jobs, sensors, upkeep};
+use super::{Agent, contain, deliver, jobs, query, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Stamp};
 use crate::config::Config;
 use crate::containment::Containment;
 use crate::guard::Refusals;
@@ -79,13 +79,8 @@ impl Agent {
         let time = kept::load_time(&own, &machine.boot_id, stamp.boot_ns)?;
         let memory = GuardMemory::load(&own)?;
         let roster = RosterKeeper::open(own.clone(), &identity)?;
-        let seed = identity.signing.seed();
-        let signer =
-            spool::Identity { endpoint: identity.endpoint, key: SigningKey::from_seed(seed)? };
-        let signing = Arc::new(SigningKey::from_seed(seed)?);
-        let limits = SpoolLimits::of(config.spool.bytes_max);
-        let path = own.path("spool.db");
-        let spool = Spool::open(&path, signer, limits, &machine.boot_id, stamp)?;
+        let signing = Arc::new(SigningKey::from_seed(identity.signing.seed())?);
+        let spool = open_spool(&config, &own, &identity, &machine, stamp)?;
         let found = spool.start().clone();
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let kept = KeptIsolation::load(&dir)?;
@@ -111,6 +106,7 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             delivery: deliver::Delivery::default(),
+            queries: query::Queries::default(),
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             spool_thread: Some(thread),
@@ -168,6 +164,19 @@ impl Agent {
             Err(error) => tracing::error!(%error, "the roster's doors and pins cannot be used"),
         }
     }
+}
+
+fn open_spool(
+    config: &Config,
+    own: &StateDir,
+    identity: &Identity,
+    machine: &Machine,
+    stamp: Stamp,
+) -> Result<Spool, StartError> {
+    let key = SigningKey::from_seed(identity.signing.seed())?;
+    let signer = spool::Identity { endpoint: identity.endpoint, key };
+    let limits = SpoolLimits::of(config.spool.bytes_max);
+    Ok(Spool::open(&own.path("spool.db"), signer, limits, &machine.boot_id, stamp)?)
 }
 
 /// The ways to the collector: those of the roster, or those of the enrolment where it names none.

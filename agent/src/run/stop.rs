@@ -40,6 +40,7 @@ impl Agent {
     }
 
     pub(super) async fn stop(mut self) {
+        self.stop_queries();
         within("ending the sensors", SENSORS_MAX, Sensors::stop(&mut self.sensors)).await;
         within("delivering", DELIVER_MAX, self.deliver_rest()).await;
         let kept = self.time.keep(clock::boot_ns());

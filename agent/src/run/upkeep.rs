@@ -138,11 +138,17 @@ impl Agent {
 
     pub(super) fn tell_health(&mut self, lanes: Vec<LaneDepth>) {
         self.upkeep.asking_health = false;
+        let seen = self.vitals(lanes).observation(Usage::read(), clock::stamp());
+        self.deliver(Sample { observations: vec![seen], ..Sample::default() });
+    }
+
+    /// How the agent fares.
+    pub(super) fn vitals(&mut self, lanes: Vec<LaneDepth>) -> Vitals {
         let moment = self.moment();
         let dropped = &self.upkeep.dropped;
         let dropped =
             dropped.iter().map(|(class, count)| ClassCount { class: *class, count: *count });
-        let vitals = Vitals {
+        Vitals {
             endpoint_secs: moment.endpoint_secs,
             nonce: self.nonces.current(moment),
             roster: self.roster.held().reference,
@@ -153,9 +159,7 @@ impl Agent {
             dropped: dropped.collect(),
             containments: self.containment.standing(),
             given_up: self.thrift.given_up(),
-        };
-        let seen = vitals.observation(Usage::read(), clock::stamp());
-        self.deliver(Sample { observations: vec![seen], ..Sample::default() });
+        }
     }
 
     /// Asks for a new certificate, unless that was tried a moment ago.

@@ -1,21 +1,38 @@
 //! Sees processes start and end, by the best means that this machine offers.
 //!
-//! Tiers are tried in order: BPF, the kernel's process connector, differences between lists of
-//! /proc. Which one works, and what it therefore misses, is said in the sensor's condition.
+//! Tiers are tried in order: BPF, the kernel's process connector (with the kernel's audit records
+//! beside it where the administrator's own rules make them), differences between lists of /proc.
+//! Which one works, and what it therefore misses, is said in the sensor's condition. Beside the
+//! first two, /proc is listed each minute and what they have missed is told then.
 
+mod audit;
+mod audit_record;
 mod bpf;
 mod connector;
+mod hash;
+mod hash_thread;
+mod lineage;
 mod lives;
+mod memory;
+mod merge;
 mod message;
+mod offsets;
 mod proc_file;
 mod proc_list;
 mod programs;
+mod recent;
+mod reconcile;
 mod record;
+mod standing;
+mod terminal;
+
+use std::time::Duration;
 
 use cordon_proto::event::process::Tier;
 use cordon_proto::event::{Body, Observation, ProcessEvent, SensorState, Severity};
 use serde::Deserialize;
 
+use self::standing::Standing;
 use super::{Outlet, Stopping};
 use crate::clock::Stamp;
 
@@ -32,13 +49,30 @@ pub struct ProcessSettings {
     /// The kernel's ring buffer, rounded up to a power of two between 64 KiB and 64 MiB. What
     /// arrives while it is full is counted as lost.
     pub ring_bytes: usize,
+    /// How often what was told is compared with a list of /proc, in seconds.
+    pub reconcile_secs: u64,
+    /// Programs' files of up to so many bytes are hashed, at most once as long as they do not
+    /// change; 0 for none.
+    pub hash_bytes_max: u64,
     /// Only this tier, for trying it out; none takes the best that works.
     pub tier: Option<Tier>,
 }
 
 impl Default for ProcessSettings {
     fn default() -> Self {
-        Self { forks: false, ring_bytes: 512 << 10, tier: None }
+        Self {
+            forks: false,
+            ring_bytes: 512 << 10,
+            reconcile_secs: 60,
+            hash_bytes_max: 64 << 20,
+            tier: None,
+        }
+    }
+}
+
+impl ProcessSettings {
+    fn reconcile(&self) -> Duration {
+        Duration::from_secs(self.reconcile_secs.max(1))
     }
 }
 
@@ -67,14 +101,19 @@ pub async fn run(
 ) -> Result<(), Stopping> {
     let mut failed = Vec::new();
     for tier in [Tier::Bpf, Tier::ProcConnector, Tier::ProcList] {
-        if settings.tier.is_some_and(|only| only != tier) {
+        // Audit records come beside the connector.
+        let only = settings.tier.map(|only| match only {
+            Tier::Audit => Tier::ProcConnector,
+            Tier::Bpf | Tier::ProcConnector | Tier::ProcList => only,
+        });
+        if only.is_some_and(|only| only != tier) {
             continue;
         }
         match run_tier(tier, &settings, stamp, &outlet, &failed).await {
             End::Stopping => return Err(Stopping),
             End::Failed { tier, reason } => {
                 tracing::warn!(?tier, reason, "a tier of the process sensor does not work");
-                failed.push(format!("{}: {reason}", name(tier)));
+                failed.push(Standing::failure(tier, &reason));
             }
         }
     }
@@ -88,23 +127,30 @@ async fn run_tier(
     outlet: &Outlet,
     failed: &[String],
 ) -> End {
+    let standing = Standing::new(tier, failed);
     match tier {
         Tier::Bpf => match bpf::Watch::open(settings, stamp) {
-            Ok(watch) => match say(outlet, tier, failed).await {
-                Ok(()) => watch.run(stamp, outlet).await,
-                Err(stopping) => stopping.into(),
-            },
+            Ok(watch) => {
+                let mut standing = standing.on(watch.missing(), watch.compares());
+                match standing.say(outlet).await {
+                    Ok(()) => watch.run(stamp, outlet, &mut standing).await,
+                    Err(stopping) => stopping.into(),
+                }
+            }
             Err(error) => End::Failed { tier, reason: error.to_string() },
         },
-        Tier::ProcConnector => match connector::Watch::open().await {
-            Ok(watch) => match say(outlet, tier, failed).await {
-                Ok(()) => watch.run(settings, stamp, outlet).await,
-                Err(stopping) => stopping.into(),
-            },
+        Tier::ProcConnector | Tier::Audit => match connector::Watch::open(settings, stamp).await {
+            Ok(watch) => {
+                let mut standing = standing.on(Vec::new(), watch.compares());
+                match standing.say(outlet).await {
+                    Ok(()) => watch.run(settings, stamp, outlet, &mut standing).await,
+                    Err(stopping) => stopping.into(),
+                }
+            }
             Err(error) => End::Failed { tier, reason: error.to_string() },
         },
-        Tier::ProcList => match proc_list::Watch::open() {
-            Ok(watch) => match say(outlet, tier, failed).await {
+        Tier::ProcList => match proc_list::Watch::open(settings) {
+            Ok(watch) => match standing.say(outlet).await {
                 Ok(()) => watch.run(stamp, outlet).await,
                 Err(stopping) => stopping.into(),
             },
@@ -113,29 +159,12 @@ async fn run_tier(
     }
 }
 
-/// Says which tier works, what it misses, and why those before it do not.
-async fn say(outlet: &Outlet, tier: Tier, failed: &[String]) -> Result<(), Stopping> {
-    let (state, misses) = match tier {
-        Tier::Bpf => (SensorState::Running, None),
-        Tier::ProcConnector => (
-            SensorState::Degraded,
-            Some("processes that end within milliseconds lack path and arguments"),
-        ),
-        Tier::ProcList => (
-            SensorState::Degraded,
-            Some("processes that live less than a second are mostly not seen"),
-        ),
-    };
-    let reasons: Vec<&str> = misses.into_iter().chain(failed.iter().map(String::as_str)).collect();
-    let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
-    outlet.condition(state, reason, Some(tier)).await
-}
-
 fn name(tier: Tier) -> &'static str {
     match tier {
         Tier::Bpf => "BPF",
         Tier::ProcConnector => "process connector",
         Tier::ProcList => "list of /proc",
+        Tier::Audit => "audit records",
     }
 }
 
@@ -147,7 +176,6 @@ fn observation(at: Stamp, event: ProcessEvent) -> Observation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::Report;
     use tokio::sync::mpsc;
 
     #[test]
@@ -157,20 +185,6 @@ mod tests {
         let settings: ProcessSettings = toml::from_str("forks = true\ntier = 'proc_list'").unwrap();
         assert!(settings.forks && settings.tier == Some(Tier::ProcList));
         assert!(toml::from_str::<ProcessSettings>("fork = true").is_err());
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_lesser_tier_says_what_it_misses_and_why_it_is_used() {
-        let (reports, mut received) = mpsc::channel(4);
-        let outlet = Outlet::new(NAME, reports);
-        say(&outlet, Tier::ProcList, &["BPF: no".to_owned()]).await.unwrap();
-        let (_sensor, Report::Condition(condition)) = received.recv().await.unwrap() else {
-            panic!("a condition was due");
-        };
-        assert_eq!(condition.state, SensorState::Degraded);
-        assert_eq!(condition.tier, Some(Tier::ProcList));
-        let reason = condition.reason.unwrap();
-        assert!(reason.contains("less than a second") && reason.ends_with("BPF: no"), "{reason}");
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cordon_agent::clock;
 use cordon_agent::sensor::process::{self, ProcessSettings};
 use cordon_agent::sensor::{Condition, Outlet, Report, Sample};
-use cordon_proto::event::process::{Exec, Exit, Fork, split_args};
+use cordon_proto::event::process::{Exec, Exit, Fork, ImageHash, split_args};
 use cordon_proto::event::{Body, GapReason, ProcessEvent};
 use libtest_mimic::Failed;
 use tokio::runtime::{Builder, Runtime};
@@ -42,12 +42,17 @@ pub(crate) struct Found {
     pub(crate) execs: HashMap<String, Vec<Exec>>,
     pub(crate) forks: HashMap<u32, Fork>,
     pub(crate) exits: HashMap<u32, Vec<Exit>>,
+    /// When processes ended, boot-time clock.
+    pub(crate) ended_ns: HashMap<u32, u64>,
+    pub(crate) hashes: Vec<ImageHash>,
     /// Ends of processes, by their parent.
     pub(crate) ends: HashMap<u32, usize>,
     pub(crate) lost_starts: usize,
     pub(crate) lost_ends: usize,
     /// The time of the last event.
     pub(crate) last_ns: u64,
+    /// What the sensor said of itself last, if it said anything after the beginning.
+    pub(crate) condition: Option<Condition>,
 }
 
 impl Found {
@@ -66,9 +71,11 @@ impl Found {
                 return Err("an event that is not of a process".into());
             };
             match event {
-                ProcessEvent::Exec(exec) => self.take_exec(marker, exec),
+                ProcessEvent::Exec(exec) => self.take_exec(marker, *exec),
+                ProcessEvent::ImageHash(hash) => self.hashes.push(hash),
                 ProcessEvent::Fork(fork) => drop(self.forks.insert(fork.pid, fork)),
                 ProcessEvent::Exit(exit) => {
+                    self.ended_ns.insert(exit.pid, seen.boot_ns);
                     *self.ends.entry(exit.parent_pid.unwrap_or(0)).or_default() += 1;
                     self.exits.entry(exit.pid).or_default().push(exit);
                 }
@@ -134,11 +141,15 @@ impl Sensor {
 
     /// Takes reports until it is there.
     pub(crate) fn look(&mut self, is_there: impl Fn(&Found) -> bool) -> Result<(), Failed> {
+        let tier = self.condition.tier;
         let Self { found, marker, runtime, reports, .. } = self;
         let look = async {
             while !is_there(found) {
                 match reports.recv().await {
                     Some((_, Report::Sample(sample))) => found.take(marker, sample)?,
+                    Some((_, Report::Condition(condition))) if condition.tier == tier => {
+                        found.condition = Some(condition);
+                    }
                     Some((_, Report::Proved)) => {}
                     Some((_, Report::Condition(condition))) => {
                         return Err(format!("the sensor fares differently: {condition:?}").into());

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use cordon_proto::command::Command;
+use cordon_proto::command::{Action, Command};
 use cordon_proto::id::{ClientId, CommandId, EndpointId, OperatorId};
 use cordon_proto::roster::Role;
 use cordon_proto::sign::command::SignedCommand;
@@ -177,7 +177,7 @@ pub(super) async fn upload(
             Role::Responder,
             Deed::CommandUpload,
             command.id.to_string(),
-            format!("{} {}: {}", command.action.kind().name(), hosts(command), command.reason),
+            trail(command),
         )?;
         let _turn = app.signing.lock().unwrap_or_else(PoisonError::into_inner);
         let authorised = match check(app, &signed)? {
@@ -185,7 +185,13 @@ pub(super) async fn upload(
             Authority::Waiting { .. } => None,
         };
         let now = Time(app.collector.clock.wall_ns());
-        let brake = Brake { commands_per_hour_max: app.collector.config.commands_per_hour_max };
+        let config = &app.collector.config;
+        let commands_per_hour_max = if command.action.kind().changes() {
+            config.commands_per_hour_max
+        } else {
+            config.queries_per_hour_max
+        };
+        let brake = Brake { commands_per_hour_max };
         let by = act.who.clone();
         let new = NewCommand { signed: &signed, by, authorised, act, brake, now };
         match app.collector.state.add_command(new)? {
@@ -250,11 +256,33 @@ pub(super) async fn sign(
 fn hand_out(app: &App, client: &ClientId, id: CommandId) -> Result<CommandShown, Problem> {
     let clients = std::slice::from_ref(client);
     let stored = app.collector.state.command(clients, id)?.ok_or_else(Problem::not_found)?;
+    let open = await_answers(app, &stored);
     hand_over(&app.collector.links, &stored);
+    for endpoint in open {
+        if !app.collector.links.is_online(endpoint) {
+            app.collector.answers.end(id, endpoint, "it is offline; a query cannot wait for it");
+        }
+    }
     Ok(show_one(app, stored))
 }
 
-fn find(app: &App, person: &Person, id: &str) -> Result<StoredCommand, Problem> {
+/// Gets ready for the answers to a query that is about to go out; which endpoints are to answer.
+fn await_answers(app: &App, stored: &StoredCommand) -> Vec<EndpointId> {
+    let command = stored.signed.command();
+    let goes_out = stored.lives.iter().filter(|(_, life)| life.undelivered());
+    let endpoints: Vec<_> = goes_out.map(|(endpoint, _)| *endpoint).collect();
+    let is_query = matches!(command.action, Action::Query(_));
+    if !is_query || endpoints.is_empty() {
+        return Vec::new();
+    }
+    let now = app.collector.clock.now();
+    if !app.collector.answers.expect(command.id, endpoints.iter().copied(), now) {
+        tracing::warn!(command = %command.id, "too many answers are waited for already");
+    }
+    endpoints
+}
+
+pub(super) fn find(app: &App, person: &Person, id: &str) -> Result<StoredCommand, Problem> {
     let id: CommandId = id.parse().ok().ok_or_else(Problem::not_found)?;
     let found = app.collector.state.command(&person.view.clients(), id)?;
     found.ok_or_else(Problem::not_found)
@@ -272,6 +300,17 @@ fn check(app: &App, signed: &SignedCommand) -> Result<Authority, Problem> {
     let critical = app.collector.state.critical_endpoints(client)?;
     let refused = |refused: CommandRefused| Problem::refused(refused.to_string());
     check_upload(signed, &held.roster, held.named, &critical).map_err(refused)
+}
+
+/// What the audit trail says of a command.
+fn trail(command: &Command) -> String {
+    let (action, hosts, reason) = (command.action.kind().name(), hosts(command), &command.reason);
+    match &command.action {
+        Action::Query(query) => format!("{action} {hosts}: {reason}: {}", query.sql),
+        Action::Isolate(_) | Action::Release | Action::SetPolicy(_) => {
+            format!("{action} {hosts}: {reason}")
+        }
+    }
 }
 
 fn hosts(command: &Command) -> String {

@@ -3,6 +3,7 @@
 mod commands;
 mod events;
 mod people;
+mod queries;
 mod routes;
 
 use std::sync::Arc;
@@ -78,6 +79,7 @@ fn roster(client: &str, version: u64, people: &[(&str, Role)]) -> Vec<u8> {
             grant(ActionKind::Isolate, 1, 1),
             grant(ActionKind::Isolate, 2, 10),
             grant(ActionKind::Release, 1, 10),
+            grant(ActionKind::Query, 1, 10),
         ],
         ceilings: Ceilings { lease_secs_max: 86_400, exemptions_max: 0, policy_min: 0 },
         ca_pins: vec![],

@@ -113,8 +113,10 @@ pub fn authority(
     let signers = signed.signers(roster)?;
     let persons: BTreeSet<&OperatorId> = signers.iter().map(|operator| &operator.id).collect();
     let by = persons.into_iter().cloned().collect();
-    let critical = command.targets.iter().any(|target| critical.contains(&target.endpoint));
     let kind = command.action.kind();
+    let critical = command.targets.iter().any(|target| critical.contains(&target.endpoint));
+    // What only reads needs no second person.
+    let critical = critical && kind.changes();
     Ok(match roster.authorise(kind, signers, command.targets.len(), critical) {
         Ok(()) => Authority::Enough(by),
         Err(shortfall) => Authority::Waiting { signed: by, shortfall },
@@ -128,7 +130,7 @@ fn check_ceilings(command: &Command, roster: &Roster) -> Result<(), CommandRefus
             let (asked, ceiling) = (isolate.lease_secs, ceilings.lease_secs_max);
             Err(CommandRefused::Lease { asked, ceiling })
         }
-        Action::Isolate(_) | Action::Release => Ok(()),
+        Action::Isolate(_) | Action::Release | Action::Query(_) => Ok(()),
         Action::SetPolicy(policy) => {
             if policy.client != command.client {
                 let (client, policy) = (command.client.clone(), policy.client.clone());

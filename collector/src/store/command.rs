@@ -75,7 +75,8 @@ impl State {
                     return Ok(Taken::NotATarget(target.endpoint));
                 }
             }
-            let recent = recent(change, &command.client, now.minus_secs(3600))?;
+            let changes = command.action.kind().changes();
+            let recent = recent(change, &command.client, changes, now.minus_secs(3600))?;
             if let Err(retry_secs) = brake.check(&recent, now) {
                 return Ok(Taken::Braked(retry_secs));
             }
@@ -304,11 +305,23 @@ fn keep_form(
     change.execute(sql, params![Hash::of(document).0, command.0.as_bytes()]).map(|_| ())
 }
 
-fn recent(connection: &Connection, client: &ClientId, since: Time) -> rusqlite::Result<Vec<Time>> {
-    let sql = "SELECT requested_ns FROM command WHERE client = ?1 AND requested_ns > ?2";
+/// When commands that change something, or those that only read, were taken: each has a brake of its
+/// own, so that nobody who looks around is kept from containing.
+fn recent(
+    connection: &Connection,
+    client: &ClientId,
+    changes: bool,
+    since: Time,
+) -> rusqlite::Result<Vec<Time>> {
+    let sql = "SELECT requested_ns, document FROM command WHERE client = ?1 AND requested_ns > ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let values = params![client.as_str(), to_sql(since.0)];
-    statement.query_map(values, |row| Ok(Time(from_sql(row.get(0)?))))?.collect()
+    let found = statement.query_map(values, |row| {
+        let signed = parsed(SignedCommand::read(&row.get::<_, Vec<u8>>(1)?), 1)?;
+        let at = Time(from_sql(row.get(0)?));
+        Ok((signed.command().action.kind().changes() == changes).then_some(at))
+    })?;
+    found.filter_map(Result::transpose).collect()
 }
 
 fn find(connection: &Connection, id: CommandId) -> rusqlite::Result<Option<StoredCommand>> {

@@ -105,19 +105,7 @@ impl Chain {
 }
 
 pub(super) fn exec(pid: u32) -> Body {
-    Body::Process(ProcessEvent::Exec(Exec {
-        tier: Tier::Bpf,
-        pid,
-        start_boot_ns: None,
-        parent_pid: None,
-        uid: None,
-        euid: None,
-        cgroup_id: None,
-        image: None,
-        image_resolved: None,
-        args: None,
-        args_bytes: None,
-    }))
+    Body::Process(ProcessEvent::Exec(Box::new(Exec::new(Tier::Bpf, pid))))
 }
 
 fn gap(sealed: SealedRange) -> Body {

@@ -177,19 +177,8 @@ impl Endpoint {
 
     /// The first batch of a lane's epoch, or the one after `previous`.
     pub(crate) fn seal(&self, lane: Lane, first: u64, previous: Hash, count: u64) -> (Batch, Hash) {
-        let body = Body::Process(ProcessEvent::Exec(Exec {
-            tier: Tier::Bpf,
-            pid: 7,
-            start_boot_ns: None,
-            parent_pid: None,
-            uid: None,
-            euid: None,
-            cgroup_id: None,
-            image: Some("/usr/bin/true".into()),
-            image_resolved: None,
-            args: None,
-            args_bytes: None,
-        }));
+        let exec = Exec { image: Some("/usr/bin/true".into()), ..Exec::new(Tier::Bpf, 7) };
+        let body = Body::Process(ProcessEvent::Exec(Box::new(exec)));
         let events: Vec<Vec<u8>> = (first..first + count)
             .map(|seq| {
                 let severity = Severity::Informational;

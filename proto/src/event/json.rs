@@ -75,7 +75,7 @@ impl Kind {
 #[must_use]
 pub fn to_json(context: &Context, event: &Event) -> Value {
     let mut map = Map::new();
-    let kind = fields(&event.body, &mut map);
+    let kind = fields(event, &mut map);
     let Kind { class_uid, class_name, activity_id, activity_name } = kind;
     put(&mut map, "class", event.body.class());
     put(&mut map, "class_uid", class_uid);
@@ -135,9 +135,9 @@ fn put_text(map: &mut Map<String, Value>, name: &str, text: &Text) {
     }
 }
 
-fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
-    match body {
-        Body::Process(event) => process::fields(event, map),
+fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
+    match &event.body {
+        Body::Process(process) => process::fields(process, event.boot_ns, map),
         Body::Log(line) => log::fields(line, map),
         Body::Disk(event) => disk::fields(event, map),
         Body::Health(health) => agent::health_fields(health, map),

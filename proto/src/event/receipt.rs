@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::ActionKind;
 use crate::id::{CommandId, Hash, OperatorId};
+use crate::query::Limit;
 
 /// The check of the guard that a command failed.
 #[derive(
@@ -169,6 +170,25 @@ pub enum Outcome {
         #[n(1)]
         observed_gone: bool,
     },
+    /// The question was answered; the rows went to whoever asked and are kept by nobody.
+    #[n(8)]
+    Answered {
+        /// How many rows there were.
+        #[n(0)]
+        rows: u64,
+        /// SHA-256 of the signed summary that went with them.
+        #[n(1)]
+        summary: Hash,
+        /// The limit that ended the answer early.
+        #[n(2)]
+        cut: Option<Limit>,
+        /// What kept the question from being answered, for a person.
+        #[n(3)]
+        error: Option<String>,
+        /// How long it took, in milliseconds.
+        #[n(4)]
+        took_ms: u64,
+    },
 }
 
 impl Outcome {
@@ -184,6 +204,7 @@ impl Outcome {
             Self::Drifted { .. } => "drifted",
             Self::Failed { .. } => "failed",
             Self::Ended { .. } => "ended",
+            Self::Answered { .. } => "answered",
         }
     }
 }

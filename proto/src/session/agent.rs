@@ -14,6 +14,7 @@ use crate::message::{
     AgentMessage, CollectorMessage, Complaint, LanePosition, MessageError, Refusal, RefusalReason,
     Signed, Welcome,
 };
+use crate::query::Rows;
 use crate::sign::VerifyingKey;
 use crate::sign::batch::{Batch, EpochCause, Header};
 use crate::sign::document::{self, Kind};
@@ -75,6 +76,9 @@ pub enum AgentEffect {
     Command(Vec<u8>),
     /// A roster arrived.
     Roster(Vec<u8>),
+    /// The next part of an answer may come, by [`AgentSession::handle_rows`], as soon as the network
+    /// has room.
+    MoreRows,
     /// End the session; why, for the log.
     Close(String),
 }
@@ -224,6 +228,22 @@ impl AgentSession {
             }
         }
         self.pump();
+    }
+
+    /// Sends a part of an answer; false if the session is not live, and the answer is lost.
+    ///
+    /// Rows have no window of their own: who drives the session answers [`AgentEffect::MoreRows`]
+    /// only when what was sent before has gone out, so that they never wait in numbers.
+    pub fn handle_rows(&mut self, rows: Rows) -> bool {
+        let live = self.phase == Phase::Live;
+        if live {
+            let is_last = rows.last.is_some();
+            self.send(&AgentMessage::Rows(rows));
+            if !is_last {
+                self.effects.push_back(AgentEffect::MoreRows);
+            }
+        }
+        live
     }
 
     /// Sends a batch unless a jump before it wants the control lane read first.

@@ -16,6 +16,7 @@ use crate::message::{
     Ack, AgentMessage, CollectorMessage, Complaint, Hello, LanePosition, MessageError, Ping,
     Refusal, RefusalReason, Signed, Welcome,
 };
+use crate::query::{Rows, Summary};
 use crate::sign::batch::{self, Batch, Header, Opened};
 use crate::sign::chain::{self, Verdict};
 use crate::sign::document::{self, Kind};
@@ -78,6 +79,8 @@ pub enum CollectorEffect {
         /// The batch, verified.
         opened: Opened,
     },
+    /// A part of an answer, its form and the summary's signature checked: for whoever asked.
+    Rows(Rows),
     /// Send one binary websocket message.
     Send(Vec<u8>),
     /// End the session; why, for the log.
@@ -199,13 +202,14 @@ impl CollectorSession {
         match (&self.phase, message) {
             (Phase::Greeting, AgentMessage::Hello(hello)) => self.greeted(hello.bytes),
             (Phase::Live(_), AgentMessage::Batch(batch)) => self.batch(batch),
+            (Phase::Live(_), AgentMessage::Rows(rows)) => self.rows(rows),
             (_, AgentMessage::Pong(_)) => {}
             (_, AgentMessage::Complaint(complaint)) => {
                 if complaint.fatal {
                     self.close(format!("the agent ends it: {}", complaint.sentence));
                 }
             }
-            (_, AgentMessage::Hello(_) | AgentMessage::Batch(_)) => {
+            (_, AgentMessage::Hello(_) | AgentMessage::Batch(_) | AgentMessage::Rows(_)) => {
                 self.refuse_session("you spoke out of turn".to_owned());
             }
         }
@@ -317,6 +321,24 @@ impl CollectorSession {
             CollectorEffect::Duplicate { batch, opened }
         };
         self.effects.push_back(effect);
+    }
+
+    /// Whether somebody asked for these rows is for the reader of the effect to know.
+    fn rows(&mut self, rows: Rows) {
+        let Phase::Live(live) = &self.phase else { return };
+        if let Err(error) = rows.check_form() {
+            return self.refuse_session(format!("in what you sent as rows, {error}"));
+        }
+        let summary = rows.last.as_ref().map(|last| Summary::verify(last, live.endpoint));
+        match summary {
+            Some(Err(error)) => {
+                self.refuse_session(format!("in what you sent as rows, the summary {error}"));
+            }
+            Some(Ok(summary)) if summary.command != rows.command => {
+                self.refuse_session("you sent one answer's summary with another's rows".to_owned());
+            }
+            Some(Ok(_)) | None => self.effects.push_back(CollectorEffect::Rows(rows)),
+        }
     }
 
     /// The answer to [`CollectorEffect::Append`] or [`CollectorEffect::Duplicate`], in order of

@@ -23,6 +23,8 @@ pub enum Kind {
     Roster,
     /// An operator's answer to a sign-in challenge.
     SignIn,
+    /// What an endpoint says about the rows it answers a query with.
+    Rows,
     /// A command; under one or more signatures, see [`super::command`].
     Command,
 }
@@ -38,6 +40,7 @@ impl Kind {
             Self::Enrol => "cordon/enrol;v=1",
             Self::Roster => "cordon/roster;v=1",
             Self::SignIn => "cordon/sign-in;v=1",
+            Self::Rows => "cordon/rows;v=1",
             Self::Command => "cordon/command;v=1",
         }
     }

@@ -103,19 +103,17 @@ impl Source {
             uid: Some(uid),
             wait_status: Some(0),
         });
-        ProcessEvent::Exec(Exec {
-            tier: Tier::Bpf,
-            pid: self.pid,
+        ProcessEvent::Exec(Box::new(Exec {
             start_boot_ns,
             parent_pid: Some(parent_pid),
             uid: Some(uid),
             euid: Some(uid),
             cgroup_id: Some(4_200 + u64::from(uid)),
             image: Some(Text::from(image)),
-            image_resolved: None,
             args_bytes: u64::try_from(args.len()).ok(),
             args: Some(Text::from(args)),
-        })
+            ..Exec::new(Tier::Bpf, self.pid)
+        }))
     }
 
     fn end(&mut self) -> ProcessEvent {

@@ -7,6 +7,7 @@ use cordon_proto::command::{Action, Command, Isolate, Nonce, Target};
 use cordon_proto::event::receipt::Check;
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::policy::Policy;
+use cordon_proto::query::Query;
 use cordon_proto::roster::{Operator, OperatorKey, Role, Roster, RosterRef};
 use cordon_proto::sign::SigningKey;
 use cordon_proto::sign::command::SignedCommand;
@@ -169,9 +170,10 @@ impl Forge {
     /// signature.
     fn altered(&self) -> Result<Vec<Attack>> {
         type Change = fn(&mut Command);
-        let changes: [(&'static str, Change); 7] = [
+        let changes: [(&'static str, Change); 8] = [
             ("its id", |c| c.id = CommandId(uuid::Uuid::now_v7())),
             ("its action: a release made an isolation", |c| c.action = isolate_for(600)),
+            ("its action: a release made a query", |c| c.action = query()),
             ("its age", |c| c.age_max_secs = 899),
             ("its being queued", |c| c.queued = true),
             ("its roster", |c| c.roster_min = RosterRef::default()),
@@ -185,6 +187,13 @@ impl Forge {
             change(&mut changed);
             attacks.push(attack(what, Check::Signature, self.swapped(honest.clone(), &changed)?));
         }
+        let asked = Command { action: query(), ..self.command() };
+        let mut other = asked.clone();
+        if let Action::Query(query) = &mut other.action {
+            "SELECT * FROM hashes WHERE directory = '/root'".clone_into(&mut query.sql);
+        }
+        let bytes = self.swapped(asked, &other)?;
+        attacks.push(attack("its question", Check::Signature, bytes));
         let elsewhere = Command { targets: vec![self.db.clone()], ..self.command() };
         let here = Command { targets: vec![self.web.clone()], ..elsewhere.clone() };
         let bytes = self.swapped(elsewhere, &here)?;
@@ -214,6 +223,11 @@ impl Forge {
             attack("an operator who was removed", Check::Signature, self.by(&self.bob, |_| {})),
             attack("a viewer", Check::Role, self.by(&self.viewer, |_| {})),
             attack(
+                "a viewer's question",
+                Check::Role,
+                self.by(&self.viewer, |c| c.action = query()),
+            ),
+            attack(
                 "one person where two must sign",
                 Check::Approvals,
                 self.by(&self.ann, |c| c.action = Action::SetPolicy(policy)),
@@ -241,6 +255,11 @@ impl Forge {
         vec![
             // It was published longer ago than that: the control came in between.
             attack("a nonce too old", Check::Freshness, self.by(&self.ann, |c| c.age_max_secs = 1)),
+            attack(
+                "a question with a nonce too old",
+                Check::Freshness,
+                self.by(&self.ann, |c| (c.action, c.age_max_secs) = (query(), 1)),
+            ),
             attack("a nonce of another endpoint", Check::Freshness, with(other)),
             attack("a forged nonce", Check::Freshness, with(Nonce { mac: [7; 16], ..own })),
             attack(
@@ -295,6 +314,11 @@ impl Forge {
 
 fn attack(what: &'static str, check: Check, command: Vec<u8>) -> Attack {
     Attack { what, rosters: Vec::new(), command, check }
+}
+
+fn query() -> Action {
+    let sql = "SELECT * FROM users".to_owned();
+    Action::Query(Query { sql, rows_max: 10, bytes_max: 1000, time_ms_max: 1000 })
 }
 
 fn isolate_for(lease_secs: u64) -> Action {

@@ -1,5 +1,7 @@
 //! The sockets of this network namespace, and ending those that lead outside.
 
+mod list;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::io::Errno;
@@ -8,6 +10,8 @@ use rustix::net::netlink::SOCK_DIAG;
 use super::netlink::wire::{ACK, Encoder, Malformed, Message};
 use super::netlink::{Netlink, NetlinkError};
 use super::nft::wall::Transport;
+
+pub use list::Socket;
 
 const BY_FAMILY: u16 = 20;
 const DESTROY: u16 = 21;

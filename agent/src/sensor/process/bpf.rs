@@ -3,9 +3,10 @@
 //! The reader wakes, waits a little so that more gathers, then empties the ring. What the kernel
 //! had no room for is counted there and becomes a loss here.
 
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use cordon_proto::event::process::Tier;
+use cordon_proto::event::process::{Exit, Fork, ProcessId, Tier};
 use cordon_proto::event::{Body, Class, ClassCount, GapReason, Observation, ProcessEvent};
 use rustix::process::{Resource, Rlimit};
 use tokio::io::unix::AsyncFd;
@@ -18,9 +19,15 @@ use crate::platform::linux::bpf::sys::{Attached, Map, MapKind, SysError};
 use crate::platform::linux::{heap, wait};
 use crate::sensor::{Loss, Outlet, SAMPLE_EVENTS_MAX, Sample};
 
-use super::programs::{self, DROP_COUNTERS, Maps, Offsets, Points, SCRATCH_BYTES};
-use super::record::{File, Record};
-use super::{End, ProcessSettings, observation, proc_file};
+use super::hash::Answer;
+use super::lineage::List;
+use super::memory::Memory;
+use super::offsets::{Offsets, Points};
+use super::programs::{self, DROP_COUNTERS, Maps, SCRATCH_BYTES};
+use super::reconcile::Reconciler;
+use super::record::{File, Known, Record};
+use super::standing::Counts;
+use super::{End, ProcessSettings, Standing, observation, proc_file};
 
 /// Emptying the ring at every wake costs ten times the processor time and slows the machine's own
 /// work by a third; twenty milliseconds of a storm fit the ring several times.
@@ -32,8 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Losses of a storm are told once a second, not with every sample.
 const LOSS_PERIOD_NS: u64 = 1_000_000_000;
 
-/// Resolving a program's path costs three system calls; a sample with more starts than this is a
-/// storm whose processes are gone already.
+/// Resolving a program's path and finding its working directory costs four system calls; a sample
+/// with more starts than this is a storm whose processes are gone already. Both are unavailable
+/// then, as they are for a process that ends before the ring is emptied.
 const RESOLVED_MAX: usize = 32;
 
 /// Two threads of one process that end at once can report its end twice, one right after another.
@@ -71,6 +79,19 @@ pub(super) struct Watch {
     told: Told,
     malformed: u64,
     exits: RecentExits,
+    /// Whether forks are told, too; they always tell who made whom.
+    forks: bool,
+    memory: Memory,
+    reconciler: Reconciler,
+    /// What this kernel does not tell of a start.
+    missing: Vec<&'static str>,
+}
+
+/// All that wakes the sensor.
+enum Wake {
+    Ring,
+    Hashed(Answer),
+    Listed(List),
 }
 
 /// What was told of losses, and when.
@@ -109,66 +130,117 @@ impl Watch {
             return Err(BpfError::NotSixtyFour);
         }
         let (points, offsets) = kernel()?;
-        let ring = Ring::new("cordon_ring", settings.ring_bytes)?;
-        let scratch = Map::create(MapKind::PerCpuArray, "cordon_scratch", SCRATCH_BYTES, 1)?;
-        let drops = Map::create(MapKind::Array, "cordon_drops", 8, DROP_COUNTERS)?;
-        let maps = Maps {
-            ring: descriptor(&ring),
-            scratch: descriptor(&scratch),
-            drops: descriptor(&drops),
-        };
-        let exec = programs::exec(&offsets, maps)?;
-        let exit = programs::exit(&offsets, maps)?;
-        let mut programs = vec![
-            Attached::trace_point("cordon_exec", points.exec, &exec)?,
-            Attached::trace_point("cordon_exit", points.exit, &exit)?,
-        ];
-        if settings.forks {
-            let fork = programs::fork(&offsets, maps)?;
-            programs.push(Attached::trace_point("cordon_fork", points.fork, &fork)?);
-        }
-        let ring = wait::readable(ring)?;
-        let told = Told { drops: Drops::default(), at: stamp() };
-        let exits = RecentExits::default();
-        Ok(Self { ring, drops, _scratch: scratch, programs, told, malformed: 0, exits })
+        let (ring, scratch, drops) = maps(settings.ring_bytes)?;
+        let programs = load(points, &offsets, Maps::of(&ring, &scratch, &drops))?;
+        let reconciler = Reconciler::new(settings.reconcile(), stamp());
+        let mut memory = Memory::new(settings.hash_bytes_max);
+        // What comes into being while this is read waits in the ring.
+        memory.lineage.seed(&reconciler.first(stamp()));
+        Ok(Self {
+            ring: wait::readable(ring)?,
+            drops,
+            _scratch: scratch,
+            programs,
+            told: Told { drops: Drops::default(), at: stamp() },
+            malformed: 0,
+            exits: RecentExits::default(),
+            forks: settings.forks,
+            memory,
+            reconciler,
+            missing: Known::of(&offsets).missing(),
+        })
+    }
+
+    /// What this kernel does not tell of a start.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        self.missing.clone()
+    }
+
+    /// Whether lists of /proc are compared with what the kernel tells.
+    pub(super) fn compares(&self) -> bool {
+        self.reconciler.works()
     }
 
     /// Reports until the agent stops or the ring cannot be read any more.
-    pub(super) async fn run(mut self, stamp: fn() -> Stamp, outlet: &Outlet) -> End {
+    pub(super) async fn run(
+        mut self,
+        stamp: fn() -> Stamp,
+        outlet: &Outlet,
+        standing: &mut Standing,
+    ) -> End {
         loop {
-            match self.round(stamp, outlet).await {
-                Ok(()) => {}
+            let list = match self.round(stamp, outlet).await {
+                Ok(Some(list)) => list,
+                Ok(None) => continue,
                 Err(end) => return end,
+            };
+            let told = self.reconciler.compare(&list, &mut self.memory, stamp());
+            let sample = Sample { observations: told, ..Sample::default() };
+            let hashes_skipped = self.memory.hashes_skipped();
+            let counts = Counts { found: self.reconciler.found, hashes_skipped };
+            if let Err(stopping) = standing.compared(outlet, sample, counts).await {
+                return stopping.into();
             }
         }
     }
 
-    async fn round(&mut self, stamp: fn() -> Stamp, outlet: &Outlet) -> Result<(), End> {
-        if let Ok(ready) = tokio::time::timeout(LOOK_EVERY, self.ring.readable_mut()).await {
-            ready.map_err(failed)?.clear_ready();
-            tokio::time::sleep(GATHER).await;
-        }
+    /// Waits, empties the ring, and answers a list that may now be compared.
+    async fn round(&mut self, stamp: fn() -> Stamp, outlet: &Outlet) -> Result<Option<List>, End> {
+        let list = match self.wake().await? {
+            Wake::Ring => None,
+            Wake::Listed(list) => Some(list),
+            Wake::Hashed(answer) => {
+                let told = self.memory.hashed(answer).map(ProcessEvent::ImageHash);
+                let observations: Vec<_> =
+                    told.map(|event| observation(stamp(), event)).into_iter().collect();
+                if !observations.is_empty() {
+                    outlet.sample(Sample { observations, ..Sample::default() }).await?;
+                }
+                return Ok(None);
+            }
+        };
+        self.reconciler.begin_if_due(stamp());
         loop {
             let (sample, emptied) = self.sample(stamp).map_err(failed)?;
             if !sample.observations.is_empty() || !sample.losses.is_empty() {
                 outlet.sample(sample).await?;
             }
             if emptied {
-                return Ok(());
+                return Ok(list);
             }
         }
     }
 
+    async fn wake(&mut self) -> Result<Wake, End> {
+        let Self { ring, memory, reconciler, .. } = self;
+        let wake = tokio::select! {
+            ready = tokio::time::timeout(LOOK_EVERY, ring.readable_mut()) => {
+                if let Ok(ready) = ready {
+                    ready.map_err(failed)?.clear_ready();
+                    tokio::time::sleep(GATHER).await;
+                }
+                Wake::Ring
+            }
+            answer = memory.answer() => Wake::Hashed(answer),
+            list = reconciler.listed() => Wake::Listed(list),
+        };
+        Ok(wake)
+    }
+
     /// One sample out of the ring, and whether that was all.
     fn sample(&mut self, stamp: fn() -> Stamp) -> Result<(Sample, bool), BpfError> {
-        let Self { ring, exits, malformed, .. } = self;
+        let Self { ring, exits, malformed, memory, forks, .. } = self;
         let now = stamp();
         let mut sample = Sample::default();
         let mut files = Vec::new();
         let drained =
             ring.get_mut().drain(SAMPLE_EVENTS_MAX, |bytes| match Record::parse(bytes) {
                 Ok(record) if exits.is_repeated(&record.event) => {}
-                Ok(Record { boot_ns, event, file }) => {
+                Ok(Record { boot_ns, mut event, file, maker }) => {
+                    remember(memory, &mut event, maker, boot_ns);
+                    if matches!(event, ProcessEvent::Fork(_)) && !*forks {
+                        return;
+                    }
                     files.extend(file.map(|file| (sample.observations.len(), file)));
                     let time_ns = now.time_ns.wrapping_sub(now.boot_ns).wrapping_add(boot_ns);
                     sample.observations.push(observation(Stamp { time_ns, boot_ns }, event));
@@ -196,7 +268,7 @@ impl Watch {
         }
         let drops = Drops { execs, forks, exits, others };
         let told = std::mem::replace(&mut self.told, Told { drops, at: now });
-        Ok(drops.since(told.drops).loss(told.at.time_ns, now.time_ns))
+        Ok(drops.since(told.drops).loss(self.forks, told.at.time_ns, now.time_ns))
     }
 }
 
@@ -210,9 +282,11 @@ impl Drops {
         }
     }
 
-    fn loss(self, from_ns: u64, to_ns: u64) -> Option<Loss> {
+    /// Forks that would not have been told are no lost events, but are named: chains of makers may
+    /// end early by them.
+    fn loss(self, tells_forks: bool, from_ns: u64, to_ns: u64) -> Option<Loss> {
         let Self { execs, forks, exits, others } = self;
-        let count = execs + forks + exits + others;
+        let count = execs + exits + others + if tells_forks { forks } else { 0 };
         let detail = format!("{execs} starts, {forks} forks, {exits} ends, {others} of any kind");
         (count > 0).then(|| Loss {
             reason: GapReason::KernelRing,
@@ -252,8 +326,28 @@ fn kernel() -> Result<(Points, Offsets), BtfError> {
     Ok(kernel)
 }
 
-fn descriptor(map: &impl std::os::fd::AsRawFd) -> std::os::fd::RawFd {
-    map.as_raw_fd()
+fn maps(ring_bytes: usize) -> Result<(Ring, Map, Map), BpfError> {
+    let ring = Ring::new("cordon_ring", ring_bytes)?;
+    let scratch = Map::create(MapKind::PerCpuArray, "cordon_scratch", SCRATCH_BYTES, 1)?;
+    Ok((ring, scratch, Map::create(MapKind::Array, "cordon_drops", 8, DROP_COUNTERS)?))
+}
+
+impl Maps {
+    fn of(ring: &Ring, scratch: &Map, drops: &Map) -> Self {
+        Self { ring: ring.as_raw_fd(), scratch: scratch.as_raw_fd(), drops: drops.as_raw_fd() }
+    }
+}
+
+/// Forks first, so that a process is made before it runs something.
+fn load(points: Points, offsets: &Offsets, maps: Maps) -> Result<Vec<Attached>, BpfError> {
+    let fork = programs::fork(offsets, maps)?;
+    let exec = programs::exec(offsets, maps)?;
+    let exit = programs::exit(offsets, maps)?;
+    Ok(vec![
+        Attached::trace_point("cordon_fork", points.fork, &fork)?,
+        Attached::trace_point("cordon_exec", points.exec, &exec)?,
+        Attached::trace_point("cordon_exit", points.exit, &exit)?,
+    ])
 }
 
 /// Whether trying again is worth while.
@@ -266,7 +360,24 @@ fn failed(error: impl Into<BpfError>) -> End {
     End::Failed { tier: Tier::Bpf, reason: error.into().to_string() }
 }
 
-/// Adds the resolved path where the process still lives; where it has ended within the sample
+/// Takes an event into memory, and fills in what is remembered.
+fn remember(memory: &mut Memory, event: &mut ProcessEvent, maker: Option<ProcessId>, now_ns: u64) {
+    match event {
+        ProcessEvent::Exec(exec) => memory.exec(exec, now_ns),
+        ProcessEvent::Fork(Fork { pid, start_boot_ns, .. }) => {
+            let child = ProcessId { pid: *pid, start_boot_ns: *start_boot_ns };
+            if let Some(maker) = maker {
+                memory.lineage.fork(child, maker, now_ns);
+            }
+        }
+        ProcessEvent::Exit(Exit { pid, start_boot_ns, .. }) => {
+            memory.lineage.exit(ProcessId { pid: *pid, start_boot_ns: *start_boot_ns });
+        }
+        ProcessEvent::ImageHash(_) => {}
+    }
+}
+
+/// Adds the resolved path and the working directory where the process still lives; where it has ended within the sample
 /// there is nothing to look for.
 fn resolve(observations: &mut [Observation], files: &[(usize, File)]) {
     let mut ended = Vec::new();
@@ -280,7 +391,9 @@ fn resolve(observations: &mut [Observation], files: &[(usize, File)]) {
         if let Body::Process(ProcessEvent::Exec(exec)) = &mut seen.body
             && !ended.contains(&exec.pid)
         {
-            exec.image_resolved = proc_file::resolve(exec.pid, *file);
+            let resolved = proc_file::resolve(exec.pid, *file);
+            exec.cwd = resolved.as_ref().and_then(|resolved| resolved.cwd.clone());
+            exec.image_resolved = resolved.map(|resolved| resolved.image);
         }
     }
 }
@@ -288,7 +401,6 @@ fn resolve(observations: &mut [Observation], files: &[(usize, File)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cordon_proto::event::process::Exit;
 
     fn exit(pid: u32, start_boot_ns: u64) -> ProcessEvent {
         let start_boot_ns = Some(start_boot_ns);
@@ -311,14 +423,42 @@ mod tests {
         assert_eq!(seen, [false, false, true, false]);
     }
 
+    /// Loads and hangs on every program for a moment, as this kernel is and as poorer ones are.
+    #[test]
+    fn programs_load_whatever_a_kernel_does_not_tell() {
+        let Ok((points, whole)) = kernel() else { return };
+        let poorer = [
+            whole,
+            Offsets { session: None, ..whole },
+            Offsets { tty: None, ..whole },
+            Offsets { login_uid: None, ..whole },
+            Offsets { audit_session: None, ..whole },
+            Offsets { state: None, ..whole },
+        ];
+        for offsets in poorer {
+            let loaded = maps(64 << 10).and_then(|(ring, scratch, drops)| {
+                load(points, &offsets, Maps::of(&ring, &scratch, &drops))
+            });
+            match loaded {
+                Ok(programs) => assert_eq!(programs.len(), 3),
+                // Without the right to BPF there is nothing to try.
+                Err(BpfError::Sys(error) | BpfError::Ring(RingError::Sys(error))) => {
+                    assert!(error.is_not_permitted(), "{error}");
+                    return;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
     #[test]
     fn losses_are_told_by_difference_and_only_where_there_are_some() {
         let before = Drops { execs: 10, forks: 0, exits: 4, others: 0 };
-        assert_eq!(before.since(before).loss(1, 2), None);
-        let after = Drops { execs: 12, forks: 0, exits: 5, others: 1 };
-        let loss = after.since(before).loss(1, 2).unwrap();
+        assert_eq!(before.since(before).loss(true, 1, 2), None);
+        let after = Drops { execs: 12, forks: 9, exits: 5, others: 1 };
+        let loss = after.since(before).loss(false, 1, 2).unwrap();
         assert_eq!(loss.reason, GapReason::KernelRing);
         assert_eq!(loss.counts, [ClassCount { class: Class::Process, count: 4 }]);
-        assert_eq!(loss.detail.as_deref(), Some("2 starts, 0 forks, 1 ends, 1 of any kind"));
+        assert_eq!(loss.detail.as_deref(), Some("2 starts, 9 forks, 1 ends, 1 of any kind"));
     }
 }

@@ -79,7 +79,7 @@ impl Lives {
                 self.known.entry(pid).and_modify(|known| known.ids = Some(ids));
                 None
             }
-            Change::Exec { pid } => Some(ProcessEvent::Exec(self.exec(pid))),
+            Change::Exec { pid } => Some(ProcessEvent::Exec(Box::new(self.exec(pid)))),
             Change::Exit { pid, parent, wait_status } => {
                 let known = self.known.remove(&pid).unwrap_or_default();
                 Some(ProcessEvent::Exit(Exit {
@@ -101,7 +101,7 @@ impl Lives {
         let stat = process.as_ref().and_then(|process| process.stat());
         let mut exec = match process {
             Some(process) => process.exec(Tier::ProcConnector, pid, stat),
-            None => nothing_but(pid),
+            None => Exec::new(Tier::ProcConnector, pid),
         };
         let before = self.known.get(&pid).copied().unwrap_or_default();
         exec.parent_pid = exec.parent_pid.or(before.parent);
@@ -118,22 +118,6 @@ impl Lives {
         if self.known.len() < KNOWN_MAX || self.known.contains_key(&pid) {
             self.known.insert(pid, known);
         }
-    }
-}
-
-fn nothing_but(pid: u32) -> Exec {
-    Exec {
-        tier: Tier::ProcConnector,
-        pid,
-        start_boot_ns: None,
-        parent_pid: None,
-        uid: None,
-        euid: None,
-        cgroup_id: None,
-        image: None,
-        image_resolved: None,
-        args: None,
-        args_bytes: None,
     }
 }
 
@@ -167,8 +151,8 @@ mod tests {
         assert_eq!(event(&mut lives, Change::Ids { pid: GONE, ids }), None);
         let exec = event(&mut lives, Change::Exec { pid: GONE });
         let (parent_pid, uid, euid) = (Some(4), Some(1000), Some(0));
-        let expected = Exec { parent_pid, uid, euid, ..nothing_but(GONE) };
-        assert_eq!(exec, Some(ProcessEvent::Exec(expected)));
+        let expected = Exec { parent_pid, uid, euid, ..Exec::new(Tier::ProcConnector, GONE) };
+        assert_eq!(exec, Some(ProcessEvent::Exec(Box::new(expected))));
     }
 
     #[test]

@@ -7,10 +7,13 @@
 use std::os::fd::OwnedFd;
 
 use cordon_proto::Text;
-use cordon_proto::event::process::{Exec, Tier};
+use cordon_proto::event::process::{Exec, FileId, Tier};
 use cordon_proto::limits::ARGS_BYTES_MAX;
-use rustix::fs::{CWD, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Stat as FileStat};
 use rustix::io;
+
+use super::lineage::{List, Listed};
+use super::terminal::terminal_of;
 
 /// Linux shows times in /proc in hundredths of a second, whatever it counts in itself.
 const TICK_NS: u64 = 10_000_000;
@@ -20,6 +23,13 @@ const STAT_BYTES_MAX: usize = 2048;
 
 /// The names and ids come in the first lines of `status`.
 const STATUS_BYTES_MAX: usize = 1024;
+
+/// A number with its line end, and the path of a control group.
+const NUMBER_BYTES_MAX: usize = 16;
+const CGROUPS_BYTES_MAX: usize = 16 << 10;
+
+/// The number that the initial pid namespace has on every kernel.
+const INITIAL_PIDS: u64 = 0xefff_fffc;
 
 /// The kernel's own threads; they run no program.
 const KERNEL_THREAD: u32 = 0x0020_0000;
@@ -39,6 +49,9 @@ pub(super) struct Stat {
     pub(super) is_kernel_thread: bool,
     pub(super) is_zombie: bool,
     pub(super) start_boot_ns: u64,
+    pub(super) session: u32,
+    /// The terminal's device number, 0 for none.
+    pub(super) tty: u32,
     /// How long the arguments are; none without the right to know.
     pub(super) args_bytes: Option<u64>,
 }
@@ -53,6 +66,32 @@ pub(super) struct Ids {
 impl Proc {
     pub(super) fn open() -> io::Result<Self> {
         rustix::fs::openat(CWD, "/proc", directory(), Mode::empty()).map(Self)
+    }
+
+    /// Whether its numbers are those that the kernel itself uses, as BPF and the process connector
+    /// tell them.
+    pub(super) fn is_initial(&self) -> bool {
+        rustix::fs::statat(&self.0, "self/ns/pid", AtFlags::empty())
+            .is_ok_and(|stat| stat.st_ino == INITIAL_PIDS)
+    }
+
+    /// All processes, with what identifies them and their programs.
+    pub(super) fn list(&self, begun_ns: u64) -> io::Result<List> {
+        let mut lives = Vec::new();
+        for pid in self.pids()? {
+            let Some(process) = self.process(pid) else { continue };
+            let Some(stat) = process.stat() else { continue };
+            let runs_nothing = stat.is_kernel_thread || stat.is_zombie;
+            let program_bytes = if runs_nothing { None } else { process.file() };
+            lives.push(Listed {
+                pid,
+                start_boot_ns: stat.start_boot_ns,
+                parent: stat.parent,
+                runs_nothing,
+                program_bytes: program_bytes.map(|file| file.bytes),
+            });
+        }
+        Ok(List { begun_ns, lives })
     }
 
     /// The numbers of all processes.
@@ -88,6 +127,22 @@ impl Process {
         Some(link.into_bytes())
     }
 
+    /// The file of the program that it runs now.
+    pub(super) fn file(&self) -> Option<FileId> {
+        file_id(&rustix::fs::statat(&self.0, "exe", AtFlags::empty()).ok()?)
+    }
+
+    fn cwd(&self) -> Option<Text> {
+        let link = rustix::fs::readlinkat(&self.0, "cwd", Vec::new()).ok()?;
+        Some(Text::from(link.into_bytes()))
+    }
+
+    /// Login uid or audit session, where the kernel keeps them.
+    fn number(&self, name: &str) -> Option<u32> {
+        let text = self.read(name, NUMBER_BYTES_MAX)?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
+    }
+
     /// A process that has ended, or is ending, shows none: unknown, not empty.
     pub(super) fn args(&self) -> Option<Vec<u8>> {
         self.read("cmdline", ARGS_BYTES_MAX).filter(|args| !args.is_empty())
@@ -98,17 +153,21 @@ impl Process {
         let ids = self.ids();
         let args = self.args();
         Exec {
-            tier,
-            pid,
             start_boot_ns: stat.map(|stat| stat.start_boot_ns),
             parent_pid: stat.map(|stat| stat.parent),
             uid: ids.map(|ids| ids.uid),
             euid: ids.map(|ids| ids.euid),
-            cgroup_id: None,
-            image: None,
             image_resolved: self.program().map(Text::from),
             args_bytes: args_bytes(args.as_deref(), stat),
             args: args.map(Text::from),
+            cwd: self.cwd(),
+            session: stat.map(|stat| stat.session),
+            tty: stat.map(|stat| terminal_of(stat.tty)),
+            login_uid: self.number("loginuid"),
+            audit_session: self.number("sessionid"),
+            cgroup: self.read("cgroup", CGROUPS_BYTES_MAX).and_then(|text| parse_cgroup(&text)),
+            file: self.file(),
+            ..Exec::new(tier, pid)
         }
     }
 
@@ -130,9 +189,19 @@ impl Process {
     }
 }
 
-/// The file behind a process's program: where it stands now, if it is still the one given by
-/// inode and length. So a process that has run something else meanwhile is never mistaken.
-pub(super) fn resolve(pid: u32, file: super::record::File) -> Option<Text> {
+/// What /proc adds to an exec that the kernel told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Resolved {
+    /// Where the program's file stands now.
+    pub(super) image: Text,
+    /// The working directory, as it is a moment after the start.
+    pub(super) cwd: Option<Text>,
+}
+
+/// What /proc adds, if the process still runs the file given by inode and length. So a process
+/// that has run something else meanwhile, or another of the same number, is never mistaken.
+pub(super) fn resolve(pid: u32, file: super::record::File) -> Option<Resolved> {
+    let cwd = rustix::fs::readlinkat(CWD, format!("/proc/{pid}/cwd"), Vec::new()).ok();
     let path = format!("/proc/{pid}/exe");
     let link = rustix::fs::readlinkat(CWD, &path, Vec::new()).ok()?.into_bytes();
     let stat = rustix::fs::stat(&path).ok()?;
@@ -141,7 +210,21 @@ pub(super) fn resolve(pid: u32, file: super::record::File) -> Option<Text> {
         Some(path) if stat.st_nlink == 0 => path.to_vec(),
         Some(_) | None => link,
     };
-    is_same.then(|| Text::from(link))
+    let cwd = cwd.map(|cwd| Text::from(cwd.into_bytes()));
+    is_same.then(|| Resolved { image: Text::from(link), cwd })
+}
+
+/// Which file stat(2) speaks of; none for what has no length.
+pub(super) fn file_id(stat: &FileStat) -> Option<FileId> {
+    let time =
+        |secs: i64, nanos| secs.checked_mul(1_000_000_000)?.checked_add(i64::try_from(nanos).ok()?);
+    Some(FileId {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        bytes: u64::try_from(stat.st_size).ok()?,
+        modified_ns: time(stat.st_mtime, stat.st_mtime_nsec)?,
+        changed_ns: time(stat.st_ctime, stat.st_ctime_nsec)?,
+    })
 }
 
 fn directory() -> OFlags {
@@ -177,8 +260,16 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
         is_kernel_thread: flags & KERNEL_THREAD != 0,
         is_zombie: matches!(field(3)?, "Z" | "X"),
         start_boot_ns: number(22)?.checked_mul(TICK_NS)?,
+        session: field(6)?.parse().ok()?,
+        tty: field(7)?.parse::<i32>().ok()?.cast_unsigned(),
         args_bytes: if start == 0 { None } else { end.checked_sub(start) },
     })
+}
+
+/// The place in the cgroup-v2 tree: the line without a hierarchy of its own.
+fn parse_cgroup(text: &[u8]) -> Option<Text> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.find_map(|line| line.strip_prefix(b"0::")).map(Text::from)
 }
 
 fn parse_ids(status: &[u8]) -> Option<Ids> {
@@ -192,7 +283,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const AFTER: &str = "S 42 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 9 10 11 12 13 14 15 \
+    const AFTER: &str = "S 42 1 1 34819 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 9 10 11 12 13 14 15 \
                          0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 100 200 300 4096 4196 5000 6000 0";
 
     #[track_caller]
@@ -206,6 +297,8 @@ mod tests {
             is_kernel_thread: false,
             is_zombie: false,
             start_boot_ns: 123_450_000_000,
+            session: 1,
+            tty: 0x8803,
             args_bytes: Some(100),
         }
     }
@@ -258,6 +351,7 @@ mod tests {
         assert!(proc.pids().unwrap().contains(&pid));
         let process = proc.process(pid).unwrap();
         let exec = process.exec(Tier::ProcList, pid, process.stat());
+        assert!(exec.cwd.is_some() && exec.session.is_some() && exec.file.is_some());
         let program = std::env::current_exe().unwrap();
         assert_eq!(exec.image_resolved.unwrap().as_str(), program.to_str());
         assert_eq!(exec.uid, Some(rustix::process::getuid().as_raw()));
@@ -275,9 +369,27 @@ mod tests {
         let bytes = u64::try_from(stat.st_size).unwrap();
         let file = super::super::record::File { inode: stat.st_ino, bytes };
         let found = resolve(std::process::id(), file).unwrap();
-        assert_eq!(found.as_str(), path.to_str());
+        assert_eq!(found.image.as_str(), path.to_str());
+        let cwd = std::env::current_dir().unwrap();
+        assert_eq!(found.cwd.unwrap().as_str(), cwd.to_str());
         let other = super::super::record::File { inode: stat.st_ino, bytes: bytes + 1 };
         assert_eq!(resolve(std::process::id(), other), None);
+    }
+
+    #[test]
+    fn the_place_in_the_second_versions_tree_is_told_where_there_is_one() {
+        let hybrid = b"4:memory:/old\n1:name=systemd:/old\n0::/system.slice/ssh.service\n";
+        assert_eq!(parse_cgroup(hybrid), Some("/system.slice/ssh.service".into()));
+        assert_eq!(parse_cgroup(b"4:memory:/old\n"), None);
+    }
+
+    #[test]
+    fn a_list_holds_this_very_process_and_its_program() {
+        let list = Proc::open().unwrap().list(7).unwrap();
+        let this = list.lives.iter().find(|one| one.pid == std::process::id()).unwrap();
+        let program = std::fs::metadata(std::env::current_exe().unwrap()).unwrap();
+        assert_eq!((list.begun_ns, this.runs_nothing), (7, false));
+        assert_eq!(this.program_bytes, Some(program.len()));
     }
 
     proptest! {

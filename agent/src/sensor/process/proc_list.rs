@@ -2,21 +2,23 @@
 //! comes and goes between two lists.
 //!
 //! A process is known by number and start time; one whose program changes counts as a new start.
-//! What runs already when the sensor starts is not reported.
+//! What runs already when the sensor starts is not reported. A process whose parent was never in a
+//! list has no makers beyond it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use cordon_proto::event::ProcessEvent;
-use cordon_proto::event::process::{Exec, Exit, Tier};
+use cordon_proto::event::process::{Exec, Exit, ProcessId, Tier};
 use rustix::io;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock::Stamp;
 use crate::sensor::{Outlet, SAMPLE_EVENTS_MAX, Sample};
 
+use super::memory::Memory;
 use super::proc_file::{Proc, Process, Stat};
-use super::{End, observation};
+use super::{End, ProcessSettings, observation};
 
 const LIST_EVERY: Duration = Duration::from_secs(1);
 
@@ -29,6 +31,7 @@ pub(super) struct ListError(#[from] io::Errno);
 pub(super) struct Watch {
     proc: Proc,
     known: HashMap<u32, Known>,
+    memory: Memory,
 }
 
 /// A process as it was last seen.
@@ -43,8 +46,10 @@ struct Known {
 
 impl Watch {
     /// Takes the first list, which is not reported.
-    pub(super) fn open() -> Result<Self, ListError> {
-        let mut watch = Self { proc: Proc::open()?, known: HashMap::new() };
+    pub(super) fn open(settings: &ProcessSettings) -> Result<Self, ListError> {
+        let memory = Memory::new(settings.hash_bytes_max);
+        let mut watch = Self { proc: Proc::open()?, known: HashMap::new(), memory };
+        watch.memory.lineage.seed(&watch.proc.list(0)?);
         watch.list()?;
         Ok(watch)
     }
@@ -54,14 +59,27 @@ impl Watch {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
         loop {
-            ticks.tick().await;
-            let events = match self.list() {
+            let answer = tokio::select! {
+                _at = ticks.tick() => None,
+                answer = self.memory.answer() => Some(answer),
+            };
+            let listed = match answer {
+                Some(answer) => Ok(self
+                    .memory
+                    .hashed(answer)
+                    .map(ProcessEvent::ImageHash)
+                    .into_iter()
+                    .collect()),
+                None => self.list(),
+            };
+            let mut events: Vec<_> = match listed {
                 Ok(events) => events,
                 Err(error) => {
                     return End::Failed { tier: Tier::ProcList, reason: error.to_string() };
                 }
             };
             let now = stamp();
+            events.iter_mut().for_each(|event| self.remember(event, now));
             for events in events.chunks(SAMPLE_EVENTS_MAX) {
                 let observations = events.iter().cloned();
                 let observations = observations.map(|event| observation(now, event)).collect();
@@ -70,6 +88,17 @@ impl Watch {
                     return stopping.into();
                 }
             }
+        }
+    }
+
+    fn remember(&mut self, event: &mut ProcessEvent, now: Stamp) {
+        match event {
+            ProcessEvent::Exec(exec) => self.memory.exec(exec, now.boot_ns),
+            ProcessEvent::Exit(Exit { pid, start_boot_ns, .. }) => {
+                let id = ProcessId { pid: *pid, start_boot_ns: *start_boot_ns };
+                self.memory.lineage.exit(id);
+            }
+            ProcessEvent::Fork(_) | ProcessEvent::ImageHash(_) => {}
         }
     }
 
@@ -126,7 +155,7 @@ fn compare(pid: u32, known: Option<Known>, stat: Stat, process: &Process) -> Cha
         Some(_) | None => {
             let exec = process.exec(Tier::ProcList, pid, Some(stat));
             let known = Known::new(&exec, stat, program);
-            (end, Some(ProcessEvent::Exec(exec)), Some(known))
+            (end, Some(ProcessEvent::Exec(Box::new(exec))), Some(known))
         }
     }
 }
@@ -198,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_process_that_came_and_went_is_listed_as_a_start_and_an_end() {
-        let mut watch = Watch::open().unwrap();
+        let mut watch = Watch::open(&ProcessSettings::default()).unwrap();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id();
         let starts = watch.list().unwrap();

@@ -7,54 +7,15 @@ use std::os::fd::RawFd;
 
 use crate::platform::linux::bpf::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use crate::platform::linux::bpf::asm::{AsmError, Assembler, Instruction, KernelCall, Size, When};
-use crate::platform::linux::bpf::btf::{Btf, BtfError, Kind};
 
-use super::record::{ARGS_BYTES_MAX, IMAGE_BYTES_MAX, Place, RecordKind};
+use super::offsets::{Offsets, Time};
+use super::record::{ARGS_BYTES_MAX, IMAGE_BYTES_MAX, Known, Place, RecordKind};
 
 /// An exec record at its longest: what the scratch memory of a processor must hold.
-pub(super) const SCRATCH_BYTES: u32 = 8288;
+pub(super) const SCRATCH_BYTES: u32 = 8352;
 
 /// Which counter of the drops map a program adds to.
 pub(super) const DROP_COUNTERS: u32 = 3;
-
-/// The trace points, by the kernel's number for their types.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Points {
-    pub(super) exec: u32,
-    pub(super) fork: u32,
-    pub(super) exit: u32,
-}
-
-/// Where this kernel keeps what the programs read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Offsets {
-    task: Task,
-    cred_uid: i16,
-    cred_euid: i16,
-    signal_live: i16,
-    signal_flags: i16,
-    signal_exit_code: i16,
-    binary_filename: i16,
-    binary_file: i16,
-    file_inode: i16,
-    inode_number: i16,
-    inode_bytes: i16,
-    mm_arg_start: i16,
-    mm_arg_end: i16,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Task {
-    pid: i16,
-    tgid: i16,
-    real_parent: i16,
-    group_leader: i16,
-    cred: i16,
-    start: i16,
-    signal: i16,
-    mm: i16,
-    exit_code: i16,
-}
 
 /// The maps that the programs use.
 #[derive(Clone, Copy, Debug)]
@@ -62,53 +23,6 @@ pub(super) struct Maps {
     pub(super) ring: RawFd,
     pub(super) scratch: RawFd,
     pub(super) drops: RawFd,
-}
-
-impl Points {
-    pub(super) fn read(btf: &Btf) -> Result<Self, BtfError> {
-        Ok(Self {
-            exec: btf.find(Kind::Typedef, "btf_trace_sched_process_exec")?,
-            fork: btf.find(Kind::Typedef, "btf_trace_sched_process_fork")?,
-            exit: btf.find(Kind::Typedef, "btf_trace_sched_process_exit")?,
-        })
-    }
-}
-
-impl Offsets {
-    pub(super) fn read(btf: &Btf) -> Result<Self, BtfError> {
-        let task = btf.structure("task_struct")?;
-        let task = |member| task.offset(member);
-        let cred = btf.structure("cred")?;
-        let signal = btf.structure("signal_struct")?;
-        let binary = btf.structure("linux_binprm")?;
-        let inode = btf.structure("inode")?;
-        let mm = btf.structure("mm_struct")?;
-        Ok(Self {
-            task: Task {
-                pid: task("pid")?,
-                tgid: task("tgid")?,
-                real_parent: task("real_parent")?,
-                group_leader: task("group_leader")?,
-                cred: task("cred")?,
-                start: task("start_boottime")?,
-                signal: task("signal")?,
-                mm: task("mm")?,
-                exit_code: task("exit_code")?,
-            },
-            cred_uid: cred.offset("uid.val")?,
-            cred_euid: cred.offset("euid.val")?,
-            signal_live: signal.offset("live.counter")?,
-            signal_flags: signal.offset("flags")?,
-            signal_exit_code: signal.offset("group_exit_code")?,
-            binary_filename: binary.offset("filename")?,
-            binary_file: binary.offset("file")?,
-            file_inode: btf.structure("file")?.offset("f_inode")?,
-            inode_number: inode.offset("i_ino")?,
-            inode_bytes: inode.offset("i_size")?,
-            mm_arg_start: mm.offset("arg_start")?,
-            mm_arg_end: mm.offset("arg_end")?,
-        })
-    }
 }
 
 /// `sched_process_exec(task, old pid, binary)`: a process began to run a program.
@@ -126,6 +40,7 @@ pub(super) fn exec(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, As
     asm.load(Size::Word, R2, R1, offsets.cred_euid);
     asm.store(Size::Word, R8, Place::EUID, R2);
     asm.call(KernelCall::CurrentCgroupId).store(Size::Double, R8, Place::CGROUP, R0);
+    surroundings(&mut asm, offsets);
     image(&mut asm, offsets);
     args(&mut asm, offsets);
     // R9 and R7 hold the lengths of image and arguments.
@@ -138,11 +53,16 @@ pub(super) fn exec(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, As
 pub(super) fn fork(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, AsmError> {
     let mut asm = Assembler::default();
     let thread = asm.label();
-    asm.load(Size::Double, R6, R1, 8);
+    asm.copy(R7, R1).load(Size::Double, R6, R1, 8);
     asm.load(Size::Word, R1, R6, offsets.task.pid).load(Size::Word, R2, R6, offsets.task.tgid);
     asm.jump_if_reg(R1, When::Differs, R2, thread);
+    // Whoever calls fork makes the child, even where it names its own parent as the child's.
+    asm.load(Size::Double, R7, R7, 0);
     small(&mut asm, offsets, RecordKind::Fork);
-    asm.store_value(Size::Double, R8, Place::WAIT_STATUS, 0);
+    asm.load(Size::Word, R1, R7, offsets.task.tgid).store(Size::Double, R8, Place::MAKER, R1);
+    asm.load(Size::Double, R1, R7, offsets.task.group_leader);
+    asm.load(Size::Double, R1, R1, offsets.task.start);
+    asm.store(Size::Double, R8, Place::MAKER_START, R1);
     asm.set(R3, i32::from(Place::SMALL_END));
     send(&mut asm, maps, RecordKind::Fork);
     asm.bind(thread).set(R0, 0).exit();
@@ -163,6 +83,7 @@ pub(super) fn exit(offsets: &Offsets, maps: Maps) -> Result<Vec<Instruction>, As
     asm.jump_if(R1, When::Differs, 0, others_live);
     small(&mut asm, offsets, RecordKind::Exit);
     wait_status(&mut asm, offsets);
+    asm.store_value(Size::Double, R8, Place::MAKER_START, 0);
     asm.set(R3, i32::from(Place::SMALL_END));
     send(&mut asm, maps, RecordKind::Exit);
     asm.bind(others_live).set(R0, 0).exit();
@@ -181,6 +102,38 @@ fn header(asm: &mut Assembler, offsets: &Offsets, kind: RecordKind) {
     asm.store(Size::Word, R8, Place::UID, R1);
     asm.load(Size::Double, R1, R6, task.group_leader).load(Size::Double, R1, R1, task.start);
     asm.store(Size::Double, R8, Place::START, R1);
+}
+
+/// Parent, session, terminal and sign-in of the task in R6; and which of them this kernel tells.
+///
+/// The working directory is not read here: the kernel keeps it as a chain of names with a place in
+/// a tree of mounts, and both would have to be followed step by step for every process. It is read
+/// from /proc while the process lives, where few start at a time.
+fn surroundings(asm: &mut Assembler, offsets: &Offsets) {
+    let task = &offsets.task;
+    asm.store_value(Size::Word, R8, Place::KNOWN, Known::of(offsets).bits());
+    asm.load(Size::Double, R1, R6, task.real_parent).load(Size::Double, R1, R1, task.group_leader);
+    asm.load(Size::Double, R1, R1, task.start).store(Size::Double, R8, Place::PARENT_START, R1);
+    asm.load(Size::Double, R1, R6, task.signal);
+    if let Some(session) = offsets.session {
+        asm.load(Size::Double, R2, R1, session.signal_session);
+        asm.load(Size::Word, R2, R2, session.pid_number);
+        asm.store(Size::Word, R8, Place::SESSION, R2);
+    }
+    if let Some(tty) = offsets.tty {
+        // Loads through a pointer to nothing give 0, and no terminal has the major number 0.
+        asm.load(Size::Double, R1, R1, tty.signal_tty).load(Size::Double, R2, R1, tty.tty_driver);
+        asm.load(Size::Word, R3, R2, tty.driver_major).store(Size::Word, R8, Place::TTY_MAJOR, R3);
+        asm.load(Size::Word, R3, R2, tty.driver_minor).load(Size::Word, R1, R1, tty.tty_index);
+        asm.add_reg(R3, R1).store(Size::Word, R8, Place::TTY_MINOR, R3);
+    }
+    if let Some(login_uid) = offsets.login_uid {
+        asm.load(Size::Word, R1, R6, login_uid).store(Size::Word, R8, Place::LOGIN_UID, R1);
+    }
+    if let Some(audit_session) = offsets.audit_session {
+        asm.load(Size::Word, R1, R6, audit_session);
+        asm.store(Size::Word, R8, Place::AUDIT_SESSION, R1);
+    }
 }
 
 /// What wait(2) will say: the status that the whole process was ended with, if it was (by
@@ -217,6 +170,15 @@ fn image(asm: &mut Assembler, offsets: &Offsets) {
     asm.store(Size::Double, R8, Place::INODE, R2);
     asm.load(Size::Double, R2, R1, offsets.inode_bytes);
     asm.store(Size::Double, R8, Place::FILE_BYTES, R2);
+    let Some(state) = offsets.state else { return };
+    let mut time = |time: Time, secs, nanos| {
+        asm.load(Size::Double, R2, R1, time.secs).store(Size::Double, R8, secs, R2);
+        asm.load(time.nanos_size, R2, R1, time.nanos).store(Size::Word, R8, nanos, R2);
+    };
+    time(state.modified, Place::MODIFIED_SECS, Place::MODIFIED_NANOS);
+    time(state.changed, Place::CHANGED_SECS, Place::CHANGED_NANOS);
+    asm.load(Size::Double, R1, R1, state.inode_super);
+    asm.load(Size::Word, R1, R1, state.super_device).store(Size::Word, R8, Place::DEVICE, R1);
 }
 
 /// The arguments behind the path; leaves their length in R7.
@@ -254,35 +216,6 @@ mod tests {
 
     const MAPS: Maps = Maps { ring: 3, scratch: 4, drops: 5 };
 
-    fn offsets() -> Offsets {
-        let task = Task {
-            pid: 8,
-            tgid: 12,
-            real_parent: 16,
-            group_leader: 24,
-            cred: 32,
-            start: 40,
-            signal: 48,
-            mm: 56,
-            exit_code: 64,
-        };
-        Offsets {
-            task,
-            cred_uid: 4,
-            cred_euid: 20,
-            signal_live: 8,
-            signal_flags: 100,
-            signal_exit_code: 104,
-            binary_filename: 96,
-            binary_file: 64,
-            file_inode: 32,
-            inode_number: 64,
-            inode_bytes: 80,
-            mm_arg_start: 304,
-            mm_arg_end: 312,
-        }
-    }
-
     #[track_caller]
     fn check(code: Result<Vec<Instruction>, AsmError>, instructions_max: usize) {
         let code = code.unwrap();
@@ -292,14 +225,17 @@ mod tests {
 
     #[test]
     fn every_program_is_a_short_straight_line() {
-        check(exec(&offsets(), MAPS), 128);
-        check(fork(&offsets(), MAPS), 64);
-        check(exit(&offsets(), MAPS), 64);
+        for offsets in [Offsets::sample(), Offsets::bare()] {
+            check(exec(&offsets, MAPS), 192);
+            check(fork(&offsets, MAPS), 64);
+            check(exit(&offsets, MAPS), 64);
+        }
     }
 
     #[test]
     fn no_jump_goes_back() {
-        for code in [exec(&offsets(), MAPS), fork(&offsets(), MAPS), exit(&offsets(), MAPS)] {
+        let offsets = Offsets::sample();
+        for code in [exec(&offsets, MAPS), fork(&offsets, MAPS), exit(&offsets, MAPS)] {
             for [op, _, low, high, ..] in code.unwrap() {
                 let is_jump = op & 0x07 == 0x05 && op != 0x85 && op != 0x95;
                 assert!(!is_jump || i16::from_ne_bytes([low, high]) >= 0);
@@ -311,15 +247,5 @@ mod tests {
     fn the_longest_record_fits_the_scratch_memory() {
         let longest = i32::from(Place::TEXT) + IMAGE_BYTES_MAX + ARGS_BYTES_MAX;
         assert!(u32::try_from(longest).unwrap() <= SCRATCH_BYTES);
-    }
-
-    #[test]
-    fn a_kernel_without_the_types_is_named_as_the_reason() {
-        let blob = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0].iter().copied().chain([0; 16]).collect();
-        let btf = Btf::parse(blob).unwrap();
-        let error = Points::read(&btf).unwrap_err().to_string();
-        assert_eq!(error, "this kernel's types have no btf_trace_sched_process_exec");
-        let error = Offsets::read(&btf).unwrap_err().to_string();
-        assert_eq!(error, "this kernel's types have no task_struct");
     }
 }

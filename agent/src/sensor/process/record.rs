@@ -5,7 +5,10 @@
 
 use cordon_proto::Text;
 use cordon_proto::event::ProcessEvent;
-use cordon_proto::event::process::{Exec, Exit, Fork, Tier};
+use cordon_proto::event::process::{Exec, Exit, FileId, Fork, ProcessId, Tier};
+
+use super::offsets::Offsets;
+use super::terminal::terminal;
 
 /// The longest path that exec takes, with its NUL byte: none is ever cut.
 pub(super) const IMAGE_BYTES_MAX: i32 = 4096;
@@ -41,7 +44,10 @@ impl Place {
 
     /// Exit; eight bytes of which the lower four count.
     pub(super) const WAIT_STATUS: i16 = 32;
-    pub(super) const SMALL_END: i16 = 40;
+    /// Fork: who called it; eight bytes of which the lower four count.
+    pub(super) const MAKER: i16 = 32;
+    pub(super) const MAKER_START: i16 = 40;
+    pub(super) const SMALL_END: i16 = 48;
 
     pub(super) const EUID: i16 = 32;
     pub(super) const IMAGE_BYTES: i16 = 36;
@@ -51,7 +57,66 @@ impl Place {
     pub(super) const ARGS_BYTES: i16 = 64;
     pub(super) const ARGS_KNOWN: i16 = 68;
     pub(super) const ARGS_TOTAL: i16 = 72;
-    pub(super) const TEXT: i16 = 80;
+    pub(super) const PARENT_START: i16 = 80;
+    pub(super) const KNOWN: i16 = 88;
+    pub(super) const SESSION: i16 = 92;
+    pub(super) const TTY_MAJOR: i16 = 96;
+    pub(super) const TTY_MINOR: i16 = 100;
+    pub(super) const LOGIN_UID: i16 = 104;
+    pub(super) const AUDIT_SESSION: i16 = 108;
+    pub(super) const MODIFIED_SECS: i16 = 112;
+    pub(super) const CHANGED_SECS: i16 = 120;
+    pub(super) const MODIFIED_NANOS: i16 = 128;
+    pub(super) const CHANGED_NANOS: i16 = 132;
+    pub(super) const DEVICE: i16 = 136;
+    pub(super) const TEXT: i16 = 144;
+}
+
+/// Which of the fields that a kernel may lack it does tell.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Known {
+    session: bool,
+    tty: bool,
+    login_uid: bool,
+    audit_session: bool,
+    state: bool,
+}
+
+impl Known {
+    pub(super) fn of(offsets: &Offsets) -> Self {
+        Self {
+            session: offsets.session.is_some(),
+            tty: offsets.tty.is_some(),
+            login_uid: offsets.login_uid.is_some(),
+            audit_session: offsets.audit_session.is_some(),
+            state: offsets.state.is_some(),
+        }
+    }
+
+    pub(super) fn bits(self) -> i32 {
+        let Self { session, tty, login_uid, audit_session, state } = self;
+        let bits = [session, tty, login_uid, audit_session, state];
+        bits.into_iter().rev().fold(0, |bits, bit| bits << 1 | i32::from(bit))
+    }
+
+    fn from_bits(bits: u32) -> Self {
+        let bit = |place: u32| bits >> place & 1 != 0;
+        let (session, tty, login_uid, audit_session) = (bit(0), bit(1), bit(2), bit(3));
+        Self { session, tty, login_uid, audit_session, state: bit(4) }
+    }
+
+    /// What of an exec this kernel does not tell.
+    pub(super) fn missing(self) -> Vec<&'static str> {
+        let Self { session, tty, login_uid, audit_session, state } = self;
+        let fields = [
+            ("session", session),
+            ("terminal", tty),
+            ("login uid", login_uid),
+            ("audit session", audit_session),
+            ("hash", state),
+        ];
+        fields.into_iter().filter(|(_, known)| !known).map(|(name, _)| name).collect()
+    }
 }
 
 /// Why a record could not be read; it is counted as lost.
@@ -86,6 +151,8 @@ pub(super) struct Record {
     pub(super) event: ProcessEvent,
     /// With an exec: the program's file.
     pub(super) file: Option<File>,
+    /// With a fork: who called it.
+    pub(super) maker: Option<ProcessId>,
 }
 
 impl Record {
@@ -101,13 +168,20 @@ impl Fields<'_> {
         const EXEC: u32 = RecordKind::Exec as u32;
         const FORK: u32 = RecordKind::Fork as u32;
         const EXIT: u32 = RecordKind::Exit as u32;
-        let (event, file) = match self.word(Place::KIND)? {
-            EXEC => (ProcessEvent::Exec(self.exec()?), Some(self.file()?)),
-            FORK => (ProcessEvent::Fork(self.fork()?), None),
-            EXIT => (ProcessEvent::Exit(self.exit()?), None),
+        let (mut file, mut maker) = (None, None);
+        let event = match self.word(Place::KIND)? {
+            EXEC => {
+                file = Some(self.file()?);
+                ProcessEvent::Exec(Box::new(self.exec()?))
+            }
+            FORK => {
+                maker = Some(self.maker()?);
+                ProcessEvent::Fork(self.fork()?)
+            }
+            EXIT => ProcessEvent::Exit(self.exit()?),
             kind => return Some(Err(RecordError::Kind { kind })),
         };
-        Some(Ok(Record { boot_ns: self.double(Place::TIME)?, event, file }))
+        Some(Ok(Record { boot_ns: self.double(Place::TIME)?, event, file, maker }))
     }
 
     fn exec(&self) -> Option<Exec> {
@@ -117,19 +191,46 @@ impl Fields<'_> {
         let total = self.double(Place::ARGS_TOTAL)?;
         let (image, rest) = split(self.0.get(usize_of(Place::TEXT)..)?, image_bytes)?;
         let (args, _rest) = split(rest, args_bytes)?;
+        let known = Known::from_bits(self.word(Place::KNOWN)?);
+        let (major, minor) = (self.word(Place::TTY_MAJOR)?, self.word(Place::TTY_MINOR)?);
         Some(Exec {
-            tier: Tier::Bpf,
-            pid: self.word(Place::PID)?,
             start_boot_ns: Some(self.double(Place::START)?),
             parent_pid: Some(self.word(Place::PARENT)?),
             uid: Some(self.word(Place::UID)?),
             euid: Some(self.word(Place::EUID)?),
             cgroup_id: Some(self.double(Place::CGROUP)?),
             image: (!image.is_empty()).then(|| image.strip_suffix(b"\0").unwrap_or(image).into()),
-            image_resolved: None,
             args: is_known.then(|| Text::from(args)),
             args_bytes: (is_known || total != 0).then_some(total),
+            parent_start_boot_ns: Some(self.double(Place::PARENT_START)?),
+            session: self.word(Place::SESSION).filter(|_| known.session),
+            tty: known.tty.then(|| terminal(major, minor)),
+            login_uid: self.word(Place::LOGIN_UID).filter(|_| known.login_uid),
+            audit_session: self.word(Place::AUDIT_SESSION).filter(|_| known.audit_session),
+            file: if known.state { self.file_id() } else { None },
+            ..Exec::new(Tier::Bpf, self.word(Place::PID)?)
         })
+    }
+
+    /// A file without a name of its own (made in memory and run from there) has one all the same.
+    fn file_id(&self) -> Option<FileId> {
+        let time = |secs, nanos| {
+            // The highest bits of newer kernels' nanoseconds are marks of their own.
+            let nanos = i64::from(self.word(nanos)? & 0x3fff_ffff);
+            self.double(secs)?.cast_signed().checked_mul(1_000_000_000)?.checked_add(nanos)
+        };
+        let device = self.word(Place::DEVICE)?;
+        // The kernel's own numbers have 12 and 20 bits; stat(2) shows them otherwise.
+        let device = rustix::fs::makedev(device >> 20, device & 0xf_ffff);
+        let File { inode, bytes } = self.file()?;
+        let modified_ns = time(Place::MODIFIED_SECS, Place::MODIFIED_NANOS)?;
+        let changed_ns = time(Place::CHANGED_SECS, Place::CHANGED_NANOS)?;
+        Some(FileId { device, inode, bytes, modified_ns, changed_ns })
+    }
+
+    fn maker(&self) -> Option<ProcessId> {
+        let [pid, _high] = halves(self.double(Place::MAKER)?);
+        Some(ProcessId { pid, start_boot_ns: Some(self.double(Place::MAKER_START)?) })
     }
 
     fn fork(&self) -> Option<Fork> {
@@ -211,7 +312,19 @@ mod tests {
                 .double(Place::FILE_BYTES, 125_640)
                 .word(Place::ARGS_BYTES, u32::try_from(args.len()).unwrap())
                 .word(Place::ARGS_KNOWN, u32::from(!args.is_empty()))
-                .double(Place::ARGS_TOTAL, total);
+                .double(Place::ARGS_TOTAL, total)
+                .double(Place::PARENT_START, 4_000_000_000)
+                .word(Place::KNOWN, 0b1_1111)
+                .word(Place::SESSION, 41)
+                .word(Place::TTY_MAJOR, 136)
+                .word(Place::TTY_MINOR, 3)
+                .word(Place::LOGIN_UID, u32::MAX)
+                .word(Place::AUDIT_SESSION, 5)
+                .double(Place::MODIFIED_SECS, 6)
+                .word(Place::MODIFIED_NANOS, 7)
+                .double(Place::CHANGED_SECS, u64::MAX)
+                .word(Place::CHANGED_NANOS, 1 << 31 | 8)
+                .word(Place::DEVICE, 253 << 20 | 1);
             writer.0.extend(image);
             writer.0.extend(args);
             writer
@@ -230,8 +343,11 @@ mod tests {
 
     fn parse_exec(writer: &Writer) -> Exec {
         match Record::parse(&writer.0).unwrap().event {
-            ProcessEvent::Exec(exec) => exec,
-            other @ (ProcessEvent::Fork(_) | ProcessEvent::Exit(_)) => panic!("{other:?}"),
+            ProcessEvent::Exec(exec) => *exec,
+            other
+            @ (ProcessEvent::Fork(_) | ProcessEvent::Exit(_) | ProcessEvent::ImageHash(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -241,20 +357,47 @@ mod tests {
         let parsed = Record::parse(&record.0).unwrap();
         assert_eq!(parsed.boot_ns, 5_000_000_123);
         assert_eq!(parsed.file, Some(File { inode: 1 << 40, bytes: 125_640 }));
+        let file = FileId {
+            device: 253 << 8 | 1,
+            inode: 1 << 40,
+            bytes: 125_640,
+            modified_ns: 6_000_000_007,
+            changed_ns: -999_999_992,
+        };
         let expected = Exec {
-            tier: Tier::Bpf,
-            pid: 4711,
             start_boot_ns: Some(4_999_000_000),
             parent_pid: Some(42),
             uid: Some(1000),
             euid: Some(0),
             cgroup_id: Some(77),
             image: Some("/bin/sh".into()),
-            image_resolved: None,
             args: Some("sh\0-c\0id\0".into()),
             args_bytes: Some(9),
+            parent_start_boot_ns: Some(4_000_000_000),
+            session: Some(41),
+            tty: Some("pts/3".into()),
+            login_uid: Some(u32::MAX),
+            audit_session: Some(5),
+            file: Some(file),
+            ..Exec::new(Tier::Bpf, 4711)
         };
-        assert_eq!(parsed.event, ProcessEvent::Exec(expected));
+        assert_eq!(parsed.event, ProcessEvent::Exec(Box::new(expected)));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_unknown_one_field_at_a_time() {
+        for known in 0..32 {
+            let exec = parse_exec(&Writer::exec(b"/a\0", b"a\0", 2).word(Place::KNOWN, known));
+            let found = Known {
+                session: exec.session.is_some(),
+                tty: exec.tty.is_some(),
+                login_uid: exec.login_uid.is_some(),
+                audit_session: exec.audit_session.is_some(),
+                state: exec.file.is_some(),
+            };
+            assert_eq!(u32::try_from(found.bits()), Ok(known));
+            assert_eq!(found.missing().len(), 5 - usize::try_from(known.count_ones()).unwrap());
+        }
     }
 
     #[test]
@@ -279,7 +422,10 @@ mod tests {
 
     #[test]
     fn a_fork_and_an_exit_come_out_whole() {
-        let fork = Record::parse(&Writer::new(2, Place::SMALL_END).0).unwrap().event;
+        let fork = Writer::new(2, Place::SMALL_END).double(Place::MAKER, 9);
+        let fork = Record::parse(&fork.double(Place::MAKER_START, 8).0).unwrap();
+        assert_eq!(fork.maker, Some(ProcessId { pid: 9, start_boot_ns: Some(8) }));
+        let fork = fork.event;
         let start_boot_ns = Some(4_999_000_000);
         let (tier, pid, parent_pid, uid) = (Tier::Bpf, 4711, Some(42), Some(1000));
         assert_eq!(fork, ProcessEvent::Fork(Fork { tier, pid, start_boot_ns, parent_pid, uid }));
@@ -312,7 +458,7 @@ mod tests {
         ) {
             let bytes: Vec<u8> = kind.to_ne_bytes().into_iter().chain(tail).collect();
             let parsed = Record::parse(&bytes);
-            prop_assert!(parsed.is_ok() || bytes.len() < 80 || kind == 0 || kind == 4 || kind == 1);
+            prop_assert!(parsed.is_ok() || bytes.len() < 144 || kind == 0 || kind == 4 || kind == 1);
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     act, audit, authority, client, commands, completions, containment, endpoint, events, export,
-    operator, profile, roster, token, verify,
+    operator, profile, query, roster, token, verify,
 };
 use crate::exit;
 
@@ -86,6 +86,8 @@ pub enum Command {
     Isolate(act::IsolateArgs),
     /// Let endpoints back onto the network
     Release(act::ReleaseArgs),
+    /// Ask endpoints what is on them now, in SQL
+    Query(query::Args),
     /// Look at signed commands, and add your signature
     #[command(subcommand)]
     Command(commands::Command),

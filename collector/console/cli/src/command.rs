@@ -14,6 +14,7 @@ pub mod find;
 mod find_list;
 pub mod operator;
 pub mod profile;
+pub mod query;
 pub mod roster;
 pub mod token;
 pub mod verify;
@@ -55,6 +56,7 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Events(args) => events::run(context, args).await,
         Command::Isolate(args) => act::isolate(context, args).await,
         Command::Release(args) => act::release(context, args).await,
+        Command::Query(args) => query::run(context, args).await,
         Command::Command(command) => commands::run(context, command).await,
         Command::Containment(command) => containment::run(context, command).await,
         Command::Export(args) => export::run(context, args).await,

@@ -55,10 +55,11 @@ pub const TABLE: &str =
    3  the collector cannot be reached, is not the one pinned, or the clocks disagree
    4  the collector does not know this operator, or does not allow this
   10  not authorised yet: the command needs more signatures
-  11  not proved: the endpoint says so, or the time to wait was over
-  12  failed: the endpoint could not do it; the receipt says why, and what stands
+  11  not proved: the endpoint says so, or the time to wait was over; no answer to a query
+  12  failed: the endpoint could not do it; the receipt says why, and what stands; a query that has a
+      mistake, or was cut short by another limit than --rows
   13  refused: the endpoint did not accept the command; the receipt names the check
-  14  evidence does not hold, or a receipt does not verify
+  14  evidence does not hold, or a receipt or an answer does not verify
 
 Of several endpoints, the highest number from 10 on counts.";
 

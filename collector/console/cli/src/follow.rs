@@ -340,19 +340,26 @@ impl Track {
                 let done = match kind {
                     ActionKind::SetPolicy => true,
                     ActionKind::Release => *stood_already,
-                    ActionKind::Isolate => false,
+                    ActionKind::Isolate | ActionKind::Query => false,
                 };
                 (done.then_some(Exit::Done), Tone::Plain)
             }
             Outcome::Proved(proof) if proof.holds() => (Some(Exit::Done), Tone::Good),
             Outcome::Proved(_) | Outcome::Unproved(_) => (Some(Exit::Unproved), Tone::Bad),
             Outcome::Drifted { .. } => (None, Tone::Notice),
-            Outcome::Failed { .. } => (Some(Exit::ActionFailed), Tone::Bad),
+            Outcome::Failed { .. } | Outcome::Answered { error: Some(_), .. } => {
+                (Some(Exit::ActionFailed), Tone::Bad)
+            }
+            Outcome::Answered { error: None, .. } => (Some(Exit::Done), Tone::Good),
             Outcome::Ended { observed_gone, .. } => match (kind, observed_gone) {
                 (ActionKind::Release, true) => (Some(Exit::Done), Tone::Good),
-                (ActionKind::Release | ActionKind::Isolate | ActionKind::SetPolicy, _) => {
-                    (Some(Exit::Unproved), Tone::Notice)
-                }
+                (
+                    ActionKind::Release
+                    | ActionKind::Isolate
+                    | ActionKind::SetPolicy
+                    | ActionKind::Query,
+                    _,
+                ) => (Some(Exit::Unproved), Tone::Notice),
             },
         }
     }

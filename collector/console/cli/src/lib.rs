@@ -3,6 +3,7 @@
 //! Everything that is signed is composed and signed here, and everything that is called proved is
 //! verified here; the collector is asked, and never believed.
 
+pub mod answer;
 pub mod api;
 pub mod cli;
 pub mod clock;

@@ -3,6 +3,7 @@
 //! For people tables and sentences, for programs one JSON object a line.
 
 pub mod progress;
+pub mod rows;
 pub mod table;
 pub mod text;
 

@@ -92,7 +92,8 @@ pub fn newest(
 }
 
 /// A client's first roster: containment by one responder up to five endpoints and by two up to a
-/// hundred; policy by two administrators, or by the only one there is.
+/// hundred, queries by one up to a hundred; policy by two administrators, or by the only one there
+/// is.
 #[must_use]
 pub fn first(client: ClientId, operators: Vec<Operator>, made_ns: u64) -> Roster {
     let grant =
@@ -110,6 +111,7 @@ pub fn first(client: ClientId, operators: Vec<Operator>, made_ns: u64) -> Roster
             grant(ActionKind::Release, Role::Responder, 1, 5),
             grant(ActionKind::Release, Role::Responder, 2, 100),
             grant(ActionKind::SetPolicy, Role::Administrator, policy_approvals, targets_max),
+            grant(ActionKind::Query, Role::Responder, 1, 100),
         ],
         ceilings: Ceilings {
             lease_secs_max: limits::LEASE_SECS_MAX,
@@ -198,6 +200,7 @@ mod tests {
             assert!(both.authorise(action, [&ann, &bob], 100, false).is_ok());
             assert!(both.authorise(action, [&ann, &bob], 101, false).is_err());
         }
+        assert!(both.authorise(ActionKind::Query, [&ann], 100, false).is_ok());
         assert!(both.authorise(ActionKind::SetPolicy, [&ann], 1, false).is_err());
         let alone = first(acme(), vec![ann.clone()], 0);
         assert!(alone.authorise(ActionKind::SetPolicy, [&ann], 1, false).is_ok());

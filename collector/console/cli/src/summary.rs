@@ -71,6 +71,13 @@ pub fn action(action: &Action) -> String {
             policy.exemptions.len(),
             policy.critical.len()
         ),
+        Action::Query(query) => format!(
+            "query: read, for {} ms, {} row(s) and {} bytes at most: {}",
+            query.time_ms_max,
+            query.rows_max,
+            query.bytes_max,
+            plain(&query.sql)
+        ),
     }
 }
 
@@ -101,6 +108,16 @@ pub fn outcome(outcome: &Outcome) -> String {
             format!("{}; {now}", plain(found))
         }
         Outcome::Failed { reason } => plain(reason).into_owned(),
+        Outcome::Answered { rows, summary, cut, error, took_ms } => {
+            let cut = cut.map(|limit| format!("; the limit on {} was reached", limit.name()));
+            let error = error.as_ref().map(|error| format!("; {}", plain(error)));
+            format!(
+                "{rows} row(s) in {took_ms} ms, summary {}{}{}",
+                summary.short(),
+                cut.unwrap_or_default(),
+                error.unwrap_or_default()
+            )
+        }
         Outcome::Ended { cause, observed_gone } => {
             let cause = match cause {
                 EndCause::Released => "released by a signed command",

@@ -21,7 +21,7 @@ fn applied() -> Outcome {
 }
 
 /// Connects a host, as the agents' door does after its hello.
-fn connect(world: &World, host: &Host) -> Seat {
+pub(super) fn connect(world: &World, host: &Host) -> Seat {
     let hello = Hello {
         protocol: 1,
         protocol_oldest: 1,

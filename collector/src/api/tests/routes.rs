@@ -58,6 +58,7 @@ fn table(host: &Host, command: &Command) -> Vec<Expected> {
         row("post", "/commands", Some(Role::Responder), "/commands", Some(signed(&another, &["rob"])), NotFound),
         row("get", "/commands/{id}", viewer, "/commands/COMMAND", None, NotFound),
         row("post", "/commands/{id}/signatures", Some(Role::Responder), "/commands/COMMAND/signatures", Some(signed(command, &["ria"])), NotFound),
+        row("get", "/commands/{id}/rows", Some(Role::Responder), "/commands/COMMAND/rows", None, NotFound),
         row("get", "/containments", viewer, "/containments", None, Empty),
         row("get", "/containments", viewer, "/containments?client=acme", None, NotFound),
         row("get", "/audit", viewer, "/audit?client=acme", None, NotFound),
@@ -140,6 +141,9 @@ async fn check(world: &World, row: &Expected, host: &Host, command: &Command) {
     };
     if path.contains("/live") {
         return; // it would not end
+    }
+    if path.ends_with("/rows") {
+        return; // what is read once is read in a test of its own
     }
     let (status, body) = call(Some(world.sign_in(enough).await)).await;
     assert!(status.is_success(), "{}: {status} {body}", says(enough));

@@ -34,6 +34,7 @@ fn outcome_activity(outcome: &Outcome) -> (u32, &'static str) {
         Outcome::Drifted { .. } => (6, "Drifted"),
         Outcome::Failed { .. } => (7, "Failed"),
         Outcome::Ended { .. } => (8, "Ended"),
+        Outcome::Answered { .. } => (9, "Answered"),
     }
 }
 
@@ -50,6 +51,13 @@ fn outcome_json(outcome: &Outcome) -> Map<String, Value> {
         Outcome::Ended { cause, observed_gone } => {
             json!({ "cause": cause, "observed_gone": observed_gone })
         }
+        Outcome::Answered { rows, summary, cut, error, took_ms } => json!({
+            "rows": rows,
+            "summary": summary,
+            "cut": cut,
+            "error": error,
+            "took_ms": took_ms,
+        }),
     };
     match value {
         Value::Object(map) => map,

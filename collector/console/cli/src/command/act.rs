@@ -168,7 +168,7 @@ async fn act(context: &mut Context, args: Common, action: Action) -> anyhow::Res
     wait::until_ended(context, &api, follow, record, args.timeout).await
 }
 
-async fn hand_over(
+pub(super) async fn hand_over(
     api: &Api<'_>,
     desk: &Desk,
     signed: &SignedCommand,

@@ -93,7 +93,10 @@ async fn watch(
 }
 
 /// A command as the collector shows it now; none if it cannot answer just now.
-async fn fetch_patiently(api: &Api<'_>, id: CommandId) -> Result<Option<CommandRecord>, ApiError> {
+pub(super) async fn fetch_patiently(
+    api: &Api<'_>,
+    id: CommandId,
+) -> Result<Option<CommandRecord>, ApiError> {
     match fetch(api, id).await {
         Ok(record) => Ok(Some(record)),
         Err(error) if error.is_passing() => Ok(None),
@@ -204,7 +207,7 @@ async fn carry_out(
     Ok(())
 }
 
-async fn proof(
+pub(super) async fn proof(
     api: &Api<'_>,
     endpoint: EndpointId,
     at: ReceiptAt,

@@ -62,7 +62,7 @@ impl<T: AsRef<str>> From<T> for Cell {
 /// A table in the making.
 #[derive(Clone, Debug)]
 pub struct Table {
-    heads: Vec<&'static str>,
+    heads: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -70,7 +70,14 @@ impl Table {
     /// A table with these heads and no rows yet.
     #[must_use]
     pub fn new(heads: &[&'static str]) -> Self {
-        Self { heads: heads.to_vec(), rows: Vec::new() }
+        Self::of(heads.iter().map(|head| (*head).to_owned()))
+    }
+
+    /// A table with heads from elsewhere.
+    #[must_use]
+    pub fn of(heads: impl IntoIterator<Item = String>) -> Self {
+        let heads = heads.into_iter().map(|head| text::plain(&head).into_owned()).collect();
+        Self { heads, rows: Vec::new() }
     }
 
     /// Adds a row.
@@ -94,7 +101,7 @@ impl Table {
         } else {
             table.force_no_tty();
         }
-        let head = |name: &&str| {
+        let head = |name: &String| {
             let cell = comfy_table::Cell::new(name);
             if colour { cell.add_attribute(Attribute::Bold) } else { cell }
         };

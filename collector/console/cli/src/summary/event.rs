@@ -113,9 +113,9 @@ mod tests {
     use super::*;
     use cordon_proto::Text;
     use cordon_proto::event::json::{Context, to_json};
-    use cordon_proto::event::process::{Exec, Exit, Tier};
+    use cordon_proto::event::process::{Exec, Exit, FileId, ImageHash, Tier};
     use cordon_proto::event::{Body, Event, Lane, LogLine, ProcessEvent, Severity, Started};
-    use cordon_proto::id::EndpointId;
+    use cordon_proto::id::{EndpointId, Hash};
 
     #[test]
     fn a_file_system_is_summed_up_by_how_full_it_is() {
@@ -268,19 +268,12 @@ mod tests {
     #[test]
     fn events_are_told_in_one_harmless_line() {
         check(
-            Body::Process(ProcessEvent::Exec(Exec {
-                tier: Tier::ProcConnector,
-                pid: 7,
-                start_boot_ns: None,
+            Body::Process(ProcessEvent::Exec(Box::new(Exec {
                 parent_pid: Some(1),
                 uid: Some(0),
-                euid: None,
-                cgroup_id: None,
-                image: None,
-                image_resolved: None,
                 args: Some("sh\0-c\0echo \u{1b}[2J\0".into()),
-                args_bytes: None,
-            })),
+                ..Exec::new(Tier::ProcConnector, 7)
+            }))),
             "exec pid 7 of 1 uid 0: sh -c echo \\u{1b}[2J",
         );
         check(
@@ -294,6 +287,14 @@ mod tests {
             })),
             "ended pid 7 by signal 9",
         );
+        let file = FileId { device: 1, inode: 2, bytes: 3, modified_ns: 4, changed_ns: 5 };
+        let hash = |sha256| {
+            let hash = ImageHash { file, path: Some("/bin/sh".into()), sha256 };
+            Body::Process(ProcessEvent::ImageHash(hash))
+        };
+        let told = format!("program /bin/sh: {}", "ab".repeat(32));
+        check(hash(Some(Hash([0xab; 32]))), &told);
+        check(hash(None), "program /bin/sh: too long to hash");
         check(
             Body::Log(LogLine {
                 path: "/var/log/auth.log".into(),

@@ -19,6 +19,11 @@ pub(super) fn summary(event: &Value) -> String {
                 (true, true) => format!("ended pid {pid}"),
             }
         }
+        "Image Hash" => {
+            let hash = word(event, "/process/file/hashes/0/value");
+            let hash = if hash.is_empty() { "too long to hash".to_owned() } else { hash };
+            format!("program {}: {hash}", word(event, "/process/file/path"))
+        }
         "Fork" => format!("fork pid {pid} of {parent}"),
         _ => {
             let line = word(event, "/process/cmd_line");

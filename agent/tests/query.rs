@@ -1,0 +1,142 @@
+//! The process of a query: what it answers, and how it ends when somebody means it badly. The agent
+//! that started it goes on in every case.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use cordon_agent::clock::Clock;
+use cordon_agent::query::child::Worker;
+use cordon_agent::query::frame::{Ended, Facts, Frame, Request};
+use cordon_proto::command::Nonce;
+use cordon_proto::event::Health;
+use cordon_proto::id::EndpointId;
+use cordon_proto::query::{Limit, Query, Row, Value, read_chunk};
+use cordon_proto::roster::RosterRef;
+
+fn request(sql: &str, time_ms_max: u64) -> Request {
+    let health = Health {
+        agent_version: "1".to_owned(),
+        endpoint_secs: 1,
+        nonce: Nonce { boot_count: 1, endpoint_secs: 1, mac: [0; 16] },
+        roster: RosterRef::default(),
+        policy_version: 0,
+        cpu_us: 0,
+        rss_bytes: 0,
+        uptime_secs: 0,
+        lanes: vec![],
+        sensors: vec![],
+        dropped: vec![],
+        containments: vec![],
+        given_up: None,
+    };
+    let facts = Facts { endpoint: EndpointId::of(b"own"), client: "acme".parse().unwrap(), health };
+    let query = Query { sql: sql.to_owned(), rows_max: 100_000, bytes_max: 8 << 20, time_ms_max };
+    Request { query, facts }
+}
+
+fn start(sql: &str, time_ms_max: u64) -> (Worker, cordon_agent::query::child::Brake) {
+    let program = Path::new(env!("CARGO_BIN_EXE_cordon-agent"));
+    Worker::start(program, &request(sql, time_ms_max), Clock::start()).unwrap()
+}
+
+fn ask(sql: &str, time_ms_max: u64) -> (Vec<Row>, Ended) {
+    let (mut worker, _brake) = start(sql, time_ms_max);
+    let mut rows = Vec::new();
+    loop {
+        match worker.read() {
+            Frame::Columns(_) => {}
+            Frame::Rows { content, .. } => rows.extend(read_chunk(&content).unwrap()),
+            Frame::End(ended) => return (rows, ended),
+        }
+    }
+}
+
+#[track_caller]
+fn check(sql: &str, time_ms_max: u64, limit: Limit) {
+    let (_, ended) = ask(sql, time_ms_max);
+    assert_eq!(ended, Ended::cut(limit), "{sql}");
+}
+
+#[test]
+fn a_query_is_answered_by_a_process_that_is_confined() {
+    let (rows, ended) = ask(
+        "SELECT pid, name, parent_pid FROM processes WHERE cmdline LIKE '% query-worker'",
+        60_000,
+    );
+    assert_eq!(ended, Ended::default());
+    let own = Value::Integer(std::process::id().into());
+    let found = rows.iter().filter(|row| row[2] == own).count();
+    assert!(found >= 1, "{rows:?}");
+}
+
+#[test]
+fn what_eats_memory_ends_its_own_process_only() {
+    let ten = "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c LIMIT 1000)";
+    // Each holds far more at once than the process may have.
+    for sql in [
+        format!("{ten} SELECT x, randomblob(1000000) AS b FROM c ORDER BY b"),
+        format!("{ten} SELECT count(*) FROM (SELECT DISTINCT randomblob(1000000) FROM c)"),
+        "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c)
+         SELECT x FROM c ORDER BY random()"
+            .to_owned(),
+        "WITH RECURSIVE c(x) AS (VALUES(1) UNION SELECT x+1 FROM c) SELECT count(*) FROM c"
+            .to_owned(),
+    ] {
+        check(&sql, 60_000, Limit::Memory);
+    }
+}
+
+#[test]
+fn a_text_that_grows_row_by_row_ends_at_the_length_of_a_value() {
+    let sql = "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c LIMIT 300000)
+               SELECT group_concat(x) FROM c";
+    let (_, ended) = ask(sql, 60_000);
+    assert_eq!(ended.error.unwrap().sentence, "a value would be longer than 1 MiB");
+}
+
+#[test]
+fn what_takes_time_ends_with_it() {
+    let endless = "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c)";
+    check(&format!("{endless} SELECT count(*) FROM c"), 200, Limit::Time);
+    let bomb = "SELECT count(*) FROM tables a, tables b, tables c, tables d, tables e, tables f";
+    check(bomb, 200, Limit::Time);
+}
+
+#[test]
+fn a_process_that_is_stopped_from_elsewhere_is_gone_at_once() {
+    let endless = "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c)
+                   SELECT count(*) FROM c";
+    let (mut worker, brake) = start(endless, 60_000);
+    assert!(matches!(worker.read(), Frame::Columns(_)));
+    brake.pull();
+    let before = Clock::start();
+    assert!(matches!(worker.read(), Frame::End(_)));
+    assert!(before.now() < Duration::from_secs(30), "it waited for the query's own end");
+    brake.pull();
+}
+
+#[test]
+fn nothing_is_written_and_no_other_database_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    for sql in [
+        format!("ATTACH DATABASE '{}' AS a", path.display()),
+        format!("VACUUM INTO '{}'", path.display()),
+    ] {
+        let (_, ended) = ask(&sql, 60_000);
+        assert!(ended.error.is_some(), "{sql}: {ended:?}");
+        assert!(!path.exists(), "{sql}");
+    }
+}
+
+#[test]
+fn a_program_that_is_no_agent_is_told_as_such() {
+    let asked = request("SELECT 1", 1000);
+    let mut worker = Worker::start(Path::new("/bin/true"), &asked, Clock::start()).unwrap().0;
+    let Frame::End(ended) = worker.read() else { panic!("it answered") };
+    let sentence = ended.error.unwrap().sentence;
+    assert!(sentence.starts_with("the process of the query did not finish"), "{sentence}");
+    assert!(Worker::start(Path::new("/nonexistent"), &asked, Clock::start()).is_err());
+}
