@@ -145,6 +145,7 @@ mod tests {
             offset: 0,
             line: text.into(),
             line_bytes: None,
+            ..LogLine::default()
         })
     }
 

@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_default_file_mentions_every_setting() {
-        let full = Config {
+        let mut full = Config {
             proxy: Proxy {
                 address: Some("proxy.example:3128".to_owned()),
                 user: Some("cordon".to_owned()),
@@ -238,6 +238,7 @@ mod tests {
             },
             ..Config::default()
         };
+        full.sensors.journal.directory = Some(PathBuf::from("/srv/journal"));
         let toml = toml::to_string(&full).unwrap();
         let settings = toml.lines().filter(|line| line.contains('=') || line.starts_with('['));
         let mut count = 0;

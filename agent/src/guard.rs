@@ -18,6 +18,7 @@ use cordon_proto::policy::Policy;
 use cordon_proto::roster::{Ceilings, Operator, Shortfall};
 use cordon_proto::sign::command::SignedCommand;
 
+use crate::redact::Redactor;
 use crate::roster_keeper::Held;
 
 pub use accepted::Accepted;
@@ -218,6 +219,7 @@ fn policy_fits(policy: &Policy, ceilings: &Ceilings, own: &Own<'_>) -> Result<()
         let (address, port) = (exemption.address, exemption.port);
         return Err(format!("the policy exempts {address} port {port}, which is no one place"));
     }
+    Redactor::new(policy.redactions.as_ref()).map_err(|error| error.to_string())?;
     let critical = policy.critical.len();
     if critical > Policy::CRITICAL_MAX {
         return Err(format!("the policy calls {critical} endpoints critical; that is too many"));

@@ -18,6 +18,7 @@ pub mod machine;
 pub mod nonce;
 pub mod platform;
 pub mod query;
+pub mod redact;
 pub mod roster_keeper;
 pub mod run;
 pub mod sensor;

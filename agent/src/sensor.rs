@@ -6,8 +6,10 @@
 
 pub mod device;
 pub mod disk;
+pub mod journal;
 pub mod kernel_log;
 pub mod log;
+pub mod parse;
 pub mod process;
 
 use std::collections::BTreeMap;

@@ -244,6 +244,7 @@ fn line(id: u64, bytes: usize, now: Stamp) -> Observation {
         offset: id,
         line: noise.into(),
         line_bytes: None,
+        ..LogLine::default()
     };
     observation(Body::Log(line), now)
 }

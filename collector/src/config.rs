@@ -194,7 +194,7 @@ mod tests {
         let lines = packaged.lines().filter(setting).map(|line| line.trim_start_matches('#'));
         let text = lines.collect::<Vec<_>>().join("\n");
         assert_eq!(Config::parse(&text, Path::new("x")).unwrap(), Config::default());
-        assert_eq!(text.lines().count(), 11, "every setting stands in the file");
+        assert_eq!(text.lines().count(), 12, "every setting stands in the file");
         assert_eq!(Config::parse(packaged, Path::new("x")).unwrap(), Config::default());
     }
 

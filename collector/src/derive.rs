@@ -85,9 +85,13 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         Body::Receipt(receipt) => News::Receipt(receipt),
         Body::Gap(gap) => News::Gap(gap),
         Body::Notice(notice) => News::Notice(notice),
-        Body::Process(_) | Body::Log(_) | Body::Disk(_) | Body::Lifecycle(_) | Body::Device(_) => {
-            return None;
-        }
+        Body::Process(_)
+        | Body::Log(_)
+        | Body::Disk(_)
+        | Body::Lifecycle(_)
+        | Body::Authentication(_)
+        | Body::Account(_)
+        | Body::Device(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
-use crate::policy::Policy;
+use crate::policy::{Policy, Redactions, RedactionsError};
 use crate::query::Query;
 use crate::roster::RosterRef;
 
@@ -236,6 +236,9 @@ pub enum CommandFormError {
     /// Nobody waits for days for rows that nobody keeps.
     #[error("is a query that may wait for an endpoint that is switched off; queries cannot")]
     QueuedQuery,
+    /// A policy's redactions cannot be.
+    #[error(transparent)]
+    Redactions(#[from] RedactionsError),
 }
 
 impl Command {
@@ -261,7 +264,10 @@ impl Command {
             Action::Isolate(isolate) => {
                 range("lease_secs", isolate.lease_secs, limits::LEASE_SECS_MAX)
             }
-            Action::Release | Action::SetPolicy(_) => Ok(()),
+            Action::Release => Ok(()),
+            Action::SetPolicy(policy) => {
+                Ok(policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?)
+            }
             Action::Query(query) => self.check_query(query),
         }
     }

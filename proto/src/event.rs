@@ -9,8 +9,10 @@ pub mod disk;
 pub mod gap;
 pub mod json;
 pub mod log;
+pub mod login;
 pub mod process;
 pub mod receipt;
+pub mod redaction;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -20,8 +22,10 @@ pub use device::DeviceEvent;
 pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::LogLine;
+pub use login::{AccountChange, Authentication};
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
+pub use redaction::Redaction;
 
 /// One of the agent's two ordered streams.
 #[derive(
@@ -117,6 +121,12 @@ pub enum Class {
     /// The agent started, stops, or its machine sleeps.
     #[n(6)]
     Lifecycle,
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication,
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account,
     /// A device was attached or removed.
     #[n(13)]
     Device,
@@ -124,7 +134,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -132,6 +142,8 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::Authentication,
+        Self::Account,
         Self::Device,
     ];
 
@@ -146,6 +158,8 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::Authentication => "authentication",
+            Self::Account => "account",
             Self::Device => "device",
         }
     }
@@ -161,6 +175,8 @@ impl Class {
             Self::Gap => 4,
             Self::Receipt => 5,
             Self::Lifecycle => 6,
+            Self::Authentication => 10,
+            Self::Account => 11,
             Self::Device => 13,
         }
     }
@@ -175,7 +191,12 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk | Self::Device => Lane::Telemetry,
+            Self::Process
+            | Self::Log
+            | Self::Disk
+            | Self::Authentication
+            | Self::Account
+            | Self::Device => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
@@ -208,6 +229,12 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication(#[n(0)] Box<Authentication>),
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account(#[n(0)] Box<AccountChange>),
     /// A device was attached or removed.
     #[n(13)]
     Device(#[n(0)] DeviceEvent),
@@ -234,6 +261,8 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
+            Self::Authentication(_) => Class::Authentication,
+            Self::Account(_) => Class::Account,
             Self::Device(_) => Class::Device,
         }
     }

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 
+#[path = "samples/logins.rs"]
+mod logins;
+
 use std::path::PathBuf;
 
 use cordon_proto::Text;
@@ -83,6 +86,7 @@ fn events() -> Vec<Vec<u8>> {
         offset: 4096,
         line: "Accepted publickey for ann".into(),
         line_bytes: None,
+        ..LogLine::default()
     };
     let bodies = [
         Body::Process(ProcessEvent::Exec(Box::new(exec))),

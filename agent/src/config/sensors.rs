@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sensor::device::DeviceSettings;
 use crate::sensor::disk::DiskSettings;
+use crate::sensor::journal::JournalSettings;
 use crate::sensor::kernel_log::KernelSettings;
 use crate::sensor::log::LogSettings;
 use crate::sensor::process::ProcessSettings;
@@ -18,6 +19,8 @@ pub struct Sensors {
     pub logs: LogSettings,
     /// File systems and disks.
     pub disks: DiskSettings,
+    /// Entries of the systemd journal.
+    pub journal: JournalSettings,
     /// The kernel's log.
     pub kernel: KernelSettings,
     /// Devices that come and go.
@@ -54,6 +57,7 @@ impl Sensors {
         self.impossible_process(check);
         self.impossible_logs(check);
         self.impossible_disks(check);
+        self.impossible_journal(check);
         let lines = (1..=10_000).contains(&self.kernel.lines_per_sec);
         check(lines, "sensors.kernel.lines_per_sec", "must be 1 to 10000");
     }
@@ -90,6 +94,15 @@ impl Sensors {
         check(overload, "sensors.disks.overload_secs", "must be 5 to 86400");
         let health = (60..=604_800).contains(&self.disks.health_secs);
         check(health, "sensors.disks.health_secs", "must be 60 to 604800");
+    }
+
+    fn impossible_journal(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let lines = (1..=10_000_000).contains(&self.journal.unit_lines_per_min_max);
+        let key = "sensors.journal.unit_lines_per_min_max";
+        check(lines, key, "must be 1 to 10000000");
+        let directory = self.journal.directory.as_ref();
+        let absolute = directory.is_none_or(|directory| directory.is_absolute());
+        check(absolute, "sensors.journal.directory", "must be an absolute path");
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod bpf;
 pub mod cgroup;
+pub mod child;
 pub mod heap;
 pub mod netlink;
 pub mod netns;
@@ -12,3 +13,4 @@ pub mod sock_diag;
 pub mod socket;
 pub mod uevent;
 pub mod wait;
+pub mod zone;

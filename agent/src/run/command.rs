@@ -12,6 +12,7 @@ use crate::guard::{self, Authorised, Own};
 use crate::identity::StateDirError;
 use crate::kept::{GUARD, POLICY};
 use crate::machine;
+use crate::redact::Redactor;
 
 impl Agent {
     pub(super) fn command(&mut self, bytes: &[u8]) {
@@ -100,6 +101,7 @@ impl Agent {
     ) {
         let outcome = match written {
             Ok(()) => {
+                self.delivery.redactor = redactor(&policy);
                 self.policy = Some(policy);
                 Outcome::Applied { change_us: 0, until_secs: None, stood_already: false }
             }
@@ -133,6 +135,15 @@ impl Agent {
             Err(error) => tracing::warn!(%error, "refused a roster"),
         }
     }
+}
+
+/// What a policy wants taken out. The guard has refused what cannot be used; should it be kept from
+/// another version of the agent, the agent's own rules stay.
+pub(super) fn redactor(policy: &Policy) -> Redactor {
+    Redactor::new(policy.redactions.as_ref()).unwrap_or_else(|error| {
+        tracing::error!(%error, "the policy's redactions cannot be used; only the agent's own are");
+        Redactor::default()
+    })
 }
 
 /// An error of the helper thread is one of the disk it worked on.

@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinSet};
 use super::Agent;
 use crate::clock;
 use crate::config;
+use crate::sensor::journal::{self, Follows};
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
     Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, device, disk, kernel_log,
@@ -70,6 +71,7 @@ impl Sensors {
             (process::NAME, Class::Process, settings.process.enabled),
             (log::NAME, Class::Log, settings.logs.enabled),
             (disk::NAME, Class::Disk, settings.disks.enabled),
+            (journal::NAME, Class::Log, settings.journal.enabled != Follows::Never),
             (kernel_log::NAME, Class::Log, settings.kernel.enabled),
             (device::NAME, Class::Device, settings.devices.enabled),
         ];
@@ -123,6 +125,11 @@ impl Sensors {
                 self.tasks.spawn(run_logs(settings, spool, outlet))
             }
             disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
+            journal::NAME => {
+                let (settings, spool) = (self.settings.clone(), self.spool.clone());
+                let outlet = outlet.braked(self.brake.clone());
+                self.tasks.spawn(run_journal(settings, spool, outlet))
+            }
             kernel_log::NAME => {
                 let (settings, spool) = (self.settings.kernel, self.spool.clone());
                 self.tasks.spawn(run_kernel_log(settings, spool, outlet))
@@ -243,15 +250,41 @@ async fn run_logs(
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
-    let kept = match spool.checkpoints("").await {
-        Ok(kept) => kept,
+    match restored(&spool, &outlet).await? {
+        Some(restored) => log::run(settings, clock::stamp, outlet, restored).await,
+        None => Ok(()),
+    }
+}
+
+/// The same for the journal, which tells the kernel's lines where nobody else does.
+async fn run_journal(
+    mut settings: config::Sensors,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    settings.journal.kernel |= !settings.kernel.enabled;
+    let Some(restored) = restored(&spool, &outlet).await? else { return Ok(()) };
+    let files = if settings.logs.enabled { settings.logs.paths } else { Vec::new() };
+    journal::run(settings.journal, files, clock::stamp, outlet, restored).await
+}
+
+/// What sensors kept over a restart; none, and the sensor has said so, where nobody can tell.
+async fn restored(
+    spool: &SpoolHandle,
+    outlet: &Outlet,
+) -> Result<Option<Vec<Checkpoint>>, Stopping> {
+    match spool.checkpoints("").await {
+        Ok(kept) => {
+            let kept = kept.into_iter();
+            let kept = kept.map(|(key, value)| Checkpoint { key, value: Some(value) });
+            Ok(Some(kept.collect()))
+        }
         Err(error) => {
             let reason = Some(format!("where reading ended cannot be told: {error}"));
-            return outlet.condition(SensorState::Blind, reason, None).await;
+            outlet.condition(SensorState::Blind, reason, None).await?;
+            Ok(None)
         }
-    };
-    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
-    log::run(settings, clock::stamp, outlet, restored.collect()).await
+    }
 }
 
 /// Reads the kernel's log on from where the spool has it.
@@ -260,15 +293,10 @@ async fn run_kernel_log(
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
-    let kept = match spool.checkpoints("kernel/").await {
-        Ok(kept) => kept,
-        Err(error) => {
-            let reason = Some(format!("where reading ended cannot be told: {error}"));
-            return outlet.condition(SensorState::Blind, reason, None).await;
-        }
-    };
-    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
-    kernel_log::run(settings, clock::stamp, outlet, restored.collect()).await
+    match restored(&spool, &outlet).await? {
+        Some(restored) => kernel_log::run(settings, clock::stamp, outlet, restored).await,
+        None => Ok(()),
+    }
 }
 
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
@@ -299,6 +327,7 @@ mod tests {
         settings.process.enabled = false;
         settings.logs.enabled = false;
         settings.disks.enabled = false;
+        settings.journal.enabled = Follows::Never;
         settings.kernel.enabled = false;
         settings.devices.enabled = false;
         let temp = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
-use super::{Agent, contain, deliver, jobs, query, sensors, upkeep};
+use super::{Agent, command, contain, deliver, jobs, query, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
@@ -141,6 +141,7 @@ impl Agent {
             self.renew_secret();
         }
         self.restore().await;
+        self.delivery.redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         let started = Started {
             agent_version: VERSION.to_owned(),
             boot_id: self.machine.boot_id.clone(),

@@ -9,6 +9,7 @@ mod audit;
 mod audit_record;
 mod bpf;
 mod connector;
+mod gather;
 mod hash;
 mod hash_thread;
 mod lineage;

@@ -132,6 +132,7 @@ mod tests {
             offset: 0,
             line: "x".into(),
             line_bytes: None,
+            ..LogLine::default()
         };
         sample(Body::Log(line), count)
     }

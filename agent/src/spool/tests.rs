@@ -73,6 +73,7 @@ fn line(id: u64, bytes: usize) -> Observation {
         offset: id,
         line: noise.into(),
         line_bytes: None,
+        ..LogLine::default()
     };
     let time_ns = at(id).time_ns;
     Observation { time_ns, boot_ns: 1, severity: Severity::Informational, body: Body::Log(line) }

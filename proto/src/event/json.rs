@@ -9,6 +9,7 @@ mod device;
 mod disk;
 mod gap;
 mod log;
+mod login;
 mod process;
 mod receipt;
 
@@ -144,6 +145,8 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::Gap(gap) => gap::fields(gap, map),
         Body::Receipt(receipt) => receipt::fields(receipt, map),
         Body::Lifecycle(started) => agent::started_fields(started, map),
+        Body::Authentication(event) => login::authentication(event, map),
+        Body::Account(event) => login::account_change(event, map),
         Body::Device(event) => device::fields(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
     }

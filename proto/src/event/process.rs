@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use super::Redaction;
 use crate::Text;
 use crate::id::Hash;
 
@@ -147,6 +148,9 @@ pub struct Exec {
     /// SHA-256 of that file where it is known already; a later [`ImageHash`] tells it otherwise.
     #[n(20)]
     pub sha256: Option<Hash>,
+    /// Secrets that were taken out of `args` before it was signed.
+    #[n(24)]
+    pub redacted: Option<Vec<Redaction>>,
 }
 
 /// What the kernel gives as login uid and audit session where nobody has signed in.
@@ -178,6 +182,7 @@ impl Exec {
             cgroup: None,
             file: None,
             sha256: None,
+            redacted: None,
         }
     }
 }

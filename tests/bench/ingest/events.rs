@@ -111,6 +111,7 @@ impl Source {
             cgroup_id: Some(4_200 + u64::from(uid)),
             image: Some(Text::from(image)),
             args_bytes: u64::try_from(args.len()).ok(),
+            redacted: None,
             args: Some(Text::from(args)),
             ..Exec::new(Tier::Bpf, self.pid)
         }))

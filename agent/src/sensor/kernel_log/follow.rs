@@ -90,14 +90,8 @@ impl Follow {
             KERNEL => line_severity(level, &words),
             _ => Severity::Informational,
         };
-        let body = Body::Log(LogLine {
-            path: PATH.into(),
-            device: 0,
-            inode: 0,
-            offset: sequence,
-            line,
-            line_bytes: None,
-        });
+        let body =
+            Body::Log(LogLine { path: PATH.into(), offset: sequence, line, ..LogLine::default() });
         let Stamp { time_ns, boot_ns } = stamp;
         self.sample.observations.push(Observation { time_ns, boot_ns, severity, body });
     }

@@ -7,12 +7,14 @@ use cordon_proto::Text;
 use cordon_proto::event::{Body, Class, ClassCount, GapReason, LogLine, Observation, Severity};
 
 use crate::clock::Stamp;
+use crate::sensor::parse::{Assumed, head, interpret};
 use crate::sensor::{Checkpoint, Loss, SAMPLE_EVENTS_MAX, Sample, Stopping};
 
 use super::file::Followed;
 use super::lines::Line;
 
-/// The lines of one sample, but for what one read may still add: half as much.
+/// The lines of one sample, but for what one read may still add: half as much. What lines tell is
+/// as many events again at most, so that a sample still fits a batch.
 const SAMPLE_BYTES: usize = 128 << 10;
 
 /// Where samples go.
@@ -47,20 +49,31 @@ impl<'a> Gathered<'a> {
 
     /// Adds lines of a file.
     pub(super) fn lines(&mut self, file: &Followed, lines: impl IntoIterator<Item = Line>) {
-        let Stamp { time_ns, boot_ns } = self.now;
+        let assumed = Assumed::at(self.now.time_ns);
         for Line { offset, bytes, full_bytes } in lines {
             self.bytes += bytes.len();
-            let body = Body::Log(LogLine {
+            let parsed = head(&bytes, &assumed).map(|head| head.to_parsed());
+            let line = LogLine {
                 path: file.path.as_os_str().as_bytes().into(),
                 device: file.id.device,
                 inode: file.id.inode,
                 offset,
                 line: Text::from(bytes),
                 line_bytes: full_bytes,
-            });
-            let severity = Severity::Informational;
-            self.sample.observations.push(Observation { time_ns, boot_ns, severity, body });
+                parsed,
+                ..LogLine::default()
+            };
+            let typed = interpret(&line);
+            self.observe(Severity::Informational, Body::Log(line));
+            if let Some((severity, body)) = typed {
+                self.observe(severity, body);
+            }
         }
+    }
+
+    fn observe(&mut self, severity: Severity, body: Body) {
+        let Stamp { time_ns, boot_ns } = self.now;
+        self.sample.observations.push(Observation { time_ns, boot_ns, severity, body });
     }
 
     /// Notes a place, instead of what was noted under its key before.

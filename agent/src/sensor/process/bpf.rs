@@ -4,21 +4,24 @@
 //! had no room for is counted there and becomes a loss here.
 
 use std::os::fd::AsRawFd;
+use std::pin::Pin;
 use std::time::Duration;
 
 use cordon_proto::event::process::{Exit, Fork, ProcessId, Tier};
 use cordon_proto::event::{Body, Class, ClassCount, GapReason, Observation, ProcessEvent};
 use rustix::process::{Resource, Rlimit};
 use tokio::io::unix::AsyncFd;
+use tokio::time::Sleep;
 
 use crate::clock::Stamp;
 use crate::platform::linux::bpf::asm::AsmError;
 use crate::platform::linux::bpf::btf::{self, Btf, BtfError};
-use crate::platform::linux::bpf::ring::{Ring, RingError};
+use crate::platform::linux::bpf::ring::{Drained, Ring, RingError};
 use crate::platform::linux::bpf::sys::{Attached, Map, MapKind, SysError};
 use crate::platform::linux::{heap, wait};
 use crate::sensor::{Loss, Outlet, SAMPLE_EVENTS_MAX, Sample};
 
+use super::gather::Gather;
 use super::hash::Answer;
 use super::lineage::List;
 use super::memory::Memory;
@@ -29,10 +32,6 @@ use super::record::{File, Known, Record};
 use super::standing::Counts;
 use super::{End, ProcessSettings, Standing, observation, proc_file};
 
-/// Emptying the ring at every wake costs ten times the processor time and slows the machine's own
-/// work by a third; twenty milliseconds of a storm fit the ring several times.
-const GATHER: Duration = Duration::from_millis(20);
-
 /// How often the kernel's counters are looked at when nothing happens.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -42,7 +41,7 @@ const LOSS_PERIOD_NS: u64 = 1_000_000_000;
 /// Resolving a program's path and finding its working directory costs four system calls; a sample
 /// with more starts than this is a storm whose processes are gone already. Both are unavailable
 /// then, as they are for a process that ends before the ring is emptied.
-const RESOLVED_MAX: usize = 32;
+const RESOLVED_MAX: usize = 8;
 
 /// Two threads of one process that end at once can report its end twice, one right after another.
 const RECENT_EXITS: usize = 16;
@@ -85,6 +84,8 @@ pub(super) struct Watch {
     reconciler: Reconciler,
     /// What this kernel does not tell of a start.
     missing: Vec<&'static str>,
+    /// Until the ring is emptied; none while it is waited for.
+    gathering: Option<Pin<Box<Sleep>>>,
 }
 
 /// All that wakes the sensor.
@@ -148,6 +149,7 @@ impl Watch {
             memory,
             reconciler,
             missing: Known::of(&offsets).missing(),
+            gathering: None,
         })
     }
 
@@ -200,35 +202,45 @@ impl Watch {
             }
         };
         self.reconciler.begin_if_due(stamp());
+        let mut records = 0;
         loop {
-            let (sample, emptied) = self.sample(stamp).map_err(failed)?;
+            let (sample, drained) = self.sample(stamp).map_err(failed)?;
+            records += drained.records;
             if !sample.observations.is_empty() || !sample.losses.is_empty() {
                 outlet.sample(sample).await?;
             }
-            if emptied {
+            if drained.emptied {
+                self.gather(Gather::emptied(records));
                 return Ok(list);
             }
         }
     }
 
     async fn wake(&mut self) -> Result<Wake, End> {
-        let Self { ring, memory, reconciler, .. } = self;
-        let wake = tokio::select! {
-            ready = tokio::time::timeout(LOOK_EVERY, ring.readable_mut()) => {
-                if let Ok(ready) = ready {
-                    ready.map_err(failed)?.clear_ready();
-                    tokio::time::sleep(GATHER).await;
-                }
-                Wake::Ring
-            }
-            answer = memory.answer() => Wake::Hashed(answer),
-            list = reconciler.listed() => Wake::Listed(list),
-        };
-        Ok(wake)
+        loop {
+            let Self { ring, memory, reconciler, gathering, .. } = self;
+            let ready = tokio::select! {
+                () = gathered(gathering), if gathering.is_some() => return Ok(Wake::Ring),
+                ready = tokio::time::timeout(LOOK_EVERY, ring.readable_mut()),
+                    if gathering.is_none() => ready,
+                answer = memory.answer() => return Ok(Wake::Hashed(answer)),
+                list = reconciler.listed() => return Ok(Wake::Listed(list)),
+            };
+            let Ok(ready) = ready else { return Ok(Wake::Ring) };
+            ready.map_err(failed)?.clear_ready();
+            self.gather(Gather::ready());
+        }
     }
 
-    /// One sample out of the ring, and whether that was all.
-    fn sample(&mut self, stamp: fn() -> Stamp) -> Result<(Sample, bool), BpfError> {
+    fn gather(&mut self, gather: Gather) {
+        self.gathering = match gather {
+            Gather::WhenReady => None,
+            Gather::After(wait) => Some(Box::pin(tokio::time::sleep(wait))),
+        };
+    }
+
+    /// One sample out of the ring, and how much of it that was.
+    fn sample(&mut self, stamp: fn() -> Stamp) -> Result<(Sample, Drained), BpfError> {
         let Self { ring, exits, malformed, memory, forks, .. } = self;
         let now = stamp();
         let mut sample = Sample::default();
@@ -256,7 +268,7 @@ impl Watch {
         if now.boot_ns.saturating_sub(self.told.at.boot_ns) >= LOSS_PERIOD_NS {
             sample.losses.extend(self.loss(now)?);
         }
-        Ok((sample, drained.emptied))
+        Ok((sample, drained))
     }
 
     /// What was lost since this was last asked.
@@ -269,6 +281,12 @@ impl Watch {
         let drops = Drops { execs, forks, exits, others };
         let told = std::mem::replace(&mut self.told, Told { drops, at: now });
         Ok(drops.since(told.drops).loss(self.forks, told.at.time_ns, now.time_ns))
+    }
+}
+
+async fn gathered(gathering: &mut Option<Pin<Box<Sleep>>>) {
+    if let Some(sleep) = gathering {
+        sleep.await;
     }
 }
 

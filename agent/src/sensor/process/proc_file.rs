@@ -159,6 +159,7 @@ impl Process {
             euid: ids.map(|ids| ids.euid),
             image_resolved: self.program().map(Text::from),
             args_bytes: args_bytes(args.as_deref(), stat),
+            redacted: None,
             args: args.map(Text::from),
             cwd: self.cwd(),
             session: stat.map(|stat| stat.session),

@@ -8,6 +8,7 @@ use crate::event::container::container;
 use crate::event::process::{
     Exec, Exit, FileId, Fork, ImageHash, ProcessEvent, ProcessId, UNSET, split_args,
 };
+use crate::event::redaction::length_before;
 use crate::id::Hash;
 use crate::time::rfc3339;
 
@@ -16,6 +17,7 @@ pub(super) fn fields(event: &ProcessEvent, boot_ns: u64, map: &mut Map<String, V
     let (process, tier, activity) = match event {
         ProcessEvent::Exec(exec) => {
             put(map, "unavailable", unavailable(exec));
+            put(map, "redacted", &exec.redacted);
             (exec_fields(exec), Some(exec.tier), (1, "Launch"))
         }
         ProcessEvent::Fork(Fork { tier, pid, start_boot_ns, parent_pid, uid }) => {
@@ -149,7 +151,7 @@ fn args_fields(exec: &Exec, process: &mut Map<String, Value>) {
     put_text(process, "cmd_line", &Text::from(line));
     let each = split_args(args).map(|arg| String::from_utf8_lossy(arg).into_owned());
     put(process, "args", each.collect::<Vec<_>>());
-    let held = u64::try_from(args.len()).unwrap_or(u64::MAX);
+    let held = length_before(args.len(), exec.redacted.as_deref());
     put(process, "args_bytes", exec.args_bytes);
     put(process, "args_truncated", exec.args_bytes.is_some_and(|full| full > held));
 }
