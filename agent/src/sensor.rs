@@ -4,9 +4,11 @@
 //! whole or not at all: its events and its checkpoints reach the spool in one transaction, so that
 //! a sensor that can look back (a log file, say) neither loses nor doubles anything over a crash.
 
+pub mod device;
 pub mod disk;
 pub mod file;
 pub mod journal;
+pub mod kernel_log;
 pub mod log;
 pub mod parse;
 pub mod process;

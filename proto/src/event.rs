@@ -5,6 +5,7 @@
 pub mod actor;
 pub mod agent;
 pub mod container;
+pub mod device;
 pub mod disk;
 pub mod file;
 pub mod finding;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use actor::Actor;
 pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started};
+pub use device::DeviceEvent;
 pub use disk::DiskEvent;
 pub use file::FileEvent;
 pub use finding::Finding;
@@ -110,7 +112,7 @@ pub enum Class {
     /// A line was appended to a log.
     #[n(1)]
     Log,
-    /// A file system's space, state or presence.
+    /// A file system's or a disk's space, state, errors, load or health.
     #[n(2)]
     Disk,
     /// The agent about itself.
@@ -134,6 +136,9 @@ pub enum Class {
     /// A log says that an account was changed.
     #[n(11)]
     Account,
+    /// A device was attached or removed.
+    #[n(13)]
+    Device,
     /// Something that should be looked at.
     #[n(14)]
     Finding,
@@ -141,7 +146,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -152,6 +157,7 @@ impl Class {
         Self::File,
         Self::Authentication,
         Self::Account,
+        Self::Device,
         Self::Finding,
     ];
 
@@ -169,6 +175,7 @@ impl Class {
             Self::File => "file",
             Self::Authentication => "authentication",
             Self::Account => "account",
+            Self::Device => "device",
             Self::Finding => "finding",
         }
     }
@@ -187,6 +194,7 @@ impl Class {
             Self::File => 9,
             Self::Authentication => 10,
             Self::Account => 11,
+            Self::Device => 13,
             Self::Finding => 14,
         }
     }
@@ -206,7 +214,8 @@ impl Class {
             | Self::Disk
             | Self::File
             | Self::Authentication
-            | Self::Account => Lane::Telemetry,
+            | Self::Account
+            | Self::Device => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle | Self::Finding => {
                 Lane::Control
             }
@@ -226,7 +235,7 @@ pub enum Body {
     /// A line was appended to a log.
     #[n(1)]
     Log(#[n(0)] LogLine),
-    /// A file system's space, state or presence.
+    /// A file system's or a disk's space, state, errors, load or health.
     #[n(2)]
     Disk(#[n(0)] DiskEvent),
     /// The agent about itself.
@@ -250,6 +259,9 @@ pub enum Body {
     /// A log says that an account was changed.
     #[n(11)]
     Account(#[n(0)] Box<AccountChange>),
+    /// A device was attached or removed.
+    #[n(13)]
+    Device(#[n(0)] DeviceEvent),
     /// Something that should be looked at.
     #[n(14)]
     Finding(#[n(0)] Box<Finding>),
@@ -279,6 +291,7 @@ impl Body {
             Self::File(_) => Class::File,
             Self::Authentication(_) => Class::Authentication,
             Self::Account(_) => Class::Account,
+            Self::Device(_) => Class::Device,
             Self::Finding(_) => Class::Finding,
         }
     }

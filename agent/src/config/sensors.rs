@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sensor::device::DeviceSettings;
 use crate::sensor::disk::DiskSettings;
 use crate::sensor::file::FileSettings;
 use crate::sensor::journal::JournalSettings;
+use crate::sensor::kernel_log::KernelSettings;
 use crate::sensor::log::LogSettings;
 use crate::sensor::process::ProcessSettings;
 
@@ -22,6 +24,10 @@ pub struct Sensors {
     pub journal: JournalSettings,
     /// Files that change.
     pub files: FileSettings,
+    /// The kernel's log.
+    pub kernel: KernelSettings,
+    /// Devices that come and go.
+    pub devices: DeviceSettings,
 }
 
 /// Starts and ends of processes.
@@ -56,6 +62,8 @@ impl Sensors {
         self.impossible_disks(check);
         self.impossible_journal(check);
         self.impossible_files(check);
+        let lines = (1..=10_000).contains(&self.kernel.lines_per_sec);
+        check(lines, "sensors.kernel.lines_per_sec", "must be 1 to 10000");
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -89,6 +97,16 @@ impl Sensors {
         check(period, "sensors.disks.period_secs", "must be 5 to 86400");
         let report = (5..=604_800).contains(&self.disks.report_secs);
         check(report, "sensors.disks.report_secs", "must be 5 to 604800");
+        let load = (5..=3600).contains(&self.disks.load_secs);
+        check(load, "sensors.disks.load_secs", "must be 5 to 3600");
+        let busy = (20..=100).contains(&self.disks.busy_percent);
+        check(busy, "sensors.disks.busy_percent", "must be 20 to 100");
+        let wait = (1..=600_000).contains(&self.disks.wait_ms);
+        check(wait, "sensors.disks.wait_ms", "must be 1 to 600000");
+        let overload = (5..=86_400).contains(&self.disks.overload_secs);
+        check(overload, "sensors.disks.overload_secs", "must be 5 to 86400");
+        let health = (60..=604_800).contains(&self.disks.health_secs);
+        check(health, "sensors.disks.health_secs", "must be 60 to 604800");
     }
 
     fn impossible_journal(&self, check: &mut impl FnMut(bool, &'static str, &str)) {

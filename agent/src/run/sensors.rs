@@ -15,7 +15,8 @@ use crate::config;
 use crate::sensor::journal::{self, Follows};
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
-    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, file, log,
+    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, device, disk, file,
+    kernel_log, log,
 };
 use crate::spool::keeper::SpoolHandle;
 
@@ -72,6 +73,8 @@ impl Sensors {
             (disk::NAME, Class::Disk, settings.disks.enabled),
             (journal::NAME, Class::Log, settings.journal.enabled != Follows::Never),
             (file::NAME, Class::File, settings.files.enabled),
+            (kernel_log::NAME, Class::Log, settings.kernel.enabled),
+            (device::NAME, Class::Device, settings.devices.enabled),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -131,6 +134,13 @@ impl Sensors {
             file::NAME => {
                 let (settings, spool) = (self.settings.files.clone(), self.spool.clone());
                 self.tasks.spawn(run_files(settings, spool, outlet))
+            }
+            kernel_log::NAME => {
+                let (settings, spool) = (self.settings.kernel, self.spool.clone());
+                self.tasks.spawn(run_kernel_log(settings, spool, outlet))
+            }
+            device::NAME => {
+                self.tasks.spawn(device::run(self.settings.devices, clock::stamp, outlet))
             }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
@@ -251,12 +261,13 @@ async fn run_logs(
     }
 }
 
-/// The same for the journal.
+/// The same for the journal, which tells the kernel's lines where nobody else does.
 async fn run_journal(
-    settings: config::Sensors,
+    mut settings: config::Sensors,
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
+    settings.journal.kernel |= !settings.kernel.enabled;
     let Some(restored) = restored(&spool, &outlet).await? else { return Ok(()) };
     let files = if settings.logs.enabled { settings.logs.paths } else { Vec::new() };
     journal::run(settings.journal, files, clock::stamp, outlet, restored).await
@@ -298,6 +309,18 @@ async fn run_files(
     file::run(settings, clock::stamp, outlet, restored.collect()).await
 }
 
+/// Reads the kernel's log on from where the spool has it.
+async fn run_kernel_log(
+    settings: kernel_log::KernelSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    match restored(&spool, &outlet).await? {
+        Some(restored) => kernel_log::run(settings, clock::stamp, outlet, restored).await,
+        None => Ok(()),
+    }
+}
+
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
     if ran >= HEALTHY { WAIT_FIRST } else { wait.saturating_mul(2).min(WAIT_MAX) }
 }
@@ -328,6 +351,8 @@ mod tests {
         settings.disks.enabled = false;
         settings.journal.enabled = Follows::Never;
         settings.files.enabled = false;
+        settings.kernel.enabled = false;
+        settings.devices.enabled = false;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };

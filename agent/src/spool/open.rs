@@ -47,7 +47,8 @@ impl Spool {
             self.start.epochs.push((Lane::Telemetry, cause));
         }
         // Logs are read on from where they were left; what came and went meanwhile is missing.
-        let counts = waiting::unknown_counts(&[Class::Process, Class::Disk, Class::File]);
+        let counts =
+            waiting::unknown_counts(&[Class::Process, Class::Disk, Class::File, Class::Device]);
         let detail = "the machine stopped without warning; telemetry of the last second is missing";
         let gap = Gap {
             reason: GapReason::AgentStopped,

@@ -126,6 +126,7 @@ impl Waiting {
             | Class::File
             | Class::Authentication
             | Class::Account
+            | Class::Device
             | Class::Finding => !only_health,
         };
         let all = std::mem::take(&mut self.control).into_iter();

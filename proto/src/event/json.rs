@@ -5,6 +5,7 @@
 //! OCSF has no class for is in an extension of our own, `cordon` (uid 999).
 
 mod agent;
+mod device;
 mod disk;
 mod file;
 mod finding;
@@ -150,6 +151,7 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::Account(event) => login::account_change(event, map),
         Body::File(event) => file::fields(event, map),
         Body::Finding(finding) => finding::fields(finding, map),
+        Body::Device(event) => device::fields(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }
