@@ -28,7 +28,7 @@ impl Default for Limits {
 }
 
 /// What is shed, in this order.
-const SHED: [Class; 2] = [Class::Log, Class::Process];
+const SHED: [Class; 3] = [Class::Log, Class::File, Class::Process];
 
 /// Steps of slowing down before anything is shed; each doubles the pause.
 const SLOW_STEPS: u32 = 6;

@@ -12,6 +12,7 @@ use crate::identity::{Identity, StateDir};
 use crate::link::dial::DialError;
 use crate::platform::linux::bpf::btf::Btf;
 use crate::platform::linux::bpf::ring::Ring;
+use crate::platform::linux::fanotify;
 use crate::platform::linux::netns::Netns;
 use crate::platform::linux::nft::Nftables;
 use crate::roster_keeper::RosterKeeper;
@@ -44,8 +45,15 @@ impl Finding {
 
 /// Checks everything and says it; failing if something is bad.
 pub fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
-    let findings =
-        [rights(), state(config), processes(), nftables(config), collector(config)?, wall_clock()];
+    let findings = [
+        rights(),
+        state(config),
+        processes(),
+        files(),
+        nftables(config),
+        collector(config)?,
+        wall_clock(),
+    ];
     if json {
         tell::say(&serde_json::to_string_pretty(&findings)?);
     } else {
@@ -107,6 +115,18 @@ const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// The smallest that the sensor takes.
 const RING_BYTES: usize = 64 << 10;
+
+/// A listener that hears nothing is given back at once.
+fn files() -> Finding {
+    match fanotify::Group::open() {
+        Ok(_) => Finding::of("files", Grade::Fine, "fanotify: changes are told with their process"),
+        Err(error) => {
+            let found =
+                format!("no fanotify ({error}); changes of files are told without their process");
+            Finding::of("files", Grade::Less, found)
+        }
+    }
+}
 
 fn nftables(config: &Config) -> Finding {
     let check = "isolation";

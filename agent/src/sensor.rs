@@ -4,9 +4,12 @@
 //! whole or not at all: its events and its checkpoints reach the spool in one transaction, so that
 //! a sensor that can look back (a log file, say) neither loses nor doubles anything over a crash.
 
+pub mod device;
 pub mod disk;
 pub mod dns;
+pub mod file;
 pub mod journal;
+pub mod kernel_log;
 pub mod log;
 pub mod network;
 pub mod parse;

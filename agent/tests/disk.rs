@@ -149,6 +149,10 @@ fn show(event: &DiskEvent, below: &Path) -> Option<String> {
             Some(format!("{} {access}", at(mount)?))
         }
         DiskEvent::Unresponsive(mount) => Some(format!("{} dead", at(mount)?)),
+        DiskEvent::Forecast(_)
+        | DiskEvent::IoError(_)
+        | DiskEvent::Load(_)
+        | DiskEvent::Health(_) => None,
     }
 }
 

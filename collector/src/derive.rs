@@ -91,8 +91,11 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         | Body::Lifecycle(_)
         | Body::Network(_)
         | Body::Dns(_)
+        | Body::File(_)
         | Body::Authentication(_)
-        | Body::Account(_) => return None,
+        | Body::Account(_)
+        | Body::Device(_)
+        | Body::Finding(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

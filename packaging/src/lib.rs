@@ -17,4 +17,5 @@ pub mod stage;
 pub mod tally;
 pub mod undo;
 pub mod verify;
+pub mod vm;
 pub mod workspace;

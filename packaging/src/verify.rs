@@ -2,7 +2,7 @@
 
 mod deny;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use anyhow::Result;
 use crate::arguments::VerifyOptions;
 use crate::clock::Stopwatch;
 use crate::programs::FOLDER_VARIABLE;
-use crate::run_command::{Ran, cargo, run as run_command};
+use crate::run_command::{Ran, cargo, find_program, run as run_command};
 use crate::tally::Tally;
+use crate::vm::depot::Depot;
 use crate::workspace::Workspace;
 use crate::{demo, need, say};
 
@@ -28,6 +29,9 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
     for missing in need::provide(&need::FOR_THE_LAB, &steps.logs)? {
         say::line(&format!("missing: {missing}"));
     }
+    if let Err(error) = provide_machines(&steps.logs) {
+        say::line(&format!("missing: machines for guests: {error:#}"));
+    }
     let mut tally = steps.build_and_test()?;
     if options.quick {
         tally.add(Tally::skip("dependencies", "--quick leaves them out"));
@@ -38,6 +42,15 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
     }
     report(&tally, watch.elapsed());
     Ok(tally.failed == 0)
+}
+
+/// qemu and a kernel for guests, unpacked into the cache; as root only, like all that is fetched.
+fn provide_machines(logs: &Path) -> Result<()> {
+    let is_here = Depot::find().is_ok();
+    if is_here || !need::is_root() || find_program("apt-get").is_none() {
+        return Ok(());
+    }
+    Depot::fetch(logs)
 }
 
 struct Steps {

@@ -2,10 +2,14 @@
 //!
 //! Names of classes and fields follow OCSF 1.8.0.
 
+pub mod actor;
 pub mod agent;
 pub mod container;
+pub mod device;
 pub mod disk;
 pub mod dns;
+pub mod file;
+pub mod finding;
 pub mod gap;
 pub mod json;
 pub mod log;
@@ -18,9 +22,13 @@ pub mod redaction;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+pub use actor::Actor;
 pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started};
+pub use device::DeviceEvent;
 pub use disk::DiskEvent;
 pub use dns::DnsEvent;
+pub use file::FileEvent;
+pub use finding::Finding;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use log::{Encoding, LogLine};
 pub use login::{AccountChange, Authentication};
@@ -108,7 +116,7 @@ pub enum Class {
     /// A line was appended to a log.
     #[n(1)]
     Log,
-    /// A file system's space, state or presence.
+    /// A file system's or a disk's space, state, errors, load or health.
     #[n(2)]
     Disk,
     /// The agent about itself.
@@ -129,17 +137,26 @@ pub enum Class {
     /// An answer of the domain name system.
     #[n(8)]
     Dns,
+    /// A watched file changed.
+    #[n(9)]
+    File,
     /// A log says that somebody logged in, or tried to.
     #[n(10)]
     Authentication,
     /// A log says that an account was changed.
     #[n(11)]
     Account,
+    /// A device was attached or removed.
+    #[n(13)]
+    Device,
+    /// Something that should be looked at.
+    #[n(14)]
+    Finding,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -149,8 +166,11 @@ impl Class {
         Self::Lifecycle,
         Self::Network,
         Self::Dns,
+        Self::File,
         Self::Authentication,
         Self::Account,
+        Self::Device,
+        Self::Finding,
     ];
 
     /// The name used in filters and settings.
@@ -166,8 +186,11 @@ impl Class {
             Self::Lifecycle => "lifecycle",
             Self::Network => "network",
             Self::Dns => "dns",
+            Self::File => "file",
             Self::Authentication => "authentication",
             Self::Account => "account",
+            Self::Device => "device",
+            Self::Finding => "finding",
         }
     }
 
@@ -184,8 +207,11 @@ impl Class {
             Self::Lifecycle => 6,
             Self::Network => 7,
             Self::Dns => 8,
+            Self::File => 9,
             Self::Authentication => 10,
             Self::Account => 11,
+            Self::Device => 13,
+            Self::Finding => 14,
         }
     }
 
@@ -204,9 +230,13 @@ impl Class {
             | Self::Disk
             | Self::Network
             | Self::Dns
+            | Self::File
             | Self::Authentication
-            | Self::Account => Lane::Telemetry,
-            Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
+            | Self::Account
+            | Self::Device => Lane::Telemetry,
+            Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle | Self::Finding => {
+                Lane::Control
+            }
         }
     }
 }
@@ -223,7 +253,7 @@ pub enum Body {
     /// A line was appended to a log.
     #[n(1)]
     Log(#[n(0)] LogLine),
-    /// A file system's space, state or presence.
+    /// A file system's or a disk's space, state, errors, load or health.
     #[n(2)]
     Disk(#[n(0)] DiskEvent),
     /// The agent about itself.
@@ -244,12 +274,21 @@ pub enum Body {
     /// An answer of the domain name system.
     #[n(8)]
     Dns(#[n(0)] Box<DnsEvent>),
+    /// A watched file changed.
+    #[n(9)]
+    File(#[n(0)] Box<FileEvent>),
     /// A log says that somebody logged in, or tried to.
     #[n(10)]
     Authentication(#[n(0)] Box<Authentication>),
     /// A log says that an account was changed.
     #[n(11)]
     Account(#[n(0)] Box<AccountChange>),
+    /// A device was attached or removed.
+    #[n(13)]
+    Device(#[n(0)] DeviceEvent),
+    /// Something that should be looked at.
+    #[n(14)]
+    Finding(#[n(0)] Box<Finding>),
     /// The agent stops, or its machine sleeps.
     #[n(15)]
     Notice(#[n(0)] Notice),
@@ -275,8 +314,11 @@ impl Body {
             Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
             Self::Network(_) => Class::Network,
             Self::Dns(_) => Class::Dns,
+            Self::File(_) => Class::File,
             Self::Authentication(_) => Class::Authentication,
             Self::Account(_) => Class::Account,
+            Self::Device(_) => Class::Device,
+            Self::Finding(_) => Class::Finding,
         }
     }
 }

@@ -13,10 +13,9 @@ use std::path::PathBuf;
 use cordon_proto::Text;
 use cordon_proto::codec;
 use cordon_proto::command::{Action, Command, Isolate, Nonce, Target};
-use cordon_proto::event::dns::{Answer, DnsEvent, Says};
-use cordon_proto::event::network::{
-    Connection, Direction, Ended, Means, NetworkEvent, Owner, Peer, Transport,
-};
+use cordon_proto::event::actor::Actor;
+use cordon_proto::event::file::{FileActivity, FileEvent, FileKind, FileMeans, FileState};
+use cordon_proto::event::finding::{Finding, FindingCount};
 use cordon_proto::event::process::{
     Exec, Exit, FileId, Fork, ImageHash, ProcessEvent, ProcessId, Tier,
 };
@@ -153,59 +152,10 @@ fn process_events() -> [(&'static str, ProcessEvent); 3] {
     ]
 }
 
-/// A connection that ended, and an answer of a name server.
-fn network() -> [Body; 2] {
-    let owner = Owner {
-        pid: 4242,
-        start_boot_ns: Some(1_000_000_007),
-        uid: Some(1000),
-        cgroup_id: Some(77),
-        name: Some("curl".into()),
-    };
-    let client = Peer { ip: [192, 0, 2, 9].into(), port: 40_000 };
-    let server = Peer { ip: [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x35].into(), port: 53 };
-    let connection = Connection {
-        means: Means::Bpf,
-        transport: Transport::Tcp,
-        direction: Some(Direction::Outbound),
-        local: client,
-        remote: Peer { ip: [192, 0, 2, 1].into(), port: 443 },
-        owner: Some(owner.clone()),
-        host_name: Some("example.com".into()),
-        netns: None,
-    };
-    let ended = Ended {
-        connection,
-        duration_ns: Some(5_000_000),
-        bytes_sent: Some(517),
-        bytes_received: Some(1 << 40),
-        error: Some(104),
-    };
-    let says = [Says::Name("www.example.net".into()), Says::Address([192, 0, 2, 1].into())];
-    let answer = DnsEvent {
-        query: "example.com".into(),
-        query_type: 1,
-        rcode: 0,
-        answers: says.map(|says| Answer { ttl_secs: 300, says }).into(),
-        records: 3,
-        server,
-        client,
-        owner: Some(owner),
-        repeats: 2,
-    };
-    let ended = Box::new(NetworkEvent::Closed(ended));
-    [Body::Network(ended), Body::Dns(Box::new(answer))]
-}
-
 /// Events of classes that came later, one in each file.
 #[test]
 fn events_of_every_later_class() {
-    let [ended, answer] = network();
-    let bodies = [
-        ("notice", Body::Notice(Notice::Woke { slept_secs: 3600 })),
-        ("network", ended),
-        ("dns", answer),
-    ];
+    let bodies = [("notice", Body::Notice(Notice::Woke { slept_secs: 3600 }))];
     for (name, body) in bodies {
         let class = body.class();
         let (time_ns, boot_ns) = (1_795_000_000_000_000_000, 9);
@@ -344,6 +294,63 @@ fn signed_documents_encode_to_the_same_bytes_for_ever() {
         expires_secs: 1_795_000_000,
     };
     check("enrolment-string.txt", token.to_text().as_bytes());
+}
+
+#[test]
+fn events_of_files_encode_to_the_same_bytes_for_ever() {
+    let actor = Actor {
+        pid: 4242,
+        start_boot_ns: Some(1_000_000_000),
+        parent_pid: Some(1),
+        uid: Some(0),
+        name: Some("vi".into()),
+        image: Some("/usr/bin/vim.basic".into()),
+    };
+    let state = |content: &[u8]| FileState {
+        kind: FileKind::Regular,
+        bytes: 3,
+        mode: 0o640,
+        uid: 0,
+        gid: 42,
+        modified_ns: 1_795_000_000_000_000_000,
+        sha256: Some(Hash::of(content)),
+        capabilities: None,
+    };
+    let change = FileEvent {
+        means: FileMeans::Fanotify,
+        activity: FileActivity::Renamed,
+        path: "/etc/shadow".into(),
+        path_before: Some(Text::from(&b"/etc/\xff"[..])),
+        actor: Some(actor.clone()),
+        before: Some(state(b"old")),
+        after: Some(state(b"new")),
+        times: 3,
+        by_package_manager: false,
+    };
+    let finding = Finding {
+        rule: "files.mass_change".to_owned(),
+        uid: "4242-1000000000-1".to_owned(),
+        repeated: false,
+        title: "many files are being made unreadable".to_owned(),
+        detail: "12 files".to_owned(),
+        techniques: vec!["T1486".to_owned()],
+        actor: Some(actor),
+        counts: vec![FindingCount { name: "renamed".to_owned(), count: 12 }],
+        paths: vec!["/home/ann/a.odt.locked".into()],
+        first_ns: 1,
+        last_ns: 2,
+    };
+    let bodies = [
+        ("event-file.cbor", Severity::Medium, Body::File(Box::new(change))),
+        ("event-finding.cbor", Severity::High, Body::Finding(Box::new(finding))),
+    ];
+    for (name, severity, body) in bodies {
+        let event =
+            Event { seq: 1, time_ns: 1_795_000_000_000_000_000, boot_ns: 9, severity, body };
+        let bytes = codec::encode(&event);
+        check(name, &bytes);
+        assert_eq!(codec::decode_strict::<Event>(&bytes).unwrap(), event);
+    }
 }
 
 #[test]

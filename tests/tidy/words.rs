@@ -8,7 +8,7 @@ const EMPTY_WORDS: [&str; 6] = ["manager", "helper", "helpers", "util", "utils",
 
 /// Places and people of a build, which the repository does not know. Written in two parts, so that
 /// this file does not break its own rule.
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 10] = [
     concat!("/wo", "rk/"),
     concat!("/tmp/", "wt"),
     concat!("/tmp/", "target-"),
@@ -17,7 +17,8 @@ const FOREIGN: [&str; 9] = [
     concat!("chat", "gpt"),
     concat!("language ", "model"),
     concat!("this ", "session's task"),
-    concat!("/root/", "."),
+    concat!("/root/", ".cargo"),
+    concat!("/root/", ".rustup"),
 ];
 
 #[test]

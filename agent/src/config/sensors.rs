@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sensor::device::DeviceSettings;
 use crate::sensor::disk::DiskSettings;
 use crate::sensor::dns::DnsSettings;
+use crate::sensor::file::FileSettings;
 use crate::sensor::journal::JournalSettings;
+use crate::sensor::kernel_log::KernelSettings;
 use crate::sensor::log::LogSettings;
 use crate::sensor::network::NetworkSettings;
 use crate::sensor::process::ProcessSettings;
@@ -25,6 +28,12 @@ pub struct Sensors {
     pub dns: DnsSettings,
     /// Entries of the systemd journal.
     pub journal: JournalSettings,
+    /// Files that change.
+    pub files: FileSettings,
+    /// The kernel's log.
+    pub kernel: KernelSettings,
+    /// Devices that come and go.
+    pub devices: DeviceSettings,
 }
 
 /// Starts and ends of processes.
@@ -59,6 +68,9 @@ impl Sensors {
         self.impossible_disks(check);
         self.impossible_network(check);
         self.impossible_journal(check);
+        self.impossible_files(check);
+        let lines = (1..=10_000).contains(&self.kernel.lines_per_sec);
+        check(lines, "sensors.kernel.lines_per_sec", "must be 1 to 10000");
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -92,6 +104,16 @@ impl Sensors {
         check(period, "sensors.disks.period_secs", "must be 5 to 86400");
         let report = (5..=604_800).contains(&self.disks.report_secs);
         check(report, "sensors.disks.report_secs", "must be 5 to 604800");
+        let load = (5..=3600).contains(&self.disks.load_secs);
+        check(load, "sensors.disks.load_secs", "must be 5 to 3600");
+        let busy = (20..=100).contains(&self.disks.busy_percent);
+        check(busy, "sensors.disks.busy_percent", "must be 20 to 100");
+        let wait = (1..=600_000).contains(&self.disks.wait_ms);
+        check(wait, "sensors.disks.wait_ms", "must be 1 to 600000");
+        let overload = (5..=86_400).contains(&self.disks.overload_secs);
+        check(overload, "sensors.disks.overload_secs", "must be 5 to 86400");
+        let health = (60..=604_800).contains(&self.disks.health_secs);
+        check(health, "sensors.disks.health_secs", "must be 60 to 604800");
     }
 
     fn impossible_network(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -112,6 +134,26 @@ impl Sensors {
         let absolute = directory.is_none_or(|directory| directory.is_absolute());
         check(absolute, "sensors.journal.directory", "must be an absolute path");
     }
+
+    fn impossible_files(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let files = &self.files;
+        let mut lists = |list: &Vec<String>, key| {
+            let fine = list.iter().all(|path| path.starts_with('/') && path.len() > 1);
+            check(fine, key, "must all be absolute paths, and not the root");
+            check(list.len() <= FILE_PATHS_MAX, key, "must be at most 256 paths");
+        };
+        lists(&files.watch, "sensors.files.watch");
+        lists(&files.watch_ignore, "sensors.files.watch_ignore");
+        lists(&files.mass_change, "sensors.files.mass_change");
+        lists(&files.mass_change_ignore, "sensors.files.mass_change_ignore");
+        lists(&files.canaries, "sensors.files.canaries");
+        let tame = files.canaries.iter().all(|path| !path.contains(['*', '?']));
+        check(tame, "sensors.files.canaries", "must be whole paths, without * and ?");
+        let remembered = (16..=65_536).contains(&files.files_max);
+        check(remembered, "sensors.files.files_max", "must be 16 to 65536");
+        let hashed = files.hash_bytes_max <= 1 << 30;
+        check(hashed, "sensors.files.hash_bytes_max", "must be 1073741824 or less");
+    }
 }
 
 /// More takes a slow disk minutes.
@@ -119,3 +161,6 @@ const HASH_BYTES_MAX: u64 = 4 << 30;
 
 /// More is a glob that was written out.
 const LOG_PATHS_MAX: usize = 256;
+
+/// More is a list of single files; their directory says the same.
+const FILE_PATHS_MAX: usize = 256;

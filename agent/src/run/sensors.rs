@@ -15,7 +15,8 @@ use crate::config;
 use crate::sensor::journal::{self, Follows};
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
-    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, dns, log, network,
+    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, device, disk, dns, file,
+    kernel_log, log, network,
 };
 use crate::spool::keeper::SpoolHandle;
 
@@ -75,6 +76,9 @@ impl Sensors {
             (dns::NAME, Class::Dns, settings.dns.enabled),
             (network::NAME, Class::Network, settings.network.enabled),
             (journal::NAME, Class::Log, settings.journal.enabled != Follows::Never),
+            (file::NAME, Class::File, settings.files.enabled),
+            (kernel_log::NAME, Class::Log, settings.kernel.enabled),
+            (device::NAME, Class::Device, settings.devices.enabled),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -139,6 +143,17 @@ impl Sensors {
                 let (settings, spool) = (self.settings.clone(), self.spool.clone());
                 let outlet = outlet.braked(self.brake.clone());
                 self.tasks.spawn(run_journal(settings, spool, outlet))
+            }
+            file::NAME => {
+                let (settings, spool) = (self.settings.files.clone(), self.spool.clone());
+                self.tasks.spawn(run_files(settings, spool, outlet))
+            }
+            kernel_log::NAME => {
+                let (settings, spool) = (self.settings.kernel, self.spool.clone());
+                self.tasks.spawn(run_kernel_log(settings, spool, outlet))
+            }
+            device::NAME => {
+                self.tasks.spawn(device::run(self.settings.devices, clock::stamp, outlet))
             }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
@@ -259,12 +274,13 @@ async fn run_logs(
     }
 }
 
-/// The same for the journal.
+/// The same for the journal, which tells the kernel's lines where nobody else does.
 async fn run_journal(
-    settings: config::Sensors,
+    mut settings: config::Sensors,
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
+    settings.journal.kernel |= !settings.kernel.enabled;
     let Some(restored) = restored(&spool, &outlet).await? else { return Ok(()) };
     let files = if settings.logs.enabled { settings.logs.paths } else { Vec::new() };
     journal::run(settings.journal, files, clock::stamp, outlet, restored).await
@@ -286,6 +302,35 @@ async fn restored(
             outlet.condition(SensorState::Blind, reason, None).await?;
             Ok(None)
         }
+    }
+}
+
+/// Compares files with what the spool has of them.
+async fn run_files(
+    settings: file::FileSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    let kept = match spool.checkpoints(file::KEPT).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            let reason = Some(format!("what files were like cannot be told: {error}"));
+            return outlet.condition(SensorState::Blind, reason, None).await;
+        }
+    };
+    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
+    file::run(settings, clock::stamp, outlet, restored.collect()).await
+}
+
+/// Reads the kernel's log on from where the spool has it.
+async fn run_kernel_log(
+    settings: kernel_log::KernelSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    match restored(&spool, &outlet).await? {
+        Some(restored) => kernel_log::run(settings, clock::stamp, outlet, restored).await,
+        None => Ok(()),
     }
 }
 
@@ -320,6 +365,9 @@ mod tests {
         settings.network.enabled = false;
         settings.dns.enabled = false;
         settings.journal.enabled = Follows::Never;
+        settings.files.enabled = false;
+        settings.kernel.enabled = false;
+        settings.devices.enabled = false;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };

@@ -1,12 +1,18 @@
-//! Watches file systems: how full they are, whether they can be written to, that they come and go,
-//! and that they answer.
+//! Watches file systems: how full they are and will be, whether they can be written to, that they
+//! come and go, and that they answer; and the disks below: their load and their health.
 //!
 //! What is seen is the mount namespace that the agent lives in: mounts inside containers, or in a
 //! service's private namespace, are not. Mounts and remounts wake at once; an error that makes a
-//! file system read-only by itself does not wake anybody and is seen with the next measure.
+//! file system read-only by itself does not wake anybody and is seen with the next measure. Errors
+//! of disks are in the kernel's log: see the sensor of that. Load and health are the machine's, not
+//! the namespace's. Forecasts begin anew when the agent starts.
 
+mod below;
+mod forecast;
+mod health;
 mod level;
-mod mountinfo;
+mod load;
+pub(super) mod mountinfo;
 mod watch;
 
 use std::ffi::OsStr;
@@ -23,6 +29,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use self::below::{Below, Told};
+use self::health::Answers;
 use self::level::Facts;
 use self::watch::{Effect, MEASURES_MAX, Watch, is_watched};
 use super::{Outlet, SAMPLE_EVENTS_MAX, Sample, Stopping};
@@ -45,11 +53,30 @@ pub struct DiskSettings {
     pub period_secs: u64,
     /// How often the space left is told although no threshold was crossed, in seconds.
     pub report_secs: u64,
+    /// How often the disks' counters are read, in seconds.
+    pub load_secs: u64,
+    /// A disk busy for more of the time than this is saturated.
+    pub busy_percent: u8,
+    /// A disk for which requests wait longer than this on average is slow, in milliseconds.
+    pub wait_ms: u64,
+    /// How long either must last to be told, in seconds.
+    pub overload_secs: u64,
+    /// How often disks are asked for their health, in seconds.
+    pub health_secs: u64,
 }
 
 impl Default for DiskSettings {
     fn default() -> Self {
-        Self { enabled: true, period_secs: 60, report_secs: 3600 }
+        Self {
+            enabled: true,
+            period_secs: 60,
+            report_secs: 3600,
+            load_secs: 10,
+            busy_percent: 95,
+            wait_ms: 200,
+            overload_secs: 60,
+            health_secs: 3600,
+        }
     }
 }
 
@@ -60,10 +87,10 @@ enum Wake {
     TimedOut,
 }
 
-/// What a measuring thread found.
-struct Answer {
-    serial: u64,
-    facts: Result<Facts, String>,
+/// What a thread found that may wait for a device.
+enum Answer {
+    Space { serial: u64, facts: Result<Facts, String> },
+    Health(Answers),
 }
 
 /// Runs until the agent stops. Must be called on a thread of the mount namespace to watch.
@@ -91,6 +118,11 @@ struct Sensor {
     /// The same, to wait with.
     changes: AsyncFd<OwnedFd>,
     watch: Watch,
+    /// When the table is read although nothing changed.
+    list_due: Duration,
+    has_looked: bool,
+    below: Below,
+    told: Vec<Told>,
     /// Lines of the table that were left out.
     left_out: usize,
     answer: mpsc::Sender<Answer>,
@@ -104,13 +136,19 @@ impl Sensor {
     fn open(settings: DiskSettings, clock: fn() -> Stamp) -> io::Result<Self> {
         let period = Duration::from_secs(settings.period_secs.max(1));
         let table = File::open("/proc/thread-self/mountinfo")?;
-        let (answer, answers) = mpsc::channel(MEASURES_MAX);
+        // Every measure under way, and the one round of asking for health.
+        let (answer, answers) = mpsc::channel(MEASURES_MAX + 1);
+        let now = Duration::from_nanos(clock().boot_ns);
         Ok(Self {
             clock,
             period,
             changes: wait::changing(OwnedFd::from(table.try_clone()?))?,
             table,
             watch: Watch::new(period, Duration::from_secs(settings.report_secs)),
+            list_due: now,
+            has_looked: false,
+            below: Below::open(&settings, now)?,
+            told: Vec::new(),
             left_out: 0,
             answer,
             answers,
@@ -127,16 +165,27 @@ impl Sensor {
                 outlet.condition(now.0, now.1.clone(), None).await?;
                 condition = Some(now);
             }
-            if listed.is_ok() {
+            if std::mem::take(&mut self.has_looked) && listed.is_ok() {
                 outlet.proved().await?;
             }
             match self.wake().await {
-                Wake::Answered(Answer { serial, facts }) => {
+                Wake::Answered(Answer::Space { serial, facts }) => {
                     self.watch.handle_answer(serial, facts, self.now());
                     self.watch.handle_timeout(self.now());
                 }
-                // Listed again too, because not every change wakes.
-                Wake::TimedOut => listed = self.list(),
+                Wake::Answered(Answer::Health(answers)) => {
+                    let told = self.below.handle_answers(answers, self.now());
+                    self.told.extend(told);
+                }
+                Wake::TimedOut => {
+                    let now = self.now();
+                    self.told.extend(self.below.handle_timeout(now));
+                    self.watch.handle_timeout(now);
+                    // Listed again too, because not every change wakes.
+                    if now >= self.list_due {
+                        listed = self.list();
+                    }
+                }
                 Wake::Changed(Ok(())) => listed = self.list(),
                 Wake::Changed(Err(error)) => {
                     let reason = Some(format!("waiting for changes of mounts: {error}"));
@@ -148,8 +197,9 @@ impl Sensor {
 
     async fn wake(&mut self) -> Wake {
         let now = self.now();
-        let due = self.watch.poll_timeout().map(|at| at.saturating_sub(now));
-        let wait = due.unwrap_or(self.period).min(self.period).min(LOOK_PERIOD);
+        let due = self.list_due.min(self.below.poll_timeout());
+        let due = self.watch.poll_timeout().map_or(due, |at| due.min(at));
+        let wait = due.saturating_sub(now);
         tokio::select! {
             changed = changed(&self.changes) => Wake::Changed(changed),
             Some(answer) = self.answers.recv() => Wake::Answered(answer),
@@ -158,6 +208,8 @@ impl Sensor {
     }
 
     fn list(&mut self) -> Result<(), String> {
+        self.list_due = self.now().saturating_add(self.period.min(LOOK_PERIOD));
+        self.has_looked = true;
         let text = read(&self.table).map_err(|error| error.to_string())?;
         let table = mountinfo::parse(&text, is_watched);
         self.left_out = table.left_out;
@@ -168,13 +220,19 @@ impl Sensor {
     /// Begins what is to be measured and reports what is to be told.
     async fn carry_out(&mut self, outlet: &Outlet) -> Result<(), Stopping> {
         let Stamp { time_ns, boot_ns } = (self.clock)();
-        let mut observations = Vec::new();
+        if self.below.begin_asking(Duration::from_nanos(boot_ns)) {
+            self.ask();
+        }
+        let observation = |(severity, event)| {
+            let body = Body::Disk(event);
+            Observation { time_ns, boot_ns, severity, body }
+        };
+        let mut observations: Vec<_> = self.told.drain(..).map(observation).collect();
         while let Some(effect) = self.watch.poll_effect() {
             match effect {
                 Effect::Measure { serial, path } => self.measure(serial, path),
                 Effect::Report(severity, event) => {
-                    let body = Body::Disk(event);
-                    observations.push(Observation { time_ns, boot_ns, severity, body });
+                    observations.push(observation((severity, event)))
                 }
             }
         }
@@ -193,11 +251,26 @@ impl Sensor {
         let thread = thread.stack_size(STACK_BYTES).spawn(move || {
             let facts = statvfs(&path).map_err(|error| error.to_string());
             // There is room for every measure under way; a sensor that has ended wants no answer.
-            drop(answer.blocking_send(Answer { serial, facts }));
+            drop(answer.blocking_send(Answer::Space { serial, facts }));
         });
         if let Err(error) = thread {
             let reason = format!("starting a thread to measure with: {error}");
             self.watch.handle_answer(serial, Err(reason), self.now());
+        }
+    }
+
+    /// Asks the disks on a thread of its own: a disk may take seconds to answer, or for ever.
+    fn ask(&mut self) {
+        let answer = self.answer.clone();
+        let thread = std::thread::Builder::new().name("cordon-health".to_owned());
+        let thread = thread.stack_size(STACK_BYTES).spawn(move || {
+            drop(answer.blocking_send(Answer::Health(health::ask_all())));
+        });
+        if let Err(error) = thread {
+            let problems = vec![format!("starting a thread to ask disks with: {error}")];
+            let answers = Answers { problems, ..Answers::default() };
+            let told = self.below.handle_answers(answers, self.now());
+            self.told.extend(told);
         }
     }
 
@@ -210,7 +283,12 @@ impl Sensor {
                 let reason = format!("{} lines of the table of mounts are left out", self.left_out);
                 (SensorState::Degraded, Some(reason))
             }
-            Ok(()) => self.watch.condition(),
+            Ok(()) => match (self.watch.condition(), self.below.problems().next()) {
+                ((SensorState::Running, _), Some(problem)) => {
+                    (SensorState::Degraded, Some(problem.to_owned()))
+                }
+                (condition, _) => condition,
+            },
         }
     }
 
@@ -226,6 +304,15 @@ const STACK_BYTES: usize = 128 << 10;
 async fn changed(changes: &AsyncFd<OwnedFd>) -> io::Result<()> {
     changes.ready(Interest::PRIORITY).await?.clear_ready();
     Ok(())
+}
+
+/// Where the device with these numbers is mounted right now, as this thread sees it. Reads the
+/// whole table.
+pub(super) fn mounts_of(device: (u32, u32)) -> Vec<Text> {
+    let text = File::open("/proc/thread-self/mountinfo").and_then(|table| read(&table));
+    let table = mountinfo::parse(&text.unwrap_or_default(), is_watched);
+    let here = table.lines.into_iter().filter(|line| line.device == device);
+    here.map(|line| line.mount.path).collect()
 }
 
 fn read(mut table: &File) -> io::Result<Vec<u8>> {

@@ -68,6 +68,8 @@ pub struct JournalSettings {
     pub from_start: bool,
     /// Lines of one unit that are taken in a minute; the rest is counted and told.
     pub unit_lines_per_min_max: u64,
+    /// Whether the kernel's lines are told although the sensor of the kernel's log tells them.
+    pub kernel: bool,
     /// Another directory of journal files than the machine's.
     pub directory: Option<PathBuf>,
 }
@@ -75,7 +77,13 @@ pub struct JournalSettings {
 impl Default for JournalSettings {
     fn default() -> Self {
         let enabled = Follows::default();
-        Self { enabled, from_start: false, unit_lines_per_min_max: 6000, directory: None }
+        Self {
+            enabled,
+            from_start: false,
+            unit_lines_per_min_max: 6000,
+            kernel: false,
+            directory: None,
+        }
     }
 }
 
@@ -88,7 +96,8 @@ pub async fn run(
     outlet: Outlet,
     restored: Vec<Checkpoint>,
 ) -> Result<(), Stopping> {
-    let mut follow = Follow::new(Place::restored(restored), settings.unit_lines_per_min_max);
+    let follow = Follow::new(Place::restored(restored), settings.unit_lines_per_min_max);
+    let mut follow = follow.leaving_kernel(!settings.kernel);
     let mut wait = WAIT_FIRST;
     loop {
         if let Presence::Not { state, reason } = presence(&settings, &syslog, clock().time_ns) {

@@ -16,7 +16,7 @@ mod judge;
 mod limit;
 mod lines;
 mod mark;
-mod pattern;
+pub(super) mod pattern;
 mod place;
 mod reading;
 mod settings;

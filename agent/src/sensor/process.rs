@@ -26,6 +26,7 @@ mod reconcile;
 mod record;
 mod standing;
 mod terminal;
+pub(super) mod who;
 
 use std::time::Duration;
 

@@ -47,8 +47,14 @@ impl Spool {
             self.start.epochs.push((Lane::Telemetry, cause));
         }
         // Logs are read on from where they were left; what came and went meanwhile is missing.
-        let counts =
-            waiting::unknown_counts(&[Class::Process, Class::Disk, Class::Network, Class::Dns]);
+        let counts = waiting::unknown_counts(&[
+            Class::Process,
+            Class::Disk,
+            Class::Network,
+            Class::Dns,
+            Class::File,
+            Class::Device,
+        ]);
         let detail = "the machine stopped without warning; telemetry of the last second is missing";
         let gap = Gap {
             reason: GapReason::AgentStopped,

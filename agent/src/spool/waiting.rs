@@ -125,8 +125,11 @@ impl Waiting {
             | Class::Lifecycle
             | Class::Network
             | Class::Dns
+            | Class::File
             | Class::Authentication
-            | Class::Account => !only_health,
+            | Class::Account
+            | Class::Device
+            | Class::Finding => !only_health,
         };
         let all = std::mem::take(&mut self.control).into_iter();
         let (gone, kept): (VecDeque<_>, VecDeque<_>) = all.partition(goes);

@@ -5,8 +5,11 @@
 //! OCSF has no class for is in an extension of our own, `cordon` (uid 999).
 
 mod agent;
+mod device;
 mod disk;
 mod dns;
+mod file;
+mod finding;
 mod gap;
 mod log;
 mod login;
@@ -150,6 +153,9 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::Dns(event) => dns::fields(event, map),
         Body::Authentication(event) => login::authentication(event, map),
         Body::Account(event) => login::account_change(event, map),
+        Body::File(event) => file::fields(event, map),
+        Body::Finding(finding) => finding::fields(finding, map),
+        Body::Device(event) => device::fields(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }

@@ -10,24 +10,24 @@ pub(super) const MOUNTS_MAX: usize = 1024;
 
 /// One line: a mount, and what it is a mount of.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Line {
+pub(in crate::sensor) struct Line {
     /// The mount's number in its namespace; used again after an unmount.
     pub(super) number: u64,
     /// The device's two numbers; the same for each mount of one file system.
     pub(super) device: (u32, u32),
-    pub(super) mount: Mount,
+    pub(in crate::sensor) mount: Mount,
 }
 
 /// What a table says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Table {
-    pub(super) lines: Vec<Line>,
+pub(in crate::sensor) struct Table {
+    pub(in crate::sensor) lines: Vec<Line>,
     /// Lines that could not be read, and mounts beyond [`MOUNTS_MAX`].
     pub(super) left_out: usize,
 }
 
 /// Reads the table; `is_watched` says by its type whether a file system is of interest.
-pub(super) fn parse(text: &[u8], is_watched: impl Fn(&[u8]) -> bool) -> Table {
+pub(in crate::sensor) fn parse(text: &[u8], is_watched: impl Fn(&[u8]) -> bool) -> Table {
     let mut table = Table::default();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match parse_line(line) {

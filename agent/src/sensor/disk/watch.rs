@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use cordon_proto::Text;
-use cordon_proto::event::disk::{DiskEvent, Mount, Space};
+use cordon_proto::event::disk::{DiskEvent, Forecast, Mount, Space};
 use cordon_proto::event::{SensorState, Severity};
 
+use super::forecast::{End, Forecaster};
 use super::level::{Facts, Level};
 use super::mountinfo::Line;
 
@@ -75,6 +76,8 @@ struct Watched {
     /// Whether its space is measured.
     is_measured: bool,
     level: Level,
+    /// Of bytes and of inodes.
+    forecasts: [Forecaster; 2],
     /// When it was last asked.
     asked: Option<Duration>,
     /// When its space was last told.
@@ -168,6 +171,7 @@ impl Watch {
         if facts.bytes_total == 0 {
             return;
         }
+        watched.foresee(&facts, now, &mut self.effects);
         let level = watched.level;
         let crossed = watched.level.step(facts.percent_used());
         let is_due = watched.told.is_none_or(|told| now.saturating_sub(told) >= every);
@@ -184,6 +188,8 @@ impl Watch {
             inodes_total: facts.inodes_total,
             inodes_free: facts.inodes_free,
             threshold_percent: crossed,
+            full_in_secs: watched.end().map(|end| end.in_secs),
+            confidence_percent: watched.end().map(|end| end.confidence_percent),
         });
         self.report(severity, space);
     }
@@ -273,8 +279,8 @@ impl Watch {
         let serial = self.next_serial;
         self.next_serial = serial.wrapping_add(1);
         let (asked, told, problem) = (None, None, None);
-        let (is_measured, level) = (false, Level::default());
-        Watched { serial, line, is_measured, level, asked, told, problem }
+        let (is_measured, level, forecasts) = Default::default();
+        Watched { serial, line, is_measured, level, forecasts, asked, told, problem }
     }
 
     fn report(&mut self, severity: Severity, event: DiskEvent) {
@@ -289,6 +295,34 @@ impl Watched {
         self.line.number == *number
             && self.line.device == *device
             && (&mine.path, &mine.source, &mine.fs_type) == (path, source, fs_type)
+    }
+
+    /// Takes what is left into account; tells when that moves the end nearer or farther.
+    fn foresee(&mut self, facts: &Facts, now: Duration, effects: &mut VecDeque<Effect>) {
+        let bytes = (facts.bytes_total, facts.bytes_available, false);
+        let inodes = (facts.inodes_total, facts.inodes_free, true);
+        for ((total, left, of_inodes), forecast) in
+            [bytes, inodes].into_iter().zip(&mut self.forecasts)
+        {
+            let severity = (total > 0).then(|| forecast.step(left, now)).flatten();
+            let Some(severity) = severity else { continue };
+            let mount = self.line.mount.clone();
+            let end = forecast.end();
+            let event = Forecast {
+                mount,
+                full_in_secs: end.map(|end| end.in_secs),
+                confidence_percent: end.map(|end| end.confidence_percent),
+                within_secs: forecast.within_secs(),
+                of_inodes,
+                left,
+            };
+            effects.push_back(Effect::Report(severity, DiskEvent::Forecast(event)));
+        }
+    }
+
+    /// The nearest end that can be seen coming.
+    fn end(&self) -> Option<End> {
+        self.forecasts.iter().filter_map(Forecaster::end).min_by_key(|end| end.in_secs)
     }
 
     fn due(&self, every: Duration) -> Duration {

@@ -40,6 +40,8 @@ pub(super) struct Follow {
     has_moved: bool,
     bytes: usize,
     began_ns: Option<u64>,
+    /// Whether lines of the kernel are left to the sensor of its log.
+    leaves_kernel: bool,
 }
 
 /// From where journalctl is to read.
@@ -64,7 +66,13 @@ impl Follow {
             has_moved: false,
             bytes: 0,
             began_ns: None,
+            leaves_kernel: false,
         }
+    }
+
+    /// Leaves the kernel's lines out, or takes them.
+    pub(super) fn leaving_kernel(self, leaves_kernel: bool) -> Self {
+        Self { leaves_kernel, ..self }
     }
 
     /// journalctl is started, perhaps again; answers from where.
@@ -124,6 +132,9 @@ impl Follow {
             Awaits::End { .. } | Awaits::Nothing => self.check_next(cursor, now),
         }
         self.cursor = Some(cursor.to_owned());
+        if self.leaves_kernel && is_of_kernel(entry) {
+            return;
+        }
         let unit = entry.get(Field::Unit).or(entry.get(Field::Identifier)).unwrap_or_default();
         if self.limit.takes(&Text::from(unit), now.boot_ns, now.time_ns) {
             self.line(entry, cursor, time_ns, now);
@@ -243,6 +254,14 @@ impl Follow {
         let is_empty = observations.is_empty() && checkpoints.is_empty() && losses.is_empty();
         (!is_empty).then_some(sample)
     }
+}
+
+/// Whether the kernel itself wrote it: no process did, and journald says so. What calls itself so
+/// has a process.
+fn is_of_kernel(entry: &Entry) -> bool {
+    entry.text(Field::Identifier) == Some("kernel")
+        && entry.get(Field::Pid).is_none()
+        && entry.get(Field::Uid).is_none()
 }
 
 #[cfg(test)]

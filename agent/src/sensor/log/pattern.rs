@@ -63,7 +63,7 @@ impl Pattern {
 }
 
 /// Whether a name fits one part of a pattern.
-fn matches(part: &[u8], name: &OsStr) -> bool {
+pub(in crate::sensor) fn matches(part: &[u8], name: &OsStr) -> bool {
     let name = name.as_bytes();
     (name.first() != Some(&b'.') || part.first() == Some(&b'.')) && glob(part, name, b'?')
 }

@@ -24,6 +24,9 @@ const STAT_BYTES_MAX: usize = 2048;
 /// The names and ids come in the first lines of `status`.
 const STATUS_BYTES_MAX: usize = 1024;
 
+/// Sixteen bytes; those of kernel threads are longer.
+const NAME_BYTES_MAX: usize = 64;
+
 /// A number with its line end, and the path of a control group.
 const NUMBER_BYTES_MAX: usize = 16;
 const CGROUPS_BYTES_MAX: usize = 16 << 10;
@@ -125,6 +128,12 @@ impl Process {
     pub(super) fn program(&self) -> Option<Vec<u8>> {
         let link = rustix::fs::readlinkat(&self.0, "exe", Vec::new()).ok()?;
         Some(link.into_bytes())
+    }
+
+    /// The name that it gives itself.
+    pub(super) fn name(&self) -> Option<Vec<u8>> {
+        let line = self.read("comm", NAME_BYTES_MAX)?;
+        Some(line.strip_suffix(b"\n").unwrap_or(&line).to_vec())
     }
 
     /// The file of the program that it runs now.

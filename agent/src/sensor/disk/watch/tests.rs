@@ -41,6 +41,13 @@ fn show(effect: Effect) -> String {
                 }
                 DiskEvent::AccessChanged(mount) => format!("{} writable", at(&mount)),
                 DiskEvent::Unresponsive(mount) => format!("{} unresponsive", at(&mount)),
+                DiskEvent::Forecast(Forecast { mount, within_secs, .. }) => {
+                    let within = within_secs.map(|secs| format!("within {} h", secs / 3600));
+                    format!("{} full {}", at(&mount), within.as_deref().unwrap_or("never"))
+                }
+                DiskEvent::IoError(_) | DiskEvent::Load(_) | DiskEvent::Health(_) => {
+                    panic!("not of a file system: {event:?}")
+                }
             };
             let is_grave = severity != Severity::Informational;
             if is_grave { format!("{event} ({severity:?})") } else { event }
@@ -265,4 +272,32 @@ fn the_next_timeout_is_the_deadline_and_then_the_next_measure() {
     assert_eq!(watch.poll_timeout(), Some(Duration::from_secs(9)));
     let watch = check("7: mounts 1:1:/:ext4:rw\n 8: used 0 1", "7: measure 0 /\n 8: / 99 free");
     assert_eq!(watch.poll_timeout(), Some(Duration::from_secs(67)));
+}
+
+#[test]
+fn a_file_system_that_fills_steadily_is_told_before_it_is_full() {
+    let mut watch = Watch::new(Duration::from_secs(60), Duration::from_secs(36_000));
+    watch.handle_mounts(table(&["1:1:/:ext4:rw"]), Duration::ZERO);
+    let mut told = Vec::new();
+    for minute in 0..12 * 60 {
+        let left = 2_000_000 - minute * 1000;
+        let facts = Facts { bytes_total: 9_000_000, bytes_available: left, ..Facts::default() };
+        let facts = Facts { inodes_total: 0, bytes_free: left, ..facts };
+        watch.handle_answer(0, Ok(facts), Duration::from_secs(minute * 60));
+        for effect in std::iter::from_fn(|| watch.poll_effect()) {
+            if let Effect::Report(_, DiskEvent::Space(space)) = &effect {
+                told.push(format!("{minute}: full in {:?}", space.full_in_secs));
+            } else if matches!(effect, Effect::Report(..)) {
+                told.push(format!("{minute}: {}", show(effect)));
+            }
+        }
+    }
+    let expected = [
+        "0: full in None",
+        "111: full in None",
+        "422: / full within 72 h (Low)",
+        "562: / full within 24 h (Medium)",
+        "711: full in Some(77340)",
+    ];
+    assert_eq!(told, expected);
 }

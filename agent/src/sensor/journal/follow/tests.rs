@@ -161,3 +161,25 @@ fn samples_are_full_before_they_are_more_than_a_batch_holds() {
     assert_eq!(sample.observations.len() as u64, number * 2);
     assert!(!follow.is_full());
 }
+
+#[test]
+fn the_kernels_lines_are_left_to_the_sensor_of_its_log_and_nobody_else_passes_for_it() {
+    let of_kernel = |number: u64, more: &str| {
+        let line = format!(
+            r#"{{"__CURSOR":"s=a;i={number};b=b0;m=1;t=1;x=1","__REALTIME_TIMESTAMP":"1",
+            "SYSLOG_IDENTIFIER":"kernel",{more}"MESSAGE":"line {number}"}}"#
+        );
+        let mut entries = Vec::new();
+        Reader::default().feed(format!("{}\n", line.replace('\n', "")).as_bytes(), &mut entries);
+        entries.remove(0)
+    };
+    let entries = [of_kernel(1, ""), of_kernel(2, r#""_PID":"7","_UID":"0","#)];
+    for (leaves, expected) in [(true, vec!["line 2"]), (false, vec!["line 1", "line 2"])] {
+        let mut follow = Follow::new(None, 100).leaving_kernel(leaves);
+        follow.start(true, NOW);
+        entries.iter().for_each(|entry| follow.entry(entry, NOW));
+        let told = words(follow.take(NOW));
+        let lines: Vec<_> = told.iter().filter(|told| told.starts_with("line")).collect();
+        assert_eq!(lines, expected);
+    }
+}

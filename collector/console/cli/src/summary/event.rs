@@ -1,7 +1,10 @@
 //! An event in one line, from the JSON that the collector shows. Pure.
 
 mod agent;
+mod device;
 mod disk;
+mod file;
+mod finding;
 mod log;
 mod login;
 mod network;
@@ -55,6 +58,9 @@ pub fn summary(event: &Value) -> String {
         "dns" => network::dns(event),
         "authentication" => login::authentication(event),
         "account" => login::account(event),
+        "file" => file::summary(event),
+        "finding" => finding::summary(event),
+        "device" => device::summary(event),
         _ => rest(event),
     };
     let mark = redacted(event);
@@ -137,7 +143,7 @@ mod tests {
     #[test]
     fn a_file_system_is_summed_up_by_how_full_it_is() {
         use cordon_proto::event::DiskEvent;
-        use cordon_proto::event::disk::{Mount, Space};
+        use cordon_proto::event::disk::{Forecast, Mount, Space};
         let mount = Mount {
             path: "/srv".into(),
             source: "/dev/vda".into(),
@@ -151,12 +157,116 @@ mod tests {
             inodes_total: 0,
             inodes_free: 0,
             threshold_percent: Some(95),
+            full_in_secs: Some(7200),
+            confidence_percent: Some(90),
         };
         check(
             Body::Disk(DiskEvent::Space(space)),
-            "/srv 95 % of 100 MiB used, 0 % of inodes, crossed 95 %",
+            "/srv 95 % of 100 MiB used, 0 % of inodes, crossed 95 %, full in 2h",
         );
-        check(Body::Disk(DiskEvent::Mounted(mount)), "mounted /srv (ext4 on /dev/vda)");
+        check(Body::Disk(DiskEvent::Mounted(mount.clone())), "mounted /srv (ext4 on /dev/vda)");
+        let forecast = Forecast {
+            mount,
+            full_in_secs: Some(90_000),
+            confidence_percent: Some(80),
+            within_secs: Some(259_200),
+            of_inodes: true,
+            left: 9,
+        };
+        let end = Forecast { full_in_secs: None, within_secs: None, ..forecast.clone() };
+        check(
+            Body::Disk(DiskEvent::Forecast(forecast)),
+            "/srv will be full of inodes in 1d 1h (80 % sure)",
+        );
+        check(Body::Disk(DiskEvent::Forecast(end)), "/srv does not fill steadily any more");
+    }
+
+    #[test]
+    fn a_disk_is_summed_up_by_what_is_wrong_with_it() {
+        use cordon_proto::event::DiskEvent;
+        use cordon_proto::event::disk::{IoError, IoErrorKind, Load, LoadState};
+        let error = IoError {
+            device: "sda".into(),
+            kind: IoErrorKind::Medium,
+            sector: Some(2048),
+            count: 3,
+            line: "critical medium error, dev sda, sector 2048".into(),
+        };
+        check(
+            Body::Disk(DiskEvent::IoError(error)),
+            "sda: 3 medium error(s), sector 2048: critical medium error, dev sda, sector 2048",
+        );
+        let load = Load {
+            device: "sda".into(),
+            state: LoadState::Saturated,
+            period_ms: 60_000,
+            reads: 600,
+            writes: 60,
+            read_bytes: 60 << 20,
+            written_bytes: 0,
+            wait_us: Some(15_000),
+            wait_us_p95: Some(32_768),
+            busy_permille: 987,
+        };
+        check(
+            Body::Disk(DiskEvent::Load(load)),
+            "sda saturated: 98 % busy, 11 requests/s, 1024 KiB/s, 15000 us each",
+        );
+    }
+
+    #[test]
+    fn the_health_of_a_disk_is_told_by_its_problems() {
+        use cordon_proto::event::DiskEvent;
+        use cordon_proto::event::disk::{DiskHealth, HealthMeans, HealthProblem};
+        let health = DiskHealth {
+            device: "nvme0".into(),
+            means: HealthMeans::NvmeLog,
+            model: Some("QEMU NVMe Ctrl".into()),
+            serial: None,
+            problems: vec![HealthProblem::SpareLow, HealthProblem::WornOut],
+            passed: None,
+            critical_warning: Some(1),
+            used_percent: Some(101),
+            spare_percent: Some(4),
+            spare_min_percent: Some(10),
+            media_errors: None,
+            replaced_sectors: None,
+            bad_sectors: None,
+            temperature_celsius: Some(41),
+            power_on_hours: None,
+            unsafe_shutdowns: None,
+        };
+        let fine = DiskHealth { problems: Vec::new(), used_percent: None, ..health.clone() };
+        let event = |health| Body::Disk(DiskEvent::Health(Box::new(health)));
+        check(event(health), "nvme0 (QEMU NVMe Ctrl): spare_low, worn_out; 101 % worn, 41 C");
+        check(event(fine), "nvme0 (QEMU NVMe Ctrl): healthy; 41 C");
+    }
+
+    #[test]
+    fn a_device_is_told_with_its_identity() {
+        use cordon_proto::event::DeviceEvent;
+        use cordon_proto::event::device::{Device, DeviceKind};
+        let device = Device {
+            kind: DeviceKind::Disk,
+            name: "sdb".into(),
+            path: "/devices/x/block/sdb".into(),
+            vendor: Some("ACME".into()),
+            model: Some("Stick".into()),
+            serial: Some("0001".into()),
+            usb_vendor: Some(0x46f4),
+            usb_product: Some(1),
+            usb_classes: vec![8],
+            bytes: Some(64 << 20),
+            removable: Some(true),
+            external: true,
+            disk: None,
+            address: None,
+            mounted: vec!["/mnt".into()],
+        };
+        check(
+            Body::Device(DeviceEvent::Removed(Box::new(device))),
+            "removed disk sdb: ACME Stick, serial 0001, usb 46f4:0001, 64 MiB, mounted on /mnt",
+        );
     }
 
     /// What the collector would show of this, in one line.
