@@ -216,7 +216,11 @@ impl Bench {
                 let logs = gap.counts.iter().filter(|count| count.class == Class::Log);
                 self.told += logs.map(|count| count.count).sum::<u64>();
             }
-            Body::Process(_) | Body::Disk(_) | Body::Health(_) | Body::Receipt(_) => {}
+            Body::Process(_)
+            | Body::Disk(_)
+            | Body::Health(_)
+            | Body::Receipt(_)
+            | Body::Inventory(_) => {}
         }
     }
 

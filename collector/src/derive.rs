@@ -82,7 +82,11 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         Body::Health(health) => News::Health(health),
         Body::Receipt(receipt) => News::Receipt(receipt),
         Body::Gap(gap) => News::Gap(gap),
-        Body::Process(_) | Body::Log(_) | Body::Disk(_) | Body::Lifecycle(_) => return None,
+        Body::Process(_)
+        | Body::Log(_)
+        | Body::Disk(_)
+        | Body::Lifecycle(_)
+        | Body::Inventory(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

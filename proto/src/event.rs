@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod disk;
 pub mod gap;
+pub mod inventory;
 pub mod json;
 pub mod log;
 pub mod process;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use agent::{Health, SensorHealth, SensorState, Started};
 pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
+pub use inventory::Inventory;
 pub use log::LogLine;
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
@@ -114,11 +116,14 @@ pub enum Class {
     /// The agent started.
     #[n(6)]
     Lifecycle,
+    /// What is on the machine, and what of it has changed.
+    #[n(12)]
+    Inventory,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -126,6 +131,7 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::Inventory,
     ];
 
     /// The name used in filters and settings.
@@ -139,6 +145,7 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::Inventory => "inventory",
         }
     }
 
@@ -146,7 +153,7 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk => Lane::Telemetry,
+            Self::Process | Self::Log | Self::Disk | Self::Inventory => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
@@ -176,6 +183,9 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// What is on the machine, and what of it has changed.
+    #[n(12)]
+    Inventory(#[n(0)] Inventory),
 }
 
 impl Body {
@@ -190,6 +200,7 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) => Class::Lifecycle,
+            Self::Inventory(_) => Class::Inventory,
         }
     }
 }

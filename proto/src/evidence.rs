@@ -241,7 +241,8 @@ fn signed_gaps(opened: &[Opened]) -> Vec<SealedRange> {
             | Body::Disk(_)
             | Body::Health(_)
             | Body::Receipt(_)
-            | Body::Lifecycle(_) => None,
+            | Body::Lifecycle(_)
+            | Body::Inventory(_) => None,
         })
         .collect()
 }

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 
+#[path = "samples/inventory.rs"]
+mod inventory;
+
 use std::path::PathBuf;
 
 use cordon_proto::Text;

@@ -100,7 +100,8 @@ fn counted(stored: &Stored) -> Result<u64> {
         | Body::Disk(_)
         | Body::Health(_)
         | Body::Receipt(_)
-        | Body::Lifecycle(_) => None,
+        | Body::Lifecycle(_)
+        | Body::Inventory(_) => None,
     });
     let counts = gaps.flat_map(|gap| &gap.counts).filter(|count| count.class == Class::Log);
     Ok(counts.map(|count| count.count).sum())

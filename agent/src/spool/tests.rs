@@ -150,7 +150,11 @@ impl Collector {
                     self.ranges.extend(gap.sealed);
                     self.gaps.push(gap);
                 }
-                Body::Process(_) | Body::Disk(_) | Body::Health(_) | Body::Receipt(_) => {}
+                Body::Process(_)
+                | Body::Disk(_)
+                | Body::Health(_)
+                | Body::Receipt(_)
+                | Body::Inventory(_) => {}
             }
         }
     }

@@ -118,9 +118,12 @@ impl Waiting {
         let goes = |entry: &Entry| match entry.class {
             Class::Health => true,
             Class::Gap => false,
-            Class::Process | Class::Log | Class::Disk | Class::Receipt | Class::Lifecycle => {
-                !only_health
-            }
+            Class::Process
+            | Class::Log
+            | Class::Disk
+            | Class::Receipt
+            | Class::Lifecycle
+            | Class::Inventory => !only_health,
         };
         let all = std::mem::take(&mut self.control).into_iter();
         let (gone, kept): (VecDeque<_>, VecDeque<_>) = all.partition(goes);

@@ -57,7 +57,8 @@ fn gap(event: &[u8]) -> Option<SealedRange> {
         | Body::Disk(_)
         | Body::Health(_)
         | Body::Receipt(_)
-        | Body::Lifecycle(_) => None,
+        | Body::Lifecycle(_)
+        | Body::Inventory(_) => None,
     }
 }
 

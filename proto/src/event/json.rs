@@ -7,6 +7,7 @@
 mod agent;
 mod disk;
 mod gap;
+mod inventory;
 mod log;
 mod process;
 mod receipt;
@@ -143,6 +144,7 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Gap(gap) => gap::fields(gap, map),
         Body::Receipt(receipt) => receipt::fields(receipt, map),
         Body::Lifecycle(started) => agent::started_fields(started, map),
+        Body::Inventory(event) => inventory::fields(event, map),
     }
 }
 

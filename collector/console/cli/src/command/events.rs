@@ -42,7 +42,8 @@ pub struct Args {
     /// Only this client's
     #[arg(long, value_name = "CLIENT")]
     client: Option<ClientId>,
-    /// Only these classes: process, log, disk, health, gap, receipt, lifecycle
+    /// Only these classes: process, log, disk, health, gap, receipt, lifecycle,
+    /// inventory
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = class)]
     class: Vec<String>,
     /// Not before: a length of time before now, or a moment

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::inventory;
 use crate::moment;
 use crate::output::text::{cut, plain};
 
@@ -50,6 +51,7 @@ pub fn summary(event: &Value) -> String {
             word(event, "/agent/boot_count"),
             if flag(event, "/agent/unclean") { ", the run before ended uncleanly" } else { "" }
         ),
+        "inventory" => inventory::summary(event),
         _ => rest(event),
     };
     cut(&plain(&whole), SUMMARY_CHARACTERS_MAX).into_owned()
