@@ -1,7 +1,6 @@
 //! Commands, receipts and events in words. Pure; every foreign text is escaped here.
 
 pub mod event;
-mod inventory;
 
 use cordon_proto::command::{Action, AtEnd, Command, IfUnproved};
 use cordon_proto::event::receipt::{Check, EndCause, Outcome, Proof};

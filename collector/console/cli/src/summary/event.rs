@@ -1,8 +1,12 @@
 //! An event in one line, from the JSON that the collector shows. Pure.
 
+mod agent;
+mod disk;
+mod inventory;
+mod process;
+
 use serde_json::Value;
 
-use super::inventory;
 use crate::moment;
 use crate::output::text::{cut, plain};
 
@@ -35,115 +39,21 @@ pub fn class(event: &Value) -> String {
 #[must_use]
 pub fn summary(event: &Value) -> String {
     let whole = match word(event, "/class").as_str() {
-        "process" => process(event),
+        "process" => process::summary(event),
         "log" => format!(
             "{}: {}",
             first(event, &["/log_file/path", "/file/path"]),
             word(event, "/raw_data")
         ),
-        "disk" => disk(event),
-        "health" => health(event),
-        "gap" => gap(event),
-        "receipt" => receipt(event),
-        "lifecycle" => format!(
-            "agent {} started, boot {}{}",
-            word(event, "/agent/version"),
-            word(event, "/agent/boot_count"),
-            if flag(event, "/agent/unclean") { ", the run before ended uncleanly" } else { "" }
-        ),
+        "disk" => disk::summary(event),
+        "health" => agent::health(event),
+        "gap" => agent::gap(event),
+        "receipt" => agent::receipt(event),
+        "lifecycle" => agent::started(event),
         "inventory" => inventory::summary(event),
         _ => rest(event),
     };
     cut(&plain(&whole), SUMMARY_CHARACTERS_MAX).into_owned()
-}
-
-fn process(event: &Value) -> String {
-    let pid = word(event, "/process/pid");
-    let parent = word(event, "/process/parent_process/pid");
-    let user = word(event, "/process/user/uid");
-    match word(event, "/activity_name").as_str() {
-        "Terminate" => {
-            let code = word(event, "/exit_code");
-            let signal = word(event, "/exit_signal");
-            match (signal.is_empty(), code.is_empty()) {
-                (false, _) => format!("ended pid {pid} by signal {signal}"),
-                (true, false) => format!("ended pid {pid} with {code}"),
-                (true, true) => format!("ended pid {pid}"),
-            }
-        }
-        "Fork" => format!("fork pid {pid} of {parent}"),
-        _ => {
-            let line = word(event, "/process/cmd_line");
-            let line = if line.is_empty() { word(event, "/process/file/path") } else { line };
-            format!("exec pid {pid} of {parent} uid {user}: {line}")
-        }
-    }
-}
-
-fn health(event: &Value) -> String {
-    let at = |pointer: &str| event.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let sensors = event.pointer("/health/sensors").and_then(Value::as_array);
-    let named = |sensor: &Value| {
-        let state = word(sensor, "/state");
-        (state != "running").then(|| format!("{} {state}", word(sensor, "/name")))
-    };
-    let not_running: Vec<_> = sensors.into_iter().flatten().filter_map(named).collect();
-    let mut words = vec![format!(
-        "up {}, cpu {}.{:03} s, memory {} KiB, roster {}",
-        moment::length(at("/health/uptime_secs")),
-        at("/health/cpu_us") / 1_000_000,
-        at("/health/cpu_us") / 1000 % 1000,
-        at("/health/rss_bytes") / 1024,
-        at("/health/roster/version"),
-    )];
-    words.extend(not_running);
-    let standing =
-        event.pointer("/health/containments").and_then(Value::as_array).map_or(0, Vec::len);
-    if standing > 0 {
-        words.push(format!("{standing} containment(s) stand"));
-    }
-    words.join("; ")
-}
-
-fn disk(event: &Value) -> String {
-    let path = word(event, "/mount/path");
-    let activity = word(event, "/activity_name");
-    let read_only = if flag(event, "/mount/read_only") { ", read-only" } else { "" };
-    if activity != "Space" {
-        let (kind, source) = (word(event, "/mount/fs_type"), word(event, "/mount/source"));
-        return format!("{} {path} ({kind} on {source}{read_only})", activity.to_lowercase());
-    }
-    let number = |pointer: &str| word(event, pointer).parse::<u64>().unwrap_or(0);
-    let used = |free: u64, total: u64| {
-        let used = u128::from(total.saturating_sub(free)) * 100;
-        used.checked_div(u128::from(total)).unwrap_or(0)
-    };
-    let total = number("/space/bytes_total");
-    let bytes = used(number("/space/bytes_available"), total);
-    let inodes = used(number("/space/inodes_free"), number("/space/inodes_total"));
-    let crossed = word(event, "/space/threshold_percent");
-    let crossed = if crossed.is_empty() { String::new() } else { format!(", crossed {crossed} %") };
-    let total_mib = total >> 20;
-    format!("{path} {bytes} % of {total_mib} MiB used, {inodes} % of inodes{crossed}{read_only}")
-}
-
-fn gap(event: &Value) -> String {
-    let counts = event.pointer("/gap/counts").and_then(Value::as_array);
-    let count = |one: &Value| format!("{} {}", word(one, "/count"), word(one, "/class"));
-    let counts: Vec<_> = counts.into_iter().flatten().map(count).collect();
-    format!(
-        "dropped {}: {} {}",
-        counts.join(", "),
-        word(event, "/gap/reason"),
-        word(event, "/gap/detail")
-    )
-}
-
-fn receipt(event: &Value) -> String {
-    let command = word(event, "/receipt/command");
-    let why = first(event, &["/receipt/reason", "/receipt/found", "/receipt/cause"]);
-    let action = word(event, "/receipt/action");
-    format!("{action} {} {why} (command {command})", word(event, "/receipt/outcome"))
 }
 
 /// Everything that is not in every event, for classes that this version has no words for.

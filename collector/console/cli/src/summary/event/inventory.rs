@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::event::word;
+use super::word;
 
 /// Changes that are named; the others are counted.
 const NAMED_MAX: usize = 4;
