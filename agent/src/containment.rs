@@ -334,7 +334,13 @@ mod tests {
             transport: policy::Transport::Tcp,
         };
         let client = "acme".parse().unwrap();
-        let policy = Policy { client, version: 1, exemptions: vec![exempt], critical: vec![] };
+        let policy = Policy {
+            client,
+            version: 1,
+            exemptions: vec![exempt],
+            critical: vec![],
+            redactions: None,
+        };
         let mut containment = Containment::default();
         let may = authorised(1, ActionKind::Isolate);
         containment.handle_isolate(&may, &Isolate::default(), Some(&policy), ways(), 0);

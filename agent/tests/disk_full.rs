@@ -220,6 +220,8 @@ impl Bench {
             | Body::Disk(_)
             | Body::Health(_)
             | Body::Receipt(_)
+            | Body::Authentication(_)
+            | Body::Account(_)
             | Body::Inventory(_) => {}
         }
     }
@@ -248,6 +250,7 @@ fn line(id: u64, bytes: usize, now: Stamp) -> Observation {
         offset: id,
         line: noise.into(),
         line_bytes: None,
+        ..LogLine::default()
     };
     observation(Body::Log(line), now)
 }

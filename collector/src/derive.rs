@@ -86,6 +86,8 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         | Body::Log(_)
         | Body::Disk(_)
         | Body::Lifecycle(_)
+        | Body::Authentication(_)
+        | Body::Account(_)
         | Body::Inventory(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
-use crate::policy::Policy;
+use crate::policy::{Policy, Redactions, RedactionsError};
 use crate::roster::RosterRef;
 
 /// What an endpoint publishes in its signed health so that commands can prove to be fresh.
@@ -215,6 +215,9 @@ pub enum CommandFormError {
         /// The limit.
         max: u64,
     },
+    /// A policy's redactions cannot be.
+    #[error(transparent)]
+    Redactions(#[from] RedactionsError),
 }
 
 impl Command {
@@ -240,7 +243,10 @@ impl Command {
             Action::Isolate(isolate) => {
                 range("lease_secs", isolate.lease_secs, limits::LEASE_SECS_MAX)
             }
-            Action::Release | Action::SetPolicy(_) => Ok(()),
+            Action::Release => Ok(()),
+            Action::SetPolicy(policy) => {
+                Ok(policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?)
+            }
         }
     }
 

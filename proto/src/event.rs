@@ -8,8 +8,10 @@ pub mod gap;
 pub mod inventory;
 pub mod json;
 pub mod log;
+pub mod login;
 pub mod process;
 pub mod receipt;
+pub mod redaction;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -19,8 +21,10 @@ pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use inventory::Inventory;
 pub use log::LogLine;
+pub use login::{AccountChange, Authentication};
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
+pub use redaction::Redaction;
 
 /// One of the agent's two ordered streams.
 #[derive(
@@ -116,6 +120,12 @@ pub enum Class {
     /// The agent started.
     #[n(6)]
     Lifecycle,
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication,
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account,
     /// What is on the machine, and what of it has changed.
     #[n(12)]
     Inventory,
@@ -123,7 +133,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -131,6 +141,8 @@ impl Class {
         Self::Gap,
         Self::Receipt,
         Self::Lifecycle,
+        Self::Authentication,
+        Self::Account,
         Self::Inventory,
     ];
 
@@ -145,6 +157,8 @@ impl Class {
             Self::Gap => "gap",
             Self::Receipt => "receipt",
             Self::Lifecycle => "lifecycle",
+            Self::Authentication => "authentication",
+            Self::Account => "account",
             Self::Inventory => "inventory",
         }
     }
@@ -153,7 +167,12 @@ impl Class {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::Process | Self::Log | Self::Disk | Self::Inventory => Lane::Telemetry,
+            Self::Process
+            | Self::Log
+            | Self::Disk
+            | Self::Authentication
+            | Self::Account
+            | Self::Inventory => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle => Lane::Control,
         }
     }
@@ -183,6 +202,12 @@ pub enum Body {
     /// The agent started.
     #[n(6)]
     Lifecycle(#[n(0)] Started),
+    /// A log says that somebody logged in, or tried to.
+    #[n(10)]
+    Authentication(#[n(0)] Box<Authentication>),
+    /// A log says that an account was changed.
+    #[n(11)]
+    Account(#[n(0)] Box<AccountChange>),
     /// What is on the machine, and what of it has changed.
     #[n(12)]
     Inventory(#[n(0)] Inventory),
@@ -200,6 +225,8 @@ impl Body {
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
             Self::Lifecycle(_) => Class::Lifecycle,
+            Self::Authentication(_) => Class::Authentication,
+            Self::Account(_) => Class::Account,
             Self::Inventory(_) => Class::Inventory,
         }
     }

@@ -242,6 +242,8 @@ fn signed_gaps(opened: &[Opened]) -> Vec<SealedRange> {
             | Body::Health(_)
             | Body::Receipt(_)
             | Body::Lifecycle(_)
+            | Body::Authentication(_)
+            | Body::Account(_)
             | Body::Inventory(_) => None,
         })
         .collect()

@@ -1,5 +1,5 @@
-//! The configuration of endpoints that operators sign: what stays open while one is cut off, and
-//! how careful to be with it.
+//! The configuration of endpoints that operators sign: what stays open while one is cut off, how
+//! careful to be with it, and which secrets are taken out of what it tells.
 
 use std::net::IpAddr;
 
@@ -7,6 +7,10 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ClientId, EndpointId};
+
+mod redactions;
+
+pub use redactions::{Redactions, RedactionsError, SecretPattern};
 
 /// Transport protocol of an exemption.
 #[derive(
@@ -53,6 +57,11 @@ pub struct Policy {
     /// Endpoints on which every action needs two operators.
     #[n(3)]
     pub critical: Vec<EndpointId>,
+    /// What is taken out of command lines and log lines, beyond or short of what every endpoint
+    /// takes out; none for just that.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redactions: Option<Redactions>,
 }
 
 impl Policy {

@@ -13,14 +13,20 @@ use std::path::PathBuf;
 use cordon_proto::Text;
 use cordon_proto::codec;
 use cordon_proto::command::{Action, Command, Isolate, Nonce, Target};
+use cordon_proto::event::log::{Journal, LogFormat, LogSource, Pair, Parsed, Zone};
+use cordon_proto::event::login::{
+    AccountActivity, AccountChange, AuthActivity, Authentication, FileOrigin, JournalOrigin,
+    Origin, Status,
+};
 use cordon_proto::event::process::{Exec, Exit, ProcessEvent, Tier};
-use cordon_proto::event::{Body, Event, Lane, LogLine, Severity};
+use cordon_proto::event::{Body, Event, Lane, LogLine, Redaction, Severity};
 use cordon_proto::evidence::{self, Bundle, EndpointEvidence};
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::message::{
     Ack, AgentMessage, CollectorMessage, Complaint, Hello, Ping, Refusal, RefusalReason, Signed,
     Welcome,
 };
+use cordon_proto::policy::{Policy, Redactions, SecretPattern};
 use cordon_proto::roster::{Ceilings, Grant, Operator, OperatorKey, Role, Roster, RosterRef};
 use cordon_proto::sign::SigningKey;
 use cordon_proto::sign::batch::{self, Batch, EpochCause, Place};
@@ -68,6 +74,7 @@ fn events() -> Vec<Vec<u8>> {
         image_resolved: None,
         args: Some(Text::from(&b"sh\0-c\0\xff\0"[..])),
         args_bytes: Some(8),
+        redacted: None,
     };
     let exit = Exit {
         tier: Tier::Bpf,
@@ -84,6 +91,7 @@ fn events() -> Vec<Vec<u8>> {
         offset: 4096,
         line: "Accepted publickey for ann".into(),
         line_bytes: None,
+        ..LogLine::default()
     };
     let bodies = [
         Body::Process(ProcessEvent::Exec(exec)),
@@ -101,6 +109,104 @@ fn events() -> Vec<Vec<u8>> {
         })
     };
     (1..).zip(bodies).map(event).collect()
+}
+
+/// Events with what came later; the numbers of their samples go on from those of [`events`].
+fn later_events() -> Vec<(&'static str, Vec<u8>)> {
+    let redacted = || {
+        let rule = "password-assignment".to_owned();
+        Some(vec![Redaction { rule, times: 1, bytes: 7 }])
+    };
+    let journal = Journal {
+        cursor: "s=4a;i=5;b=00;m=3ec;t=66;x=a4".to_owned(),
+        unit: Some("ssh.service".into()),
+        identifier: Some("sshd".into()),
+        pid: Some(812),
+        uid: Some(0),
+        priority: Some(6),
+        boot_id: Some("00112233445566778899aabbccddeeff".to_owned()),
+        comm: Some("sshd".into()),
+        time_ns: Some(1_795_000_000_000_000_000),
+    };
+    let parsed = Parsed {
+        facility: Some(10),
+        severity: Some(6),
+        host: Some("web-01".into()),
+        app: Some("sshd".into()),
+        pid: Some(812),
+        msgid: Some("ID47".into()),
+        time_ns: Some(1_795_000_000_000_000_000),
+        zone: Some(Zone { offset_secs: -3600, assumed: true }),
+        structured: Some(vec![Pair { name: "a@1.b".into(), value: "c".into() }]),
+        ..Parsed::new(LogFormat::Rfc5424)
+    };
+    let line = LogLine {
+        line: "password=[redacted]".into(),
+        source: Some(LogSource::Journal(Box::new(journal))),
+        parsed: Some(parsed),
+        redacted: redacted(),
+        ..LogLine::default()
+    };
+    let authentication = Authentication {
+        origin: Origin::Journal(JournalOrigin {
+            cursor: "s=4a;i=5;b=00;m=3ec;t=66;x=a4".to_owned(),
+            uid: Some(0),
+            attested: Some(true),
+        }),
+        activity: AuthActivity::AccountSwitch,
+        status: Status::Success,
+        service: "sudo".into(),
+        user: Some("root".into()),
+        actor: Some("ann".into()),
+        user_exists: Some(true),
+        method: Some("publickey".into()),
+        from: Some("2001:db8::1".into()),
+        from_port: Some(50_022),
+        terminal: Some("pts/0".into()),
+        command: Some("/usr/bin/env password=[redacted]".into()),
+        key: Some("ED25519 SHA256:x".into()),
+        detail: Some("d".into()),
+        pid: Some(812),
+        tries: Some(3),
+        redacted: redacted(),
+    };
+    let (path, device, inode, offset) = ("/var/log/auth.log".into(), 2049, 131, 4096);
+    let account = AccountChange {
+        origin: Origin::File(FileOrigin { path, device, inode, offset }),
+        activity: AccountActivity::UserCreated,
+        status: Status::Success,
+        service: "useradd".into(),
+        user: Some("ann".into()),
+        group: Some("staff".into()),
+        actor: Some("root".into()),
+        uid: Some(1000),
+        gid: Some(1000),
+        home: Some("/home/ann".into()),
+        shell: Some("/bin/bash".into()),
+        detail: Some("d".into()),
+        pid: Some(900),
+    };
+    let bodies = [
+        ("event-journal.cbor", Body::Log(line)),
+        ("event-authentication.cbor", Body::Authentication(Box::new(authentication))),
+        ("event-account.cbor", Body::Account(Box::new(account))),
+    ];
+    let (time_ns, boot_ns, severity) = (1_795_000_000_000_000_000, 9, Severity::Informational);
+    let event =
+        |(name, body)| (name, codec::encode(&Event { seq: 1, time_ns, boot_ns, severity, body }));
+    bodies.map(event).into()
+}
+
+fn policy(redactions: Option<Redactions>) -> Policy {
+    let (version, exemptions, critical) = (4, Vec::new(), vec![endpoint()]);
+    Policy { client: "acme".parse().unwrap(), version, exemptions, critical, redactions }
+}
+
+fn redactions() -> Redactions {
+    let (name, regex) = ("badge".to_owned(), "badge ([0-9]{8})".to_owned());
+    let literal = Some("badge ".to_owned());
+    let patterns = vec![SecretPattern { name, regex, literal }];
+    Redactions { patterns, off: vec!["jwt".to_owned()] }
 }
 
 fn batch() -> Batch {
@@ -157,6 +263,11 @@ fn signed_documents_encode_to_the_same_bytes_for_ever() {
     for (index, event) in events().iter().enumerate() {
         check(&format!("event-{index}.cbor"), event);
     }
+    for (name, event) in later_events() {
+        check(name, &event);
+    }
+    check("policy.cbor", &codec::encode(&policy(None)));
+    check("policy-redactions.cbor", &codec::encode(&policy(Some(redactions()))));
     check("header.cose", &batch().header);
     check("roster.cose", &document::sign(Kind::Roster, &roster(), b"", &key(9)));
     check("command.cose", &command().to_bytes());
@@ -186,6 +297,20 @@ fn signed_documents_encode_to_the_same_bytes_for_ever() {
         expires_secs: 1_795_000_000,
     };
     check("enrolment-string.txt", token.to_text().as_bytes());
+}
+
+#[test]
+fn events_and_policies_are_read_as_they_were_made() {
+    for (name, event) in later_events() {
+        let read: Event = codec::decode_strict(&sample(name, &event)).unwrap();
+        assert_eq!(codec::encode(&read), event, "{name}");
+    }
+    let read =
+        |name, made: Vec<u8>| -> Policy { codec::decode_strict(&sample(name, &made)).unwrap() };
+    let (plain, full) = (policy(None), policy(Some(redactions())));
+    assert_eq!(read("policy.cbor", codec::encode(&plain)), plain);
+    assert_eq!(read("policy-redactions.cbor", codec::encode(&full)), full);
+    assert_eq!(redactions().check(), Ok(()));
 }
 
 #[test]

@@ -101,6 +101,8 @@ fn counted(stored: &Stored) -> Result<u64> {
         | Body::Health(_)
         | Body::Receipt(_)
         | Body::Lifecycle(_)
+        | Body::Authentication(_)
+        | Body::Account(_)
         | Body::Inventory(_) => None,
     });
     let counts = gaps.flat_map(|gap| &gap.counts).filter(|count| count.class == Class::Log);

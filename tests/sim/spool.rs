@@ -192,6 +192,7 @@ fn line(id: u64) -> Body {
         offset: id,
         line: "x".into(),
         line_bytes: None,
+        ..LogLine::default()
     })
 }
 

@@ -70,7 +70,13 @@ fn target(name: &[u8]) -> Target {
 }
 
 fn policy(version: u64) -> Policy {
-    Policy { client: "acme".parse().unwrap(), version, exemptions: vec![], critical: vec![] }
+    Policy {
+        client: "acme".parse().unwrap(),
+        version,
+        exemptions: vec![],
+        critical: vec![],
+        redactions: None,
+    }
 }
 
 fn sign(command: Command, signers: &[&str]) -> Vec<u8> {

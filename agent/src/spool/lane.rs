@@ -259,6 +259,7 @@ mod tests {
             offset: 3,
             line: line.into(),
             line_bytes: None,
+            ..LogLine::default()
         };
         let severity = Severity::Informational;
         Observation { time_ns: 7, boot_ns: 8, severity, body: Body::Log(line) }

@@ -73,6 +73,7 @@ fn line(id: u64, bytes: usize) -> Observation {
         offset: id,
         line: noise.into(),
         line_bytes: None,
+        ..LogLine::default()
     };
     let time_ns = at(id).time_ns;
     Observation { time_ns, boot_ns: 1, severity: Severity::Informational, body: Body::Log(line) }
@@ -154,6 +155,8 @@ impl Collector {
                 | Body::Disk(_)
                 | Body::Health(_)
                 | Body::Receipt(_)
+                | Body::Authentication(_)
+                | Body::Account(_)
                 | Body::Inventory(_) => {}
             }
         }

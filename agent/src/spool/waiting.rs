@@ -123,6 +123,8 @@ impl Waiting {
             | Class::Disk
             | Class::Receipt
             | Class::Lifecycle
+            | Class::Authentication
+            | Class::Account
             | Class::Inventory => !only_health,
         };
         let all = std::mem::take(&mut self.control).into_iter();
@@ -200,6 +202,7 @@ mod tests {
             offset: 0,
             line: "x".repeat(bytes).as_str().into(),
             line_bytes: None,
+            ..LogLine::default()
         };
         Observation { time_ns, boot_ns: 0, severity: Severity::Low, body: Body::Log(line) }
     }

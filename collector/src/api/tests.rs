@@ -284,6 +284,7 @@ fn line(text: &str) -> Fact {
         offset: 3,
         line,
         line_bytes: None,
+        ..LogLine::default()
     })
 }
 

@@ -117,6 +117,7 @@ pub(super) fn exec(pid: u32) -> Body {
         image_resolved: None,
         args: None,
         args_bytes: None,
+        redacted: None,
     }))
 }
 

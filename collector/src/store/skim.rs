@@ -58,6 +58,8 @@ fn gap(event: &[u8]) -> Option<SealedRange> {
         | Body::Health(_)
         | Body::Receipt(_)
         | Body::Lifecycle(_)
+        | Body::Authentication(_)
+        | Body::Account(_)
         | Body::Inventory(_) => None,
     }
 }

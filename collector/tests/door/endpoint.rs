@@ -189,6 +189,7 @@ impl Endpoint {
             image_resolved: None,
             args: None,
             args_bytes: None,
+            redacted: None,
         }));
         let events: Vec<Vec<u8>> = (first..first + count)
             .map(|seq| {

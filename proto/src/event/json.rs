@@ -9,6 +9,7 @@ mod disk;
 mod gap;
 mod inventory;
 mod log;
+mod login;
 mod process;
 mod receipt;
 
@@ -144,6 +145,8 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Gap(gap) => gap::fields(gap, map),
         Body::Receipt(receipt) => receipt::fields(receipt, map),
         Body::Lifecycle(started) => agent::started_fields(started, map),
+        Body::Authentication(event) => login::authentication(event, map),
+        Body::Account(event) => login::account_change(event, map),
         Body::Inventory(event) => inventory::fields(event, map),
     }
 }

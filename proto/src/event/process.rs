@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use super::Redaction;
 use crate::Text;
 
 /// By which means the agent saw a process; each misses something else.
@@ -73,6 +74,9 @@ pub struct Exec {
     /// How long the arguments were in full; more than `args` holds means that they were cut.
     #[n(10)]
     pub args_bytes: Option<u64>,
+    /// Secrets that were taken out of `args` before it was signed.
+    #[n(24)]
+    pub redacted: Option<Vec<Redaction>>,
 }
 
 /// A process was made as a copy of its parent.

@@ -114,6 +114,7 @@ impl Source {
             image: Some(Text::from(image)),
             image_resolved: None,
             args_bytes: u64::try_from(args.len()).ok(),
+            redacted: None,
             args: Some(Text::from(args)),
         })
     }

@@ -207,6 +207,7 @@ impl Forge {
             version: 1,
             exemptions: Vec::new(),
             critical: Vec::new(),
+            redactions: None,
         };
         vec![
             attack("an unknown key", Check::Signature, self.by(&self.mallory, |_| {})),

@@ -57,6 +57,7 @@ impl<'a> Gathered<'a> {
                 offset,
                 line: Text::from(bytes),
                 line_bytes: full_bytes,
+                ..LogLine::default()
             });
             let severity = Severity::Informational;
             self.sample.observations.push(Observation { time_ns, boot_ns, severity, body });

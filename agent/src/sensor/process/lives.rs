@@ -134,6 +134,7 @@ fn nothing_but(pid: u32) -> Exec {
         image_resolved: None,
         args: None,
         args_bytes: None,
+        redacted: None,
     }
 }
 

@@ -108,6 +108,7 @@ impl Process {
             image: None,
             image_resolved: self.program().map(Text::from),
             args_bytes: args_bytes(args.as_deref(), stat),
+            redacted: None,
             args: args.map(Text::from),
         }
     }

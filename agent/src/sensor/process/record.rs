@@ -129,6 +129,7 @@ impl Fields<'_> {
             image_resolved: None,
             args: is_known.then(|| Text::from(args)),
             args_bytes: (is_known || total != 0).then_some(total),
+            redacted: None,
         })
     }
 
@@ -253,6 +254,7 @@ mod tests {
             image_resolved: None,
             args: Some("sh\0-c\0id\0".into()),
             args_bytes: Some(9),
+            redacted: None,
         };
         assert_eq!(parsed.event, ProcessEvent::Exec(expected));
     }

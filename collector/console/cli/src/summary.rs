@@ -4,6 +4,7 @@ pub mod event;
 
 use cordon_proto::command::{Action, AtEnd, Command, IfUnproved};
 use cordon_proto::event::receipt::{Check, EndCause, Outcome, Proof};
+use cordon_proto::policy::Redactions;
 
 use crate::moment;
 use crate::output::text::plain;
@@ -65,13 +66,27 @@ pub fn action(action: &Action) -> String {
         }
         Action::Release => "release: let back onto the network".to_owned(),
         Action::SetPolicy(policy) => format!(
-            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s)",
+            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}",
             policy.version,
             policy.client,
             policy.exemptions.len(),
-            policy.critical.len()
+            policy.critical.len(),
+            policy.redactions.as_ref().map(redactions).unwrap_or_default()
         ),
     }
+}
+
+/// What a policy lets out or takes out must be read by whoever signs it.
+fn redactions(redactions: &Redactions) -> String {
+    let own: Vec<_> = redactions.patterns.iter().map(|pattern| pattern.name.as_str()).collect();
+    let mut words = format!("; {} redaction(s) of its own", own.len());
+    if !own.is_empty() {
+        words.push_str(&format!(": {}", plain(&own.join(", "))));
+    }
+    if !redactions.off.is_empty() {
+        words.push_str(&format!("; SECRETS ARE LET OUT by {}", plain(&redactions.off.join(", "))));
+    }
+    words
 }
 
 /// What became of a command, in words.

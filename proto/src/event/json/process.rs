@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Kind, put, put_text};
 use crate::Text;
 use crate::event::process::{Exec, Exit, Fork, ProcessEvent, split_args};
+use crate::event::redaction::length_before;
 
 /// OCSF Process Activity.
 pub(super) fn fields(event: &ProcessEvent, map: &mut Map<String, Value>) -> Kind {
@@ -21,6 +22,7 @@ pub(super) fn fields(event: &ProcessEvent, map: &mut Map<String, Value>) -> Kind
             map.insert("process".to_owned(), Value::Object(process));
             put(map, "sensor_tier", exec.tier);
             put(map, "unavailable", unavailable(exec));
+            put(map, "redacted", &exec.redacted);
             kind(1, "Launch")
         }
         ProcessEvent::Fork(Fork { tier, pid, start_boot_ns, parent_pid, uid }) => {
@@ -72,7 +74,7 @@ fn exec_fields(exec: &Exec, process: &mut Map<String, Value>) {
         put_text(process, "cmd_line", &Text::from(line));
         let each = split_args(args).map(|arg| String::from_utf8_lossy(arg).into_owned());
         put(process, "args", each.collect::<Vec<_>>());
-        let held = u64::try_from(args.len()).unwrap_or(u64::MAX);
+        let held = length_before(args.len(), exec.redacted.as_deref());
         put(process, "args_bytes", exec.args_bytes);
         put(process, "args_truncated", exec.args_bytes.is_some_and(|full| full > held));
     }
@@ -112,6 +114,7 @@ mod tests {
             image_resolved: None,
             args: Some("ls\0-l\0".into()),
             args_bytes: Some(9000),
+            redacted: None,
         };
         let body = Body::Process(ProcessEvent::Exec(exec));
         let json = of_body(body);

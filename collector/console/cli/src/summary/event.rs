@@ -3,6 +3,8 @@
 mod agent;
 mod disk;
 mod inventory;
+mod log;
+mod login;
 mod process;
 
 use serde_json::Value;
@@ -12,6 +14,9 @@ use crate::output::text::{cut, plain};
 
 /// Characters of one event's summary; `--json` shows all.
 const SUMMARY_CHARACTERS_MAX: usize = 240;
+
+/// Characters of the names of rules that took secrets out.
+const RULES_CHARACTERS_MAX: usize = 60;
 
 /// When an event happened, for a table.
 #[must_use]
@@ -40,20 +45,31 @@ pub fn class(event: &Value) -> String {
 pub fn summary(event: &Value) -> String {
     let whole = match word(event, "/class").as_str() {
         "process" => process::summary(event),
-        "log" => format!(
-            "{}: {}",
-            first(event, &["/log_file/path", "/file/path"]),
-            word(event, "/raw_data")
-        ),
+        "log" => log::summary(event),
         "disk" => disk::summary(event),
         "health" => agent::health(event),
         "gap" => agent::gap(event),
         "receipt" => agent::receipt(event),
         "lifecycle" => agent::started(event),
+        "authentication" => login::authentication(event),
+        "account" => login::account(event),
         "inventory" => inventory::summary(event),
         _ => rest(event),
     };
-    cut(&plain(&whole), SUMMARY_CHARACTERS_MAX).into_owned()
+    let mark = redacted(event);
+    let room = SUMMARY_CHARACTERS_MAX.saturating_sub(mark.len());
+    format!("{}{mark}", cut(&plain(&whole), room))
+}
+
+/// That secrets were taken out on the endpoint: by which rules, and how many bytes.
+fn redacted(event: &Value) -> String {
+    let Some(marks) = event.pointer("/redacted").and_then(Value::as_array) else {
+        return String::new();
+    };
+    let bytes: u64 = marks.iter().filter_map(|mark| mark.get("bytes")?.as_u64()).sum();
+    let rules: Vec<_> = marks.iter().map(|mark| word(mark, "/rule")).collect();
+    let rules = rules.join(", ");
+    format!(" (redacted: {}, {bytes} bytes)", cut(&plain(&rules), RULES_CHARACTERS_MAX))
 }
 
 /// Everything that is not in every event, for classes that this version has no words for.
@@ -176,6 +192,7 @@ mod tests {
                 image_resolved: None,
                 args: Some("sh\0-c\0echo \u{1b}[2J\0".into()),
                 args_bytes: None,
+                redacted: None,
             })),
             "exec pid 7 of 1 uid 0: sh -c echo \\u{1b}[2J",
         );
@@ -198,6 +215,7 @@ mod tests {
                 offset: 0,
                 line: Text::from("Failed password\nfor root"),
                 line_bytes: None,
+                ..LogLine::default()
             }),
             "/var/log/auth.log: Failed password\\nfor root",
         );
