@@ -7,6 +7,8 @@
 
 #[path = "samples/inventory.rs"]
 mod inventory;
+#[path = "samples/login_record.rs"]
+mod login_record;
 
 use std::path::PathBuf;
 
