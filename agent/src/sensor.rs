@@ -5,7 +5,9 @@
 //! a sensor that can look back (a log file, say) neither loses nor doubles anything over a crash.
 
 pub mod disk;
+pub mod inventory;
 pub mod log;
+pub mod login;
 pub mod process;
 
 use cordon_proto::event::process::Tier;

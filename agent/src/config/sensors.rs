@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sensor::disk::DiskSettings;
+use crate::sensor::inventory::InventorySettings;
 use crate::sensor::log::LogSettings;
+use crate::sensor::login::LoginSettings;
 
 /// What is watched.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -15,6 +17,10 @@ pub struct Sensors {
     pub logs: LogSettings,
     /// File systems and disks.
     pub disks: DiskSettings,
+    /// Logins, failed logins and logouts.
+    pub logins: LoginSettings,
+    /// What is on the machine.
+    pub inventory: InventorySettings,
 }
 
 /// Starts and ends of processes.
@@ -41,6 +47,7 @@ impl Sensors {
         self.impossible_process(check);
         self.impossible_logs(check);
         self.impossible_disks(check);
+        self.impossible_inventory(check);
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -61,6 +68,13 @@ impl Sensors {
         check(period, "sensors.disks.period_secs", "must be 5 to 86400");
         let report = (5..=604_800).contains(&self.disks.report_secs);
         check(report, "sensors.disks.report_secs", "must be 5 to 604800");
+    }
+
+    fn impossible_inventory(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let period = (60..=604_800).contains(&self.inventory.period_secs);
+        check(period, "sensors.inventory.period_secs", "must be 60 to 604800");
+        let state = (30..=604_800).contains(&self.inventory.state_secs);
+        check(state, "sensors.inventory.state_secs", "must be 30 to 604800");
     }
 }
 

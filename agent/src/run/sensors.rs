@@ -12,7 +12,8 @@ use crate::clock;
 use crate::config;
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
-    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, log,
+    Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, disk, inventory, log,
+    login,
 };
 use crate::spool::keeper::SpoolHandle;
 
@@ -63,6 +64,8 @@ impl Sensors {
             (process::NAME, Class::Process, settings.process.enabled),
             (log::NAME, Class::Log, settings.logs.enabled),
             (disk::NAME, Class::Disk, settings.disks.enabled),
+            (login::NAME, Class::Authentication, settings.logins.enabled),
+            (inventory::NAME, Class::Inventory, settings.inventory.enabled),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -105,6 +108,15 @@ impl Sensors {
                 self.tasks.spawn(run_logs(settings, spool, outlet))
             }
             disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
+            login::NAME => {
+                let (settings, spool) = (self.settings.logins, self.spool.clone());
+                self.tasks.spawn(run_logins(settings, spool, outlet))
+            }
+            inventory::NAME => {
+                let means = inventory::Means::of_machine(self.spool.clone());
+                let settings = self.settings.inventory;
+                self.tasks.spawn(inventory::run(settings, means, clock::stamp, outlet))
+            }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
         sensor.task = Some(task.id());
@@ -179,9 +191,11 @@ impl Sensors {
 }
 
 impl Sensor {
-    /// It is starting. Logs are read on from where they were left, so that nothing is missed.
+    /// It is starting. Logs and records of logins are read on from where they were left, and an
+    /// inventory is compared with the one before, so that nothing is missed.
     fn blind_from(&mut self, reason: GapReason, from_ns: u64) {
-        self.starting = (self.class != Class::Log).then_some((reason, from_ns));
+        let reads_on = matches!(self.class, Class::Log | Class::Authentication | Class::Inventory);
+        self.starting = (!reads_on).then_some((reason, from_ns));
     }
 
     fn sees_from(&mut self, to_ns: u64) -> Option<Sample> {
@@ -210,7 +224,7 @@ async fn run_logs(
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
-    let kept = match spool.checkpoints("").await {
+    let kept = match spool.checkpoints("log/").await {
         Ok(kept) => kept,
         Err(error) => {
             let reason = Some(format!("where reading ended cannot be told: {error}"));
@@ -219,6 +233,23 @@ async fn run_logs(
     };
     let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
     log::run(settings, clock::stamp, outlet, restored.collect()).await
+}
+
+/// Reads records of logins on from where the spool has them.
+async fn run_logins(
+    settings: login::LoginSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    let kept = match spool.checkpoints(login::prefix()).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            let reason = Some(format!("where reading ended cannot be told: {error}"));
+            return outlet.condition(SensorState::Blind, reason, None).await;
+        }
+    };
+    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
+    login::run(settings, "/".into(), clock::stamp, outlet, restored.collect()).await
 }
 
 fn next_wait(wait: Duration, ran: Duration) -> Duration {
@@ -249,6 +280,8 @@ mod tests {
         settings.process.enabled = false;
         settings.logs.enabled = false;
         settings.disks.enabled = false;
+        settings.logins.enabled = false;
+        settings.inventory.enabled = false;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };
