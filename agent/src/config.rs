@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Limits;
+
 pub use mistake::Mistake;
 pub use sensors::{ProcessSensor, Sensors};
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub sensors: Sensors,
     /// What waits for the collector.
     pub spool: Spool,
+    /// What the agent may cost the machine.
+    pub budget: Limits,
     /// How an endpoint is cut off.
     pub isolation: Isolation,
     /// How the collector is reached where there is no direct way.
@@ -45,6 +49,7 @@ impl Default for Config {
             lab: false,
             sensors: Sensors::default(),
             spool: Spool::default(),
+            budget: Limits::default(),
             isolation: Isolation::default(),
             proxy: Proxy::default(),
         }
@@ -182,6 +187,13 @@ impl Config {
             "spool.bytes_max",
             "must be 16777216 or more",
         );
+        let cpu = (1..=6400).contains(&self.budget.cpu_percent);
+        check(cpu, "budget.cpu_percent", "must be 1 to 6400");
+        let memory = self.budget.memory_bytes >= MEMORY_BYTES_MIN;
+        check(memory, "budget.memory_bytes", "must be 25165824 or more");
+        let rate = self.budget.bandwidth_bytes_per_s;
+        let rate = rate == 0 || rate >= BANDWIDTH_MIN;
+        check(rate, "budget.bandwidth_bytes_per_s", "must be 0 or 1024 or more");
         check(self.isolation.mark != 0, "isolation.mark", "must not be 0, the mark of all packets");
         self.sensors.impossible(&mut check);
         let Proxy { address, user, password_file } = &self.proxy;
@@ -195,6 +207,12 @@ impl Config {
         found
     }
 }
+
+/// Less, and the agent would be at its limit without any load.
+const MEMORY_BYTES_MIN: u64 = 24 << 20;
+
+/// Less would not even carry health.
+const BANDWIDTH_MIN: u64 = 1024;
 
 /// Less would drop events in an ordinary night without a collector.
 const SPOOL_BYTES_MIN: u64 = 16 << 20;
@@ -260,7 +278,7 @@ mod tests {
             "[spol]\nbytes_max = 1\n\n[isolation]\nmark = 0\n",
             &[
                 "line 1: unknown field `spol`, expected one of `state_dir`, `log_level`, `lab`, \
-                 `sensors`, `spool`, `isolation`, `proxy`",
+                 `sensors`, `spool`, `budget`, `isolation`, `proxy`",
                 "line 5: isolation.mark must not be 0, the mark of all packets",
             ],
         );

@@ -62,6 +62,8 @@ pub struct Vitals {
     pub dropped: Vec<ClassCount>,
     /// What stands.
     pub containments: Vec<Standing>,
+    /// What is given up in order to stay within the budget.
+    pub given_up: Option<String>,
 }
 
 impl Vitals {
@@ -70,14 +72,14 @@ impl Vitals {
     #[must_use]
     pub fn observation(self, usage: Usage, now: Stamp) -> Observation {
         let blind = |sensor: &SensorHealth| match sensor.state {
-            SensorState::Blind => true,
+            SensorState::Blind | SensorState::Stalled => true,
             SensorState::Running | SensorState::Degraded | SensorState::Off => false,
         };
         let unwell =
             self.sensors.iter().any(blind) || self.containments.iter().any(|one| !one.proved);
         let severity = if unwell { Severity::Medium } else { Severity::Informational };
         let Self { endpoint_secs, nonce, roster, policy_version, uptime_secs, .. } = self;
-        let Self { lanes, sensors, dropped, containments, .. } = self;
+        let Self { lanes, sensors, dropped, containments, given_up, .. } = self;
         let health = Health {
             agent_version: VERSION.to_owned(),
             endpoint_secs,
@@ -91,6 +93,7 @@ impl Vitals {
             sensors,
             dropped,
             containments,
+            given_up,
         };
         let Stamp { time_ns, boot_ns } = now;
         Observation { time_ns, boot_ns, severity, body: Body::Health(Box::new(health)) }

@@ -1,6 +1,8 @@
 //! Cordon's agent: watches an endpoint, streams signed events, contains it on signed command.
 
 pub mod action;
+pub mod budget;
+pub mod canary;
 pub mod clock;
 pub mod config;
 pub mod containment;

@@ -39,6 +39,12 @@ enum Deed {
     },
     /// Say who this endpoint is, whose, and what it has.
     Status,
+    /// Do nothing, so that the agent that started this sees it; ends with its input.
+    #[command(hide = true)]
+    Canary {
+        /// By which the agent knows it.
+        token: String,
+    },
     /// The list of people who may act on this endpoint.
     Roster {
         #[command(subcommand)]
@@ -73,6 +79,10 @@ fn main() -> ExitCode {
 }
 
 fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
+    if let Deed::Canary { .. } = deed {
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::read(path)?;
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::from(config.log_level))
@@ -82,6 +92,7 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
         .init();
     match deed {
         Deed::Run => run::run(config)?,
+        Deed::Canary { .. } => {}
         Deed::Enroll { string, force } => tell::enroll(&config, &string, force)?,
         Deed::Status => tell::status(&config)?,
         Deed::Roster { deed: RosterDeed::Install { file } } => {

@@ -4,6 +4,8 @@
 //! job beside the loop whose answer wakes it; jobs of one kind run one after the other, so that
 //! their order is that of their asking.
 
+mod budget;
+mod canary;
 mod command;
 mod contain;
 mod deliver;
@@ -17,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cordon_proto::event::{Body, Observation, Receipt, Severity};
+use cordon_proto::event::{Body, Notice, Observation, Receipt, Severity};
 use cordon_proto::policy::Policy;
 use cordon_proto::sign::SigningKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::action::isolate::shell::Shell;
+use crate::canary::Canaries;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::containment::Containment;
@@ -51,8 +54,8 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Everything that can wake the agent.
 enum Wake {
-    /// The system wants it to end.
-    Stop(&'static str),
+    /// The system wants something.
+    Signal(Asked),
     /// A second has passed.
     Tick,
     /// A sensor says something.
@@ -95,6 +98,8 @@ struct Agent {
     /// Addresses at which the collector, or the proxy on the way, was reached.
     reached: Vec<SocketAddr>,
     sensors: Sensors,
+    canaries: Canaries,
+    thrift: budget::Thrift,
     reports: mpsc::Receiver<(&'static str, Report)>,
     jobs: Jobs,
     upkeep: upkeep::Upkeep,
@@ -128,29 +133,42 @@ impl Agent {
         let mut ticks = ticks();
         loop {
             let wake = tokio::select! {
-                name = signals.next() => Wake::Stop(name),
+                signal = signals.next() => Wake::Signal(signal),
                 _ = ticks.tick() => Wake::Tick,
-                Some((name, report)) = self.reports.recv(), if self.delivery.is_idle() => {
-                    Wake::Report(name, report)
-                }
-                ended = self.sensors.ended() => Wake::SensorEnded(ended),
-                event = self.link.next() => Wake::Link(event),
-                Ok(()) = self.progress.changed() => Wake::Progress,
-                done = self.jobs.next() => Wake::Done(done),
+                wake = self.wake() => wake,
             };
-            if let Wake::Stop(signal) = wake {
+            if let Wake::Signal(Asked::Stop(signal)) = wake {
                 tracing::info!(signal, "stopping");
                 break;
             }
             self.handle(wake);
         }
+        self.say_goodbye().await;
         self.stop().await;
         Ok(())
     }
 
+    /// What wakes the agent from within, or from the collector. Nothing is lost if the wait is
+    /// given up half-way.
+    async fn wake(&mut self) -> Wake {
+        tokio::select! {
+            Some((name, report)) = self.reports.recv(), if self.delivery.is_idle() => {
+                Wake::Report(name, report)
+            }
+            ended = self.sensors.ended() => Wake::SensorEnded(ended),
+            event = self.link.next() => Wake::Link(event),
+            Ok(()) = self.progress.changed() => Wake::Progress,
+            done = self.jobs.next() => Wake::Done(done),
+        }
+    }
+
     fn handle(&mut self, wake: Wake) {
         match wake {
-            Wake::Stop(_) => {}
+            Wake::Signal(Asked::Stop(_)) => {}
+            Wake::Signal(Asked::Sleep) => {
+                tracing::info!("the machine is about to sleep");
+                self.tell(Severity::Informational, Body::Notice(Notice::Sleeping));
+            }
             Wake::Tick => self.tick(),
             Wake::Report(name, report) => self.report(name, report),
             Wake::SensorEnded(ended) => self.sensor_ended(ended),
@@ -168,8 +186,10 @@ impl Agent {
             Done::Noted(noted) => self.noted(*noted),
             Done::PolicyKept(kept) => self.policy_kept(*kept),
             Done::TimeKept(kept) => self.time_kept(kept),
+            Done::MayAsk(effect) => self.ask_effect(effect),
             Done::Depths(depths) => self.tell_health(depths),
             Done::Renewed(renewed) => self.renewed(*renewed),
+            Done::CanarySent => {}
             Done::Drift(found) => self.drift_seen(found),
         }
     }
@@ -195,21 +215,34 @@ impl Agent {
     }
 }
 
-/// The ways in which the system asks a service to end.
+/// What the system asks for.
+enum Asked {
+    /// To end.
+    Stop(&'static str),
+    /// To tell that the machine is about to sleep.
+    Sleep,
+}
+
+/// The ways in which the system asks.
 struct Signals {
     term: Signal,
     int: Signal,
+    sleep: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        let [term, int, sleep] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()]
+                .map(signal);
+        Ok(Self { term: term?, int: int?, sleep: sleep? })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
+            _ = self.term.recv() => Asked::Stop("SIGTERM"),
+            _ = self.int.recv() => Asked::Stop("SIGINT"),
+            _ = self.sleep.recv() => Asked::Sleep,
         }
     }
 }

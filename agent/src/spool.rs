@@ -15,6 +15,7 @@
 mod commit;
 mod fault;
 mod floor;
+mod inbox;
 pub mod keeper;
 mod lane;
 mod open;

@@ -110,6 +110,7 @@ impl Scene {
             while !holds(self) {
                 match self.said.recv().await.unwrap().1 {
                     Report::Condition(condition) => self.condition = Some(condition),
+                    Report::Proved => {}
                     Report::Sample(sample) => {
                         for observation in sample.observations {
                             let Body::Disk(event) = observation.body else { panic!("not a disk") };

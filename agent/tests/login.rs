@@ -56,6 +56,7 @@ impl Scene {
             let mut act = Some(act);
             while act.is_some() || self.told.len() < enough {
                 match said.recv().await.unwrap().1 {
+                    Report::Proved => {}
                     Report::Condition(_looks) => {
                         if let Some(act) = act.take() {
                             act(self.root.path());

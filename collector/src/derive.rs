@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cordon_proto::event::{Body, Gap, Health, Lane, Receipt};
+use cordon_proto::event::{Body, Gap, Health, Lane, Notice, Receipt};
 use cordon_proto::id::EndpointId;
 use cordon_proto::sign::batch::{self, Header};
 use cordon_proto::sign::document::{self, Kind};
@@ -51,6 +51,8 @@ pub enum News {
     Receipt(Box<Receipt>),
     /// What it lost.
     Gap(Gap),
+    /// Why it will be silent, or was.
+    Notice(Notice),
 }
 
 /// Why a step was not taken.
@@ -82,6 +84,7 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         Body::Health(health) => News::Health(health),
         Body::Receipt(receipt) => News::Receipt(receipt),
         Body::Gap(gap) => News::Gap(gap),
+        Body::Notice(notice) => News::Notice(notice),
         Body::Process(_)
         | Body::Log(_)
         | Body::Disk(_)

@@ -8,7 +8,8 @@ use cordon_proto::session::{Appended, Registered};
 
 use crate::collector::Collector;
 use crate::links::Seat;
-use crate::store::{Endpoint, LogError, NotedClone, Outcome, StateError};
+use crate::presence::Ended;
+use crate::store::{Endpoint, LogError, NotedClone, Outcome, State, StateError};
 use crate::tls::Caller;
 
 /// Why an endpoint could not be looked up, or its hello not be noted.
@@ -95,9 +96,15 @@ fn noted(hello: &Hello, now_ns: u64) -> NotedClone {
     }
 }
 
-/// Notes when an endpoint was last heard.
-pub async fn note_seen(collector: &Arc<Collector>, endpoint: EndpointId, now_ns: u64) {
-    let noted = collector.state.from_task(move |state| state.note_seen(endpoint, now_ns)).await;
+/// Notes when an endpoint was last heard, and how its session ended.
+pub async fn note_seen(
+    collector: &Arc<Collector>,
+    endpoint: EndpointId,
+    now_ns: u64,
+    ended: Ended,
+) {
+    let note = move |state: &State| state.note_seen(endpoint, now_ns, ended);
+    let noted = collector.state.from_task(note).await;
     if let Err(error) = noted {
         tracing::warn!(%error, "an endpoint's last sign of life was not noted");
     }

@@ -20,6 +20,7 @@ pub mod links;
 pub mod listen;
 pub mod number;
 pub mod people;
+pub mod presence;
 pub mod run;
 pub mod search;
 pub mod setup;

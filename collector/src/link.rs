@@ -1,6 +1,7 @@
 //! One agent's connection: drives the session's machine between the socket, the stores and the
 //! people's side. A peer that is slow or silent is ended; what it did not get it gets next time.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::door::Stream;
 use crate::enrol;
 use crate::ingest::{self, Source};
 use crate::links::{Seat, Word};
+use crate::presence::Ended;
 use crate::store::{Expected, Incoming, LogError, Outcome};
 use crate::tls::{self, Caller};
 use crate::upgrade::{self, Path, Socket};
@@ -62,6 +64,8 @@ struct Link {
     seat: Option<Seat>,
     storing: FuturesOrdered<BoxFuture<'static, Stored>>,
     written: Vec<oneshot::Sender<()>>,
+    /// What happened last is that nothing did.
+    timed_out: bool,
 }
 
 /// All that can wake a link.
@@ -74,8 +78,11 @@ enum Wake {
     Stop,
 }
 
-/// Why a link ends.
-struct End(String);
+/// Why a link ends, and how.
+struct End {
+    why: String,
+    ended: Ended,
+}
 
 impl Link {
     fn new(
@@ -96,11 +103,12 @@ impl Link {
             seat: None,
             storing: FuturesOrdered::new(),
             written: Vec::new(),
+            timed_out: false,
         }
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let End(why) = loop {
+        let End { why, ended } = loop {
             if let Err(end) = self.carry_out().await {
                 break end;
             }
@@ -112,7 +120,8 @@ impl Link {
         let endpoint = self.caller.endpoint;
         tracing::info!(endpoint = %endpoint.short(), address = %self.address, why, "session ended");
         if self.seat.take().is_some() {
-            ingest::note_seen(&self.collector, endpoint, self.collector.clock.wall_ns()).await;
+            ingest::note_seen(&self.collector, endpoint, self.collector.clock.wall_ns(), ended)
+                .await;
         }
         let goodbye = async {
             self.socket.close(None).await.ok();
@@ -150,11 +159,13 @@ impl Link {
             Wake::Heard(Message::Binary(bytes)) => self.session.handle_message(&bytes, now),
             // Answered by the library; the protocol has a ping of its own.
             Wake::Heard(Message::Ping(_) | Message::Pong(_)) => (),
-            Wake::Heard(Message::Close(_)) | Wake::Gone(None) => return Err(end("it was closed")),
+            Wake::Heard(Message::Close(_)) | Wake::Gone(None) => {
+                return Err(End { why: "it was closed".to_owned(), ended: Ended::Closed });
+            }
             Wake::Heard(Message::Text(_) | Message::Frame(_)) => {
                 return Err(end("the agent sent text"));
             }
-            Wake::Gone(Some(error)) => return Err(End(error.to_string())),
+            Wake::Gone(Some(error)) => return Err(gone(&error)),
             Wake::Stored((lane, outcome)) => {
                 self.session.appended(lane, ingest::appended(outcome));
             }
@@ -169,9 +180,14 @@ impl Link {
                 }
             }
             Wake::Word(Word::End(why)) => return Err(end(why)),
-            Wake::Timeout => self.session.handle_timeout(now),
+            Wake::Timeout => {
+                self.session.handle_timeout(now);
+                self.timed_out = true;
+                return Ok(());
+            }
             Wake::Stop => return Err(end("the collector is stopping")),
         }
+        self.timed_out = false;
         Ok(())
     }
 
@@ -181,7 +197,7 @@ impl Link {
             match effect {
                 CollectorEffect::Identify { endpoint } => {
                     let found = ingest::identify(&self.collector, endpoint, &self.caller).await;
-                    let registered = found.map_err(|error| End(error.to_string()))?;
+                    let registered = found.map_err(|error| end(&error.to_string()))?;
                     self.session.identified(registered, self.collector.clock.wall_ns());
                 }
                 CollectorEffect::Welcomed(hello) => self.welcomed(*hello).await?,
@@ -198,7 +214,8 @@ impl Link {
                 }
                 CollectorEffect::Close(why) => {
                     in_time(self.socket.flush()).await?;
-                    return Err(End(why));
+                    let ended = if self.timed_out { Ended::Silent } else { Ended::ByCollector };
+                    return Err(End { why, ended });
                 }
             }
         }
@@ -229,7 +246,7 @@ impl Link {
                 self.session.send_roster(newer);
             }
             Ok(None) => (),
-            Err(error) => return Err(End(error.to_string())),
+            Err(error) => return Err(end(&error.to_string())),
         }
         Ok(())
     }
@@ -256,11 +273,29 @@ impl Link {
 async fn in_time(send: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), End> {
     match timeout(SEND_MAX, send).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(End(error.to_string())),
-        Err(_) => Err(end("the agent takes nothing in")),
+        Ok(Err(error)) => Err(gone(&error)),
+        Err(_) => Err(End { why: "the agent takes nothing in".to_owned(), ended: Ended::Silent }),
     }
 }
 
+/// The collector ends it.
 fn end(why: &str) -> End {
-    End(why.to_owned())
+    End { why: why.to_owned(), ended: Ended::ByCollector }
+}
+
+/// The connection is gone: the other end closed it, or the kernel gave it up as unanswered.
+fn gone(error: &tungstenite::Error) -> End {
+    let closed = [
+        ErrorKind::ConnectionReset,
+        ErrorKind::ConnectionAborted,
+        ErrorKind::BrokenPipe,
+        ErrorKind::UnexpectedEof,
+    ];
+    let silent = if let tungstenite::Error::Io(error) = error {
+        !closed.contains(&error.kind())
+    } else {
+        false
+    };
+    let ended = if silent { Ended::Silent } else { Ended::Closed };
+    End { why: error.to_string(), ended }
 }

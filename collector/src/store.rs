@@ -80,7 +80,7 @@ impl Classes {
     }
 
     fn bit(class: Class) -> u64 {
-        1 << Class::ALL.iter().position(|known| *known == class).unwrap_or(62)
+        1 << class.number()
     }
 
     /// The set with the class that stands under this number on the wire.

@@ -16,7 +16,7 @@ pub mod redaction;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-pub use agent::{Health, SensorHealth, SensorState, Started};
+pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started};
 pub use disk::DiskEvent;
 pub use gap::{ClassCount, Gap, GapReason};
 pub use inventory::Inventory;
@@ -117,7 +117,7 @@ pub enum Class {
     /// An answer about an action.
     #[n(5)]
     Receipt,
-    /// The agent started.
+    /// The agent started, stops, or its machine sleeps.
     #[n(6)]
     Lifecycle,
     /// A log says that somebody logged in, or tried to.
@@ -163,6 +163,29 @@ impl Class {
         }
     }
 
+    /// The number under which events of this class stand on the wire.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Process => 0,
+            Self::Log => 1,
+            Self::Disk => 2,
+            Self::Health => 3,
+            Self::Gap => 4,
+            Self::Receipt => 5,
+            Self::Lifecycle => 6,
+            Self::Authentication => 10,
+            Self::Account => 11,
+            Self::Inventory => 12,
+        }
+    }
+
+    /// The number of the class that an event's body belongs to, by the number of the body.
+    #[must_use]
+    pub fn number_of_body(body: u32) -> u32 {
+        if body == NOTICE_BODY { Self::Lifecycle.number() } else { body }
+    }
+
     /// The lane that events of this class travel in.
     #[must_use]
     pub fn lane(self) -> Lane {
@@ -177,6 +200,9 @@ impl Class {
         }
     }
 }
+
+/// A notice is the one body that has no class of its own.
+const NOTICE_BODY: u32 = 15;
 
 /// The fact itself.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
@@ -211,9 +237,18 @@ pub enum Body {
     /// What is on the machine, and what of it has changed.
     #[n(12)]
     Inventory(#[n(0)] Inventory),
+    /// The agent stops, or its machine sleeps.
+    #[n(15)]
+    Notice(#[n(0)] Notice),
 }
 
 impl Body {
+    /// What was dropped, if that is what this tells.
+    #[must_use]
+    pub fn gap(&self) -> Option<&Gap> {
+        if let Self::Gap(gap) = self { Some(gap) } else { None }
+    }
+
     /// What kind of fact this is.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -224,7 +259,7 @@ impl Body {
             Self::Health(_) => Class::Health,
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
-            Self::Lifecycle(_) => Class::Lifecycle,
+            Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
             Self::Authentication(_) => Class::Authentication,
             Self::Account(_) => Class::Account,
             Self::Inventory(_) => Class::Inventory,

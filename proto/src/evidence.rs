@@ -7,8 +7,8 @@
 use minicbor::{Decode, Encode};
 
 use crate::codec::{self, CodecError};
+use crate::event::Lane;
 use crate::event::gap::SealedRange;
-use crate::event::{Body, Lane};
 use crate::id::{ClientId, EndpointId, Hash};
 use crate::message::{LanePosition, Signed};
 use crate::roster::Roster;
@@ -233,18 +233,5 @@ fn broken(name: &str, lane: &str, batch: &Opened, why: &str) -> String {
 fn signed_gaps(opened: &[Opened]) -> Vec<SealedRange> {
     let control = opened.iter().filter(|batch| batch.header.lane == Lane::Control);
     let events = control.flat_map(|batch| &batch.events);
-    events
-        .filter_map(|bytes| match batch::read_event(bytes).ok()?.body {
-            Body::Gap(gap) => gap.sealed,
-            Body::Process(_)
-            | Body::Log(_)
-            | Body::Disk(_)
-            | Body::Health(_)
-            | Body::Receipt(_)
-            | Body::Lifecycle(_)
-            | Body::Authentication(_)
-            | Body::Account(_)
-            | Body::Inventory(_) => None,
-        })
-        .collect()
+    events.filter_map(|bytes| batch::read_event(bytes).ok()?.body.gap()?.sealed).collect()
 }

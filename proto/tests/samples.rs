@@ -21,7 +21,7 @@ use cordon_proto::event::login::{
     Origin, Status,
 };
 use cordon_proto::event::process::{Exec, Exit, ProcessEvent, Tier};
-use cordon_proto::event::{Body, Event, Lane, LogLine, Redaction, Severity};
+use cordon_proto::event::{Body, Class, Event, Lane, LogLine, Notice, Redaction, Severity};
 use cordon_proto::evidence::{self, Bundle, EndpointEvidence};
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::message::{
@@ -172,8 +172,21 @@ fn later_events() -> Vec<(&'static str, Vec<u8>)> {
         tries: Some(3),
         redacted: redacted(),
     };
+    let account = account_change();
+    let bodies = [
+        ("event-journal.cbor", Body::Log(line)),
+        ("event-authentication.cbor", Body::Authentication(Box::new(authentication))),
+        ("event-account.cbor", Body::Account(Box::new(account))),
+    ];
+    let (time_ns, boot_ns, severity) = (1_795_000_000_000_000_000, 9, Severity::Informational);
+    let event =
+        |(name, body)| (name, codec::encode(&Event { seq: 1, time_ns, boot_ns, severity, body }));
+    bodies.map(event).into()
+}
+
+fn account_change() -> AccountChange {
     let (path, device, inode, offset) = ("/var/log/auth.log".into(), 2049, 131, 4096);
-    let account = AccountChange {
+    AccountChange {
         origin: Origin::File(FileOrigin { path, device, inode, offset }),
         activity: AccountActivity::UserCreated,
         status: Status::Success,
@@ -187,16 +200,7 @@ fn later_events() -> Vec<(&'static str, Vec<u8>)> {
         shell: Some("/bin/bash".into()),
         detail: Some("d".into()),
         pid: Some(900),
-    };
-    let bodies = [
-        ("event-journal.cbor", Body::Log(line)),
-        ("event-authentication.cbor", Body::Authentication(Box::new(authentication))),
-        ("event-account.cbor", Body::Account(Box::new(account))),
-    ];
-    let (time_ns, boot_ns, severity) = (1_795_000_000_000_000_000, 9, Severity::Informational);
-    let event =
-        |(name, body)| (name, codec::encode(&Event { seq: 1, time_ns, boot_ns, severity, body }));
-    bodies.map(event).into()
+    }
 }
 
 fn policy(redactions: Option<Redactions>) -> Policy {
@@ -209,6 +213,26 @@ fn redactions() -> Redactions {
     let literal = Some("badge ".to_owned());
     let patterns = vec![SecretPattern { name, regex, literal }];
     Redactions { patterns, off: vec!["jwt".to_owned()] }
+}
+
+/// Events of classes that came later, one in each file.
+#[test]
+fn events_of_every_later_class() {
+    let bodies = [("notice", Body::Notice(Notice::Woke { slept_secs: 3600 }))];
+    for (name, body) in bodies {
+        let class = body.class();
+        let (time_ns, boot_ns) = (1_795_000_000_000_000_000, 9);
+        let made = Event { seq: 1, time_ns, boot_ns, severity: Severity::Low, body };
+        let bytes = codec::encode(&made);
+        check(&format!("event-{name}.cbor"), &bytes);
+        assert_eq!(codec::decode_strict::<Event>(&bytes).unwrap(), made);
+        // What an index reads of it without knowing it: the number of its class.
+        let mut decoder = minicbor::Decoder::new(&bytes);
+        decoder.array().unwrap();
+        (0..4).for_each(|_| decoder.skip().unwrap());
+        decoder.array().unwrap();
+        assert_eq!(Class::number_of_body(decoder.u32().unwrap()), class.number());
+    }
 }
 
 fn batch() -> Batch {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use cordon_packaging::clock::wait_until;
 use cordon_packaging::fleet::Fleet;
 use cordon_packaging::say;
-use cordon_proto::event::{Body, Class};
+use cordon_proto::event::Class;
 
 use crate::scene::{
     PATIENCE, Stored, Tmpfs, WEB, await_lines, await_some, fleet, fleet_with, join, log_file, pass,
@@ -93,18 +93,7 @@ fn judge(fleet: &Fleet, flood: &[String]) -> Result<()> {
 /// Log lines that signed gaps count as lost.
 fn counted(stored: &Stored) -> Result<u64> {
     let events = stored.events()?;
-    let gaps = events.iter().filter_map(|(_, event)| match &event.body {
-        Body::Gap(gap) => Some(gap),
-        Body::Process(_)
-        | Body::Log(_)
-        | Body::Disk(_)
-        | Body::Health(_)
-        | Body::Receipt(_)
-        | Body::Lifecycle(_)
-        | Body::Authentication(_)
-        | Body::Account(_)
-        | Body::Inventory(_) => None,
-    });
+    let gaps = events.iter().filter_map(|(_, event)| event.body.gap());
     let counts = gaps.flat_map(|gap| &gap.counts).filter(|count| count.class == Class::Log);
     Ok(counts.map(|count| count.count).sum())
 }

@@ -13,6 +13,7 @@ mod kill;
 mod lab;
 mod lease;
 mod outage;
+mod presence;
 mod red_team;
 mod scene;
 mod two_persons;
@@ -25,7 +26,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 15] = [
+const TESTS: [(&str, Body); 16] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -37,6 +38,7 @@ const TESTS: [(&str, Body); 15] = [
     ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
+    ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
     ("a hostile collector cannot make an agent forget", red_team::memory),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use cordon_proto::event::{Lane, SensorState};
 use cordon_proto::message::{Hello, LanePosition};
-use cordon_proto::session::{AgentEffect, SealedBatch};
+use cordon_proto::session::{AgentEffect, Cursor, SealedBatch};
 use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::version::{PROTOCOL, PROTOCOL_OLDEST};
 
@@ -30,6 +30,8 @@ pub(super) struct Delivery {
     delivering: bool,
     asked: VecDeque<(u64, Ask)>,
     asking: bool,
+    /// Up to where the collector has the control lane.
+    pub(super) heard: Cursor,
     /// Counts connections, so that an answer to an earlier session is not given to a later one.
     session: u64,
 }
@@ -56,18 +58,32 @@ pub(super) enum Spooled {
 }
 
 impl Agent {
-    pub(super) fn report(&mut self, name: &'static str, report: Report) {
-        let missed = self.sensors.note(name, &report, clock::stamp().time_ns);
+    pub(super) fn report(&mut self, name: &'static str, mut report: Report) {
+        if let Report::Sample(sample) = &mut report
+            && self.canaries.take(name, sample)
+        {
+            self.sensors.note(name, &Report::Proved, self.clock.now(), clock::stamp().time_ns);
+            if sample.is_empty() {
+                return;
+            }
+        }
+        let missed = self.sensors.note(name, &report, self.clock.now(), clock::stamp().time_ns);
         missed.into_iter().for_each(|sample| self.deliver(sample));
         match report {
-            Report::Sample(sample) => self.deliver(sample),
+            Report::Sample(mut sample) => {
+                self.thrift.take(&mut sample, clock::stamp().time_ns);
+                if !sample.is_empty() {
+                    self.deliver(sample);
+                }
+            }
+            Report::Proved => {}
             Report::Condition(condition) => {
                 let reason = condition.reason.as_deref().unwrap_or_default();
                 match condition.state {
                     SensorState::Running | SensorState::Off => {
                         tracing::info!(sensor = name, state = ?condition.state, reason, "sensor");
                     }
-                    SensorState::Degraded | SensorState::Blind => {
+                    SensorState::Degraded | SensorState::Blind | SensorState::Stalled => {
                         tracing::warn!(sensor = name, state = ?condition.state, reason, "sensor");
                     }
                 }
@@ -94,7 +110,16 @@ impl Agent {
         if self.delivery.delivering {
             return;
         }
-        let Some(sample) = self.delivery.waiting.pop_front() else { return };
+        while let Some(sample) = self.delivery.waiting.pop_front() {
+            if let Err(sample) = self.spool.try_append(sample) {
+                self.deliver_later(*sample);
+                return;
+            }
+        }
+    }
+
+    /// The spool is behind: whoever has more to say waits with this.
+    fn deliver_later(&mut self, sample: Sample) {
         self.delivery.delivering = true;
         let spool = self.spool.clone();
         self.jobs.push(async move {
@@ -128,7 +153,12 @@ impl Agent {
             LinkEvent::Effect(AgentEffect::Live { time_ns }) => self.live(time_ns),
             LinkEvent::Effect(AgentEffect::Command(bytes)) => self.command(&bytes),
             LinkEvent::Effect(AgentEffect::Roster(bytes)) => self.take_roster(&bytes),
-            LinkEvent::Effect(effect) => self.ask(Ask::Effect(effect)),
+            LinkEvent::Effect(effect) => {
+                if let AgentEffect::Forget { lane: Lane::Control, upto } = &effect {
+                    self.delivery.heard = *upto;
+                }
+                self.ask_in_time(effect);
+            }
             LinkEvent::Down { why, wait, certificate_refused } => {
                 let wait_secs = wait.as_secs();
                 tracing::warn!(why, wait_secs, "no connection to the collector");
@@ -148,6 +178,10 @@ impl Agent {
             self.reached.insert(0, peer);
             self.reached.truncate(super::contain::COLLECTORS_MAX);
         }
+    }
+
+    pub(super) fn ask_effect(&mut self, effect: AgentEffect) {
+        self.ask(Ask::Effect(effect));
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -203,6 +237,9 @@ impl Agent {
         match answer {
             Spooled::Positions(session, positions) if session == now => self.greet(positions),
             Spooled::Batches(session, lane, batches) if session == now => {
+                let sizes =
+                    batches.iter().map(|one| one.batch.header.len() + one.batch.events.len());
+                self.thrift.sent(sizes.sum(), self.clock.now());
                 // A gap must be known before the jump that it explains.
                 self.note_progress();
                 self.link.handle_batches(lane, batches);

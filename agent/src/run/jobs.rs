@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use cordon_proto::event::agent::LaneDepth;
 use cordon_proto::policy::Policy;
+use cordon_proto::session::AgentEffect;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -29,10 +30,14 @@ pub(super) enum Done {
     PolicyKept(Box<(Authorised, Policy, Result<(), StateDirError>)>),
     /// Endpoint time is on disk, or could not be brought there.
     TimeKept(Result<(), StateDirError>),
+    /// A session may have more telemetry.
+    MayAsk(AgentEffect),
     /// What waits in the spool.
     Depths(Vec<LaneDepth>),
     /// A certificate was asked for.
     Renewed(Box<Result<Certificate, EnrolError>>),
+    /// A canary was sent, or could not be.
+    CanarySent,
     /// The wall was compared with what it must be.
     Drift(Option<String>),
 }

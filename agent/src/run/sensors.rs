@@ -1,10 +1,12 @@
 //! Starts sensors, and starts again those that end: a bad sensor loses its samples, never the
 //! agent.
 
+use std::path::Path;
 use std::time::Duration;
 
+use cordon_proto::event::process::Tier;
 use cordon_proto::event::{Class, ClassCount, GapReason, SensorHealth, SensorState};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 
 use super::Agent;
@@ -52,14 +54,18 @@ pub(super) struct Sensors {
     tasks: JoinSet<Result<(), Stopping>>,
     reports: mpsc::Sender<(&'static str, Report)>,
     spool: SpoolHandle,
+    brake: watch::Receiver<Duration>,
 }
 
 impl Sensors {
     pub(super) fn new(
-        settings: config::Sensors,
+        mut settings: config::Sensors,
+        canary_log: &Path,
         reports: mpsc::Sender<(&'static str, Report)>,
         spool: SpoolHandle,
+        brake: watch::Receiver<Duration>,
     ) -> Self {
+        settings.logs.paths.push(canary_log.to_string_lossy().into_owned());
         let list = [
             (process::NAME, Class::Process, settings.process.enabled),
             (log::NAME, Class::Log, settings.logs.enabled),
@@ -78,7 +84,7 @@ impl Sensors {
             again: None,
             starting: None,
         });
-        Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports, spool }
+        Self { settings, sensors: sensors.into(), tasks: JoinSet::new(), reports, spool, brake }
     }
 
     /// Starts all that are switched on; the gap that the spool told ends at `since_ns`.
@@ -89,7 +95,7 @@ impl Sensors {
                 self.sensors[at].blind_from(GapReason::AgentStopped, since_ns);
             } else {
                 let (state, reason) = (SensorState::Off, Some("switched off".to_owned()));
-                self.condition(at, state, reason);
+                self.condition(at, state, reason, now);
             }
         }
     }
@@ -105,6 +111,7 @@ impl Sensors {
             }
             log::NAME => {
                 let (settings, spool) = (self.settings.logs.clone(), self.spool.clone());
+                let outlet = outlet.braked(self.brake.clone());
                 self.tasks.spawn(run_logs(settings, spool, outlet))
             }
             disk::NAME => self.tasks.spawn(disk::run(self.settings.disks, clock::stamp, outlet)),
@@ -134,19 +141,27 @@ impl Sensors {
     }
 
     /// Takes note of what a sensor says; answers what it missed until it first said that it sees.
-    pub(super) fn note(&mut self, name: &str, report: &Report, time_ns: u64) -> Option<Sample> {
+    pub(super) fn note(
+        &mut self,
+        name: &str,
+        report: &Report,
+        now: Duration,
+        time_ns: u64,
+    ) -> Option<Sample> {
         let sensor = self.sensors.iter_mut().find(|sensor| sensor.name == name)?;
-        sensor.tally.note(report);
-        let Report::Condition(condition) = report else { return None };
-        match condition.state {
-            SensorState::Running | SensorState::Degraded => sensor.sees_from(time_ns),
-            SensorState::Blind | SensorState::Off => None,
-        }
+        sensor.tally.note(report, now);
+        let sees = matches!(report, Report::Condition(_)) && sensor.tally.sees().is_some();
+        if sees { sensor.sees_from(time_ns) } else { None }
+    }
+
+    /// By which means a sensor sees processes, if it says that it sees.
+    pub(super) fn sees(&self, name: &str) -> Option<Option<Tier>> {
+        self.sensors.iter().find(|sensor| sensor.name == name)?.tally.sees()
     }
 
     /// What health says.
-    pub(super) fn health(&self) -> Vec<SensorHealth> {
-        self.sensors.iter().map(|sensor| sensor.tally.health()).collect()
+    pub(super) fn health(&self, now: Duration) -> Vec<SensorHealth> {
+        self.sensors.iter().map(|sensor| sensor.tally.health(now)).collect()
     }
 
     /// Ends all of them.
@@ -154,10 +169,10 @@ impl Sensors {
         self.tasks.shutdown().await;
     }
 
-    fn condition(&mut self, at: usize, state: SensorState, reason: Option<String>) {
+    fn condition(&mut self, at: usize, state: SensorState, reason: Option<String>, now: Duration) {
         let sensor = self.sensors[at].name;
         let condition = Condition { sensor, state, reason, tier: None };
-        self.sensors[at].tally.note(&Report::Condition(condition));
+        self.sensors[at].tally.note(&Report::Condition(condition), now);
     }
 
     fn handle_ended(&mut self, ended: &Ended, now: Duration, time_ns: u64) {
@@ -167,9 +182,9 @@ impl Sensors {
         sensor.again = Some((now.saturating_add(sensor.wait), time_ns));
         sensor.task = None;
         let (name, wait_secs) = (sensor.name, sensor.wait.as_secs());
-        let reason = ended.failure.clone().or_else(|| sensor.tally.health().reason);
+        let reason = ended.failure.clone().or_else(|| sensor.tally.health(now).reason);
         tracing::error!(sensor = name, reason, wait_secs, "a sensor has ended");
-        self.condition(at, SensorState::Blind, reason);
+        self.condition(at, SensorState::Blind, reason, now);
     }
 
     /// Starts those again whose wait is over; answers what was missed meanwhile.
@@ -289,7 +304,9 @@ mod tests {
         let limits = spool::SpoolLimits::default();
         let opened = spool::Spool::open(&path, identity, limits, "boot", clock::stamp()).unwrap();
         let (spool, ..) = spool::keeper::start(opened, clock::Clock::start()).unwrap();
-        (Sensors::new(settings, reports, spool), received, temp)
+        let canary_log = temp.path().join("canary.log");
+        let (_brake, braked) = watch::channel(Duration::ZERO);
+        (Sensors::new(settings, &canary_log, reports, spool, braked), received, temp)
     }
 
     #[tokio::test]
@@ -299,7 +316,7 @@ mod tests {
         sensors.sensors[0].task = Some(task.id());
         let ended = sensors.ended().await;
         sensors.handle_ended(&ended, Duration::from_secs(10), 111);
-        let health = &sensors.health()[0];
+        let health = &sensors.health(Duration::ZERO)[0];
         assert_eq!(health.state, SensorState::Blind);
         assert_eq!(health.reason.as_deref(), Some("it failed: index out of bounds"));
         assert!(sensors.handle_timeout(Duration::from_secs(11), 222).is_empty());
@@ -318,7 +335,8 @@ mod tests {
         }
         let mut sees = |sensor, state, time_ns| {
             let condition = Condition { sensor, state, reason: None, tier: None };
-            let missed = sensors.note(sensor, &Report::Condition(condition), time_ns)?;
+            let missed =
+                sensors.note(sensor, &Report::Condition(condition), Duration::ZERO, time_ns)?;
             let Loss { reason, from_ns, to_ns, .. } = missed.losses[0];
             Some((reason, from_ns, to_ns))
         };
@@ -346,7 +364,7 @@ mod tests {
     async fn a_sensor_that_is_switched_off_says_so() {
         let (mut sensors, _received, _temp) = sensors();
         sensors.start(Duration::ZERO, 0);
-        assert_eq!(sensors.health()[0].state, SensorState::Off);
+        assert_eq!(sensors.health(Duration::ZERO)[0].state, SensorState::Off);
         assert!(sensors.tasks.is_empty());
     }
 }

@@ -3,16 +3,19 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cordon_proto::event::agent::Started;
 use cordon_proto::event::{Body, Severity};
 use cordon_proto::id::Hash;
 use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::budget::Thrift;
 use super::{Agent, contain, deliver, jobs, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
+use crate::canary::Canaries;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::containment::Containment;
@@ -91,7 +94,15 @@ impl Agent {
         let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
-        let sensors = sensors::Sensors::new(config.sensors.clone(), outlet, spool.clone());
+        let (brake, braked) = watch::channel(Duration::ZERO);
+        let thrift = Thrift::new(config.budget, brake);
+        let sensors = sensors::Sensors::new(
+            config.sensors.clone(),
+            &dir.path(super::canary::LOG),
+            outlet,
+            spool.clone(),
+            braked,
+        );
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
@@ -121,6 +132,8 @@ impl Agent {
             known_progress,
             link,
             sensors,
+            canaries: Canaries::default(),
+            thrift,
             reports,
         };
         agent.come_up(&found, stamp.time_ns).await;

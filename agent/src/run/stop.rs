@@ -1,12 +1,16 @@
-//! The one way to stop: sensors first, then what they said to disk, then goodbye. Nothing that
-//! stands is lifted by it.
+//! The one way to stop: the collector hears why, then the sensors end, then what they said goes to
+//! disk. Nothing that stands is lifted by it.
 
 use std::time::Duration;
+
+use cordon_proto::event::{Body, Notice, Severity};
+use cordon_proto::session::Cursor;
 
 use super::Agent;
 use super::sensors::Sensors;
 use crate::clock;
 use crate::kept;
+use crate::machine;
 
 /// Ending the sensors.
 const SENSORS_MAX: Duration = Duration::from_secs(1);
@@ -17,7 +21,24 @@ const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// Bringing the spool to disk. Together they stay below what a service manager waits.
 const CLOSE_MAX: Duration = Duration::from_secs(8);
 
+/// Until the collector has heard why nothing will be heard.
+const HEARD_MAX: Duration = Duration::from_secs(3);
+
 impl Agent {
+    /// Tells the collector that the agent stops, and why, and waits a moment until it knows.
+    pub(super) async fn say_goodbye(&mut self) {
+        let machine = machine::is_stopping().await;
+        let before = self.known_progress.control;
+        self.tell(Severity::Informational, Body::Notice(Notice::Stopping { machine }));
+        let heard = async {
+            while self.link.is_live() && !self.is_heard_after(before) {
+                let wake = self.wake().await;
+                self.handle(wake);
+            }
+        };
+        within("telling the collector that the agent stops", HEARD_MAX, heard).await;
+    }
+
     pub(super) async fn stop(mut self) {
         within("ending the sensors", SENSORS_MAX, Sensors::stop(&mut self.sensors)).await;
         within("delivering", DELIVER_MAX, self.deliver_rest()).await;
@@ -35,11 +56,18 @@ impl Agent {
         tracing::info!("stopped");
     }
 
+    fn is_heard_after(&self, before: Cursor) -> bool {
+        let sealed = self.known_progress.control;
+        sealed > before && self.delivery.heard >= sealed
+    }
+
     async fn deliver_rest(&mut self) {
         self.reports.close();
         while let Some((name, report)) = self.reports.recv().await {
             self.report(name, report);
         }
+        let shed = self.thrift.rest(clock::stamp().time_ns);
+        shed.into_iter().for_each(|sample| self.deliver(sample));
         while !self.delivery.is_idle() {
             let done = self.jobs.next().await;
             self.done(done);

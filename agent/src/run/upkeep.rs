@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_proto::event::agent::LaneDepth;
-use cordon_proto::event::{Class, ClassCount};
+use cordon_proto::event::{Body, Class, ClassCount, Notice, Severity};
 use cordon_proto::limits::HEALTH_PERIOD_SECS;
 
 use super::Agent;
@@ -62,11 +62,12 @@ impl Upkeep {
         }
     }
 
-    /// Whether the machine slept since the last look.
-    fn slept(&mut self, now: Duration, boot_ns: u64) -> bool {
+    /// For how many seconds the machine slept since the last look, if it did.
+    fn slept(&mut self, now: Duration, boot_ns: u64) -> Option<u64> {
         let ahead_ns = ahead_ns(now, boot_ns);
         let before_ns = std::mem::replace(&mut self.ahead_ns, ahead_ns);
-        ahead_ns.saturating_sub(before_ns) >= SLEPT_NS
+        let slept_ns = ahead_ns.saturating_sub(before_ns);
+        (slept_ns >= SLEPT_NS).then_some(slept_ns / 1_000_000_000)
     }
 }
 
@@ -77,8 +78,9 @@ fn ahead_ns(now: Duration, boot_ns: u64) -> u64 {
 impl Agent {
     pub(super) fn tick(&mut self) {
         let (now, boot_ns, secs) = (self.clock.now(), clock::boot_ns(), self.secs());
-        if self.upkeep.slept(now, boot_ns) {
-            tracing::info!("the machine slept; dialling again");
+        if let Some(slept_secs) = self.upkeep.slept(now, boot_ns) {
+            tracing::info!(slept_secs, "the machine slept; dialling again");
+            self.tell(Severity::Informational, Body::Notice(Notice::Woke { slept_secs }));
             self.link.redial();
         }
         self.keep_time(boot_ns);
@@ -91,6 +93,8 @@ impl Agent {
         self.act();
         self.look_for_drift();
         self.restart_sensors();
+        self.send_canary();
+        self.keep_budget();
         if self.upkeep.health_at <= now {
             self.upkeep.health_at = now.saturating_add(HEALTH_PERIOD);
             self.ask_health();
@@ -145,9 +149,10 @@ impl Agent {
             policy_version: self.policy.as_ref().map_or(0, |policy| policy.version),
             uptime_secs: self.clock.now().as_secs(),
             lanes,
-            sensors: self.sensors.health(),
+            sensors: self.sensors.health(self.clock.now()),
             dropped: dropped.collect(),
             containments: self.containment.standing(),
+            given_up: self.thrift.given_up(),
         };
         let seen = vitals.observation(Usage::read(), clock::stamp());
         self.deliver(Sample { observations: vec![seen], ..Sample::default() });
@@ -198,9 +203,9 @@ mod tests {
     fn sleep_is_the_boot_time_clock_running_ahead_at_once() {
         let secs = Duration::from_secs;
         let mut upkeep = Upkeep::new(secs(10), 110_000_000_000);
-        assert!(!upkeep.slept(secs(11), 111_000_000_000));
-        assert!(!upkeep.slept(secs(71), 171_000_000_000), "a busy minute is no sleep");
-        assert!(upkeep.slept(secs(72), 3_771_000_000_000));
-        assert!(!upkeep.slept(secs(73), 3_772_000_000_000), "told once");
+        assert_eq!(upkeep.slept(secs(11), 111_000_000_000), None);
+        assert_eq!(upkeep.slept(secs(71), 171_000_000_000), None, "a busy minute is no sleep");
+        assert_eq!(upkeep.slept(secs(72), 3_771_000_000_000), Some(3599));
+        assert_eq!(upkeep.slept(secs(73), 3_772_000_000_000), None, "told once");
     }
 }

@@ -97,6 +97,9 @@ struct Sensor {
     answers: mpsc::Receiver<Answer>,
 }
 
+/// The table of mounts is looked at so often whatever the settings say, to show that it is.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
+
 impl Sensor {
     fn open(settings: DiskSettings, clock: fn() -> Stamp) -> io::Result<Self> {
         let period = Duration::from_secs(settings.period_secs.max(1));
@@ -124,6 +127,9 @@ impl Sensor {
                 outlet.condition(now.0, now.1.clone(), None).await?;
                 condition = Some(now);
             }
+            if listed.is_ok() {
+                outlet.proved().await?;
+            }
             match self.wake().await {
                 Wake::Answered(Answer { serial, facts }) => {
                     self.watch.handle_answer(serial, facts, self.now());
@@ -143,7 +149,7 @@ impl Sensor {
     async fn wake(&mut self) -> Wake {
         let now = self.now();
         let due = self.watch.poll_timeout().map(|at| at.saturating_sub(now));
-        let wait = due.unwrap_or(self.period).min(self.period);
+        let wait = due.unwrap_or(self.period).min(self.period).min(LOOK_PERIOD);
         tokio::select! {
             changed = changed(&self.changes) => Wake::Changed(changed),
             Some(answer) = self.answers.recv() => Wake::Answered(answer),

@@ -71,6 +71,10 @@ impl Means {
     }
 }
 
+/// How often it is looked whether a directory is there that was not, which also shows that the
+/// sensor lives.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// How long to wait when what was told last is still on its way to the spool.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
@@ -170,15 +174,21 @@ impl Sensor {
             match self.wake().await {
                 Wake::Changed(Ok(seen)) => self.changed(&seen),
                 Wake::Changed(Err(error)) => self.watched.fail(&error),
-                Wake::Done(done) => self.note(done)?,
-                Wake::TimedOut => self.watched.look(&self.means),
+                Wake::Done(done) => {
+                    self.note(done)?;
+                    self.outlet.proved().await?;
+                }
+                Wake::TimedOut => {
+                    self.watched.look(&self.means);
+                    self.outlet.proved().await?;
+                }
             }
         }
     }
 
     async fn wake(&mut self) -> Wake {
         let now = self.now();
-        let wait = self.schedule.poll_timeout(now).saturating_sub(now);
+        let wait = self.schedule.poll_timeout(now).saturating_sub(now).min(LOOK_EVERY);
         tokio::select! {
             seen = self.watched.seen() => Wake::Changed(seen),
             Some(done) = self.dones.recv() => Wake::Done(done),

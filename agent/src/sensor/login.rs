@@ -227,6 +227,7 @@ pub async fn run(
             outlet.condition(now.0, now.1.clone(), None).await?;
             condition = Some(now);
         }
+        outlet.proved().await?;
         if !has_more {
             watched.wait().await;
         }

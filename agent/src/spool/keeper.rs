@@ -1,6 +1,8 @@
 //! The thread that owns the spool, so that a slow disk holds up nobody who does not wait for it.
 //!
-//! What arrives within a moment is stored in one transaction; control events at once.
+//! What arrives within a moment is stored in one transaction; control events at once. Samples wait
+//! in an inbox that wakes the thread for the first of them only: a busy machine brings fifty a
+//! second, and to wake it for each would cost more than to store them.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -13,6 +15,7 @@ use cordon_proto::sign::batch::EpochCause;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::inbox::{Inbox, Taking};
 use super::pace::{Due, Pace};
 use super::{Spool, SpoolError, Taken};
 use crate::clock::{self, Clock, Stamp};
@@ -20,9 +23,6 @@ use crate::sensor::Sample;
 
 /// Orders that may wait for the thread; whoever finds it full waits.
 const ORDERS_MAX: usize = 64;
-
-/// Events gathered before they are stored without waiting for more: what fills a batch.
-const GATHERED_EVENTS_MAX: usize = 512;
 
 /// How far the spool has sealed, and how it fares. A new value is there before the answer to any
 /// later question, so that who looks here first learns of a gap before the jump it explains.
@@ -55,8 +55,12 @@ type Work = Box<dyn FnOnce(&mut Spool, Stamp) + Send>;
 type Ended = oneshot::Sender<Result<(), SpoolError>>;
 
 enum Order {
-    /// Take a sample in; answer, if somebody waits, once it is on disk.
-    Append(Sample, Option<oneshot::Sender<Taken>>),
+    /// Look into the inbox.
+    Gather,
+    /// Take a sample in; answer once it is on disk.
+    Keep(Sample, oneshot::Sender<Taken>),
+    /// Delete what is durable at the collector, when something is written anyway.
+    Forget(Lane, Cursor),
     /// Store what was gathered, then do this.
     Then(Work),
     /// Do this.
@@ -69,6 +73,7 @@ enum Order {
 #[derive(Clone, Debug)]
 pub struct SpoolHandle {
     orders: mpsc::Sender<Order>,
+    inbox: Inbox,
 }
 
 /// Starts the thread. It ends when it is told to, or when the last handle is gone; either way what
@@ -83,24 +88,39 @@ pub fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let pace = Pace::new(clock.now());
     let (samples, answers) = (Vec::new(), Vec::new());
+    let (taking, inbox) = Inbox::new();
+    let (forgets, trouble) = ([None, None], None);
     let keeper =
-        Keeper { spool, clock, pace, samples, answers, events: 0, progress, trouble: None };
+        Keeper { spool, clock, pace, taking, samples, answers, forgets, progress, trouble };
     let thread = std::thread::Builder::new()
         .name("spool".to_owned())
         .spawn(move || runtime.block_on(keeper.run(queue)))?;
-    Ok((SpoolHandle { orders }, seen, thread))
+    Ok((SpoolHandle { orders, inbox }, seen, thread))
 }
 
 impl SpoolHandle {
-    /// Hands a sample over; waits only for room in the queue. It will be stored within moments.
+    /// Hands a sample over; waits only for room in the inbox. It will be stored within moments.
     pub async fn append(&self, sample: Sample) -> Result<(), SpoolError> {
-        self.order(Order::Append(sample, None)).await
+        match self.inbox.put(sample).await {
+            Some(true) => self.order(Order::Gather).await,
+            Some(false) => Ok(()),
+            None => Err(SpoolError::Closed),
+        }
+    }
+
+    /// The same without waiting; gives the sample back where there is no room.
+    pub fn try_append(&self, sample: Sample) -> Result<(), Box<Sample>> {
+        if self.inbox.try_put(sample)? {
+            // A thread with a full queue is awake, and looks into the inbox after each order.
+            self.orders.try_send(Order::Gather).ok();
+        }
+        Ok(())
     }
 
     /// Hands a sample over and waits until it is on disk, or could not be brought there.
     pub async fn keep(&self, sample: Sample) -> Result<Taken, SpoolError> {
         let (answer, answered) = oneshot::channel();
-        self.order(Order::Append(sample, Some(answer))).await?;
+        self.order(Order::Keep(sample, answer)).await?;
         answered.await.map_err(|_ended| SpoolError::Closed)
     }
 
@@ -115,9 +135,11 @@ impl SpoolHandle {
         self.now(move |spool, _| spool.sealed_after(lane, after, batches_max, bytes_max)).await?
     }
 
-    /// Deletes what is durable at the collector.
+    /// Deletes what is durable at the collector: within a second, and before anything is dropped
+    /// for want of room. Waits only for room in the queue; what a crash keeps from being deleted is
+    /// told apart by its place at the next connection.
     pub async fn forget(&self, lane: Lane, upto: Cursor) -> Result<(), SpoolError> {
-        self.now(move |spool, _| spool.forget(lane, upto)).await?
+        self.order(Order::Forget(lane, upto)).await
     }
 
     /// Begins a new epoch; see [`Spool::begin_epoch`].
@@ -134,7 +156,7 @@ impl SpoolHandle {
 
     /// What waits in each lane.
     pub async fn depths(&self) -> Result<[LaneDepth; 2], SpoolError> {
-        self.now(|spool, _| spool.depths()).await
+        self.then(|spool, _| spool.depths()).await
     }
 
     /// Where each lane stands.
@@ -218,9 +240,11 @@ struct Keeper {
     spool: Spool,
     clock: Clock,
     pace: Pace,
+    taking: Taking,
     samples: Vec<Sample>,
     answers: Vec<oneshot::Sender<Taken>>,
-    events: usize,
+    /// What is to be deleted.
+    forgets: [Option<Cursor>; 2],
     progress: watch::Sender<Progress>,
     trouble: Option<String>,
 }
@@ -240,6 +264,7 @@ impl Keeper {
             self.handle_timeout();
         };
         // Nothing more can be handed over; what was before is stored too.
+        self.taking.close();
         queue.close();
         while let Some(order) = queue.recv().await {
             self.obey(order);
@@ -256,7 +281,9 @@ impl Keeper {
     /// Carries an order out; answers who waits for the end, if it is that.
     fn obey(&mut self, order: Order) -> Option<Ended> {
         match order {
-            Order::Append(sample, answer) => self.append(sample, answer),
+            Order::Gather => {}
+            Order::Keep(sample, answer) => self.keep(sample, answer),
+            Order::Forget(lane, upto) => self.forget(lane, upto),
             Order::Then(work) => {
                 self.store();
                 self.work(work);
@@ -264,6 +291,7 @@ impl Keeper {
             Order::Now(work) => self.work(work),
             Order::Close(answer) => return Some(answer),
         }
+        self.gather();
         None
     }
 
@@ -271,24 +299,49 @@ impl Keeper {
         Instant::from_std(self.clock.instant(self.pace.poll_timeout()))
     }
 
-    fn append(&mut self, sample: Sample, answer: Option<oneshot::Sender<Taken>>) {
-        let control = |class: cordon_proto::event::Class| class.lane() == Lane::Control;
-        let urgent = sample.observations.iter().any(|seen| control(seen.body.class()));
-        self.events = self.events.saturating_add(sample.observations.len());
+    /// Looks into the inbox; what cannot wait is stored at once, with all that came before it.
+    fn gather(&mut self) {
+        match self.taking.is_due() {
+            Some(true) => self.store(),
+            Some(false) => self.pace.gathered(self.clock.now()),
+            None => {}
+        }
+    }
+
+    fn keep(&mut self, sample: Sample, answer: oneshot::Sender<Taken>) {
+        // Before it comes what was handed over before it.
+        self.samples.extend(self.taking.take());
         self.samples.push(sample);
-        let awaited = answer.is_some();
-        self.answers.extend(answer);
-        if urgent || awaited || self.events >= GATHERED_EVENTS_MAX {
-            self.store();
-        } else {
-            self.pace.gathered(self.clock.now());
+        self.answers.push(answer);
+        self.store();
+    }
+
+    fn forget(&mut self, lane: Lane, upto: Cursor) {
+        for (known, pending) in Lane::ALL.into_iter().zip(&mut self.forgets) {
+            if known == lane {
+                *pending = Some(upto);
+            }
+        }
+        self.pace.noted(self.clock.now(), true);
+    }
+
+    /// Deletes what is durable at the collector. What cannot be deleted now is tried again with the
+    /// next word from the collector.
+    fn forget_pending(&mut self) {
+        for (lane, pending) in Lane::ALL.into_iter().zip(&mut self.forgets) {
+            let Some(upto) = pending.take() else { continue };
+            if let Err(error) = self.spool.forget(lane, upto) {
+                tracing::warn!(%error, "what the collector has could not be deleted");
+            }
         }
     }
 
     /// Brings what was gathered to disk.
     fn store(&mut self) {
-        let samples = std::mem::take(&mut self.samples);
-        self.events = 0;
+        self.forget_pending();
+        let mut samples = std::mem::take(&mut self.samples);
+        samples.extend(self.taking.take());
+        let events = samples.iter().map(|sample| sample.observations.len()).sum();
         let taken = self.spool.append(samples, clock::stamp());
         let trouble = match &taken {
             Taken::Stored => None,
@@ -302,14 +355,18 @@ impl Keeper {
         for answer in std::mem::take(&mut self.answers) {
             answer.send(taken.clone()).ok();
         }
-        self.pace.stored(self.clock.now(), self.spool.is_unsynced(), waits);
+        self.pace.stored(self.clock.now(), events, self.spool.is_unsynced(), waits);
         self.publish();
     }
 
     fn work(&mut self, work: Work) {
         work(&mut self.spool, clock::stamp());
-        self.pace.noted(self.clock.now(), self.spool.is_unsynced());
+        self.pace.noted(self.clock.now(), self.is_unsettled());
         self.publish();
+    }
+
+    fn is_unsettled(&self) -> bool {
+        self.spool.is_unsynced() || self.forgets.iter().any(Option::is_some)
     }
 
     fn handle_timeout(&mut self) {
@@ -319,13 +376,16 @@ impl Keeper {
                     self.store();
                     Ok(())
                 }
-                Due::Sync => self.spool.sync(clock::stamp()),
+                Due::Sync => {
+                    self.forget_pending();
+                    self.spool.sync(clock::stamp())
+                }
                 Due::Alive => self.spool.alive(clock::stamp()),
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "the spool could not be kept up");
             }
-            self.pace.noted(self.clock.now(), self.spool.is_unsynced());
+            self.pace.noted(self.clock.now(), self.is_unsettled());
         }
     }
 

@@ -4,9 +4,15 @@
 
 use std::time::Duration;
 
-/// How long the first of some telemetry waits for more, so that a batch and its signature are
-/// shared by what happens together.
-const LINGER: Duration = Duration::from_millis(25);
+/// How long the first of some telemetry waits for more at least, so that a batch and its signature
+/// are shared by what happens together.
+const LINGER_MIN: Duration = Duration::from_millis(30);
+
+/// How long it waits at most: while much happens, a batch costs the same however full it is.
+const LINGER_MAX: Duration = Duration::from_millis(240);
+
+/// Much happens when so many events were gathered while the first of them waited.
+const MUCH_EVENTS: usize = 12;
 
 /// The longest that telemetry stays unsynced: what a power loss may take.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
@@ -27,6 +33,7 @@ pub(super) enum Due {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
+    linger: Duration,
     store_at: Option<Duration>,
     sync_at: Option<Duration>,
     alive_at: Duration,
@@ -34,22 +41,31 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(now: Duration) -> Self {
-        Self { store_at: None, sync_at: None, alive_at: now + ALIVE_PERIOD }
+        let alive_at = now + ALIVE_PERIOD;
+        Self { linger: LINGER_MIN, store_at: None, sync_at: None, alive_at }
     }
 
     /// A sample waits to be stored.
     pub(super) fn gathered(&mut self, now: Duration) {
-        self.store_at.get_or_insert(now + LINGER);
+        self.store_at.get_or_insert(now + self.linger);
     }
 
-    /// Everything gathered was handed to the spool.
-    pub(super) fn stored(&mut self, now: Duration, unsynced: bool, waits_for_room: bool) {
+    /// Everything gathered, so many events, was handed to the spool.
+    pub(super) fn stored(
+        &mut self,
+        now: Duration,
+        events: usize,
+        unsynced: bool,
+        waits_for_room: bool,
+    ) {
+        let next = if events >= MUCH_EVENTS { self.linger * 2 } else { self.linger / 2 };
+        self.linger = next.clamp(LINGER_MIN, LINGER_MAX);
         self.store_at = waits_for_room.then_some(now + RETRY_PERIOD);
         self.alive_at = now + ALIVE_PERIOD;
         self.noted(now, unsynced);
     }
 
-    /// Whether something is unsynced now.
+    /// Whether something is unsynced now, or deleted only in memory.
     pub(super) fn noted(&mut self, now: Duration, unsynced: bool) {
         let since = self.sync_at.unwrap_or(now + SYNC_PERIOD);
         self.sync_at = unsynced.then_some(since);
@@ -93,9 +109,10 @@ mod tests {
             let now = Duration::from_millis(at.parse().unwrap());
             match deed {
                 "gather" => pace.gathered(now),
-                "store unsynced" => pace.stored(now, true, false),
-                "store synced" => pace.stored(now, false, false),
-                "store full" => pace.stored(now, false, true),
+                "store unsynced" => pace.stored(now, 1, true, false),
+                "store much" => pace.stored(now, MUCH_EVENTS, false, false),
+                "store synced" => pace.stored(now, 1, false, false),
+                "store full" => pace.stored(now, 1, false, true),
                 "synced" => pace.noted(now, false),
                 "wait" => {
                     while let Some(what) = pace.handle_timeout(now) {
@@ -111,7 +128,17 @@ mod tests {
 
     #[test]
     fn the_first_of_some_telemetry_waits_a_moment_for_more_and_no_longer() {
-        check("0: gather\n 20: gather\n 24: wait\n 25: wait\n 30: wait", "25 Store");
+        check("0: gather\n 20: gather\n 29: wait\n 30: wait\n 40: wait", "30 Store");
+    }
+
+    #[test]
+    fn while_much_happens_batches_are_given_time_to_fill_and_then_not() {
+        check(
+            "0: store much\n 0: gather\n 59: wait\n 60: wait\n 60: store much\n 60: gather\n 179: wait
+             180: wait\n 180: store much\n 180: store much\n 180: gather\n 419: wait\n 420: wait",
+            "60 Store, 180 Store, 420 Store",
+        );
+        check("0: store much\n 0: store unsynced\n 0: gather\n 29: wait\n 30: wait", "30 Store");
     }
 
     #[test]

@@ -144,20 +144,13 @@ impl Collector {
         for event in &opened.events {
             let event = batch::read_event(event).unwrap();
             assert_eq!(event.body.class().lane(), lane);
-            match event.body {
-                Body::Log(line) => self.lines.push(line.offset),
-                Body::Lifecycle(started) => self.starts.push(started.boot_count),
-                Body::Gap(gap) => {
-                    self.ranges.extend(gap.sealed);
-                    self.gaps.push(gap);
-                }
-                Body::Process(_)
-                | Body::Disk(_)
-                | Body::Health(_)
-                | Body::Receipt(_)
-                | Body::Authentication(_)
-                | Body::Account(_)
-                | Body::Inventory(_) => {}
+            if let Body::Log(line) = &event.body {
+                self.lines.push(line.offset);
+            } else if let Body::Lifecycle(started) = &event.body {
+                self.starts.push(started.boot_count);
+            } else if let Body::Gap(gap) = event.body {
+                self.ranges.extend(gap.sealed);
+                self.gaps.push(gap);
             }
         }
     }

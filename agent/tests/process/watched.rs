@@ -139,6 +139,7 @@ impl Sensor {
             while !is_there(found) {
                 match reports.recv().await {
                     Some((_, Report::Sample(sample))) => found.take(marker, sample)?,
+                    Some((_, Report::Proved)) => {}
                     Some((_, Report::Condition(condition))) => {
                         return Err(format!("the sensor fares differently: {condition:?}").into());
                     }

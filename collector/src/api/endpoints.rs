@@ -17,6 +17,7 @@ use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
 use crate::command::Place;
+use crate::presence::{self, Condition, Said, Silence};
 use crate::store::{Endpoint, EndpointFilter, Fared, ToldGap};
 use crate::time::Time;
 
@@ -56,6 +57,10 @@ pub(crate) struct EndpointShown {
     agent_version: String,
     /// `online` while it is connected to this collector, else `offline`.
     state: &'static str,
+    /// Why it is offline, as far as can be told.
+    silence: Option<Silence>,
+    /// What is wrong with what it sees or tells, by its last health and hello.
+    conditions: Vec<Condition>,
     /// When it was last heard; now, while it is connected.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_seen: Option<Time>,
@@ -198,18 +203,24 @@ pub(super) fn find(app: &App, person: &Person, id: &str) -> Result<Endpoint, Pro
 fn shown(app: &App, endpoints: Vec<Endpoint>) -> Result<Vec<EndpointShown>, Problem> {
     let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
     let fared = app.collector.state.fared(&ids)?;
+    let notices = app.collector.state.notices(&ids)?;
     let clones = app.collector.state.clone_counts(&ids)?;
-    Ok(endpoints.into_iter().map(|endpoint| show_one(app, endpoint, &fared, &clones)).collect())
+    let known = Known { fared, notices, clones };
+    Ok(endpoints.into_iter().map(|endpoint| show_one(app, endpoint, &known)).collect())
 }
 
-fn show_one(
-    app: &App,
-    endpoint: Endpoint,
-    fared: &BTreeMap<EndpointId, Fared>,
-    clones: &BTreeMap<EndpointId, u64>,
-) -> EndpointShown {
+/// What is derived of the endpoints shown.
+struct Known {
+    fared: BTreeMap<EndpointId, Fared>,
+    notices: BTreeMap<EndpointId, Said>,
+    clones: BTreeMap<EndpointId, u64>,
+}
+
+fn show_one(app: &App, endpoint: Endpoint, known: &Known) -> EndpointShown {
     let online = app.collector.links.is_online(endpoint.id);
-    let fared = fared.get(&endpoint.id);
+    let fared = known.fared.get(&endpoint.id);
+    let said = known.notices.get(&endpoint.id).copied();
+    let silence = presence::silence(said, fared.map(|fared| fared.place), endpoint.ended);
     let health = fared.map(|fared| &fared.health);
     let standing = health.map_or_else(Vec::new, |health| health.containments.clone());
     let heard = endpoint.last_seen_ns.max(fared.map(|fared| fared.at.0)).map(Time);
@@ -222,6 +233,8 @@ fn show_one(
         kernel: endpoint.kernel,
         agent_version: endpoint.agent_version,
         state: if online { "online" } else { "offline" },
+        silence: (!online).then_some(silence),
+        conditions: presence::conditions(health, endpoint.clock_offset_ns),
         last_seen: if online { Some(now) } else { heard },
         endpoint_secs: health.map(|health| health.endpoint_secs),
         nonce: health.map(|health| nonce(&health.nonce)),
@@ -229,7 +242,7 @@ fn show_one(
         isolated: standing.iter().any(|one| one.action.name() == "isolate"),
         standing,
         health_at: fared.map(|fared| fared.at),
-        clones: clones.get(&endpoint.id).copied().unwrap_or_default(),
+        clones: known.clones.get(&endpoint.id).copied().unwrap_or_default(),
         enrolled_at: Time(endpoint.enrolled_ns),
     }
 }

@@ -302,6 +302,7 @@ fn health(endpoint_secs: u64, roster_version: u64, containments: Vec<Standing>) 
         sensors: vec![],
         dropped: vec![],
         containments,
+        given_up: None,
     }))
 }
 

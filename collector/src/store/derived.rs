@@ -7,13 +7,14 @@ use cordon_proto::event::{Body, Gap, Health, Receipt};
 use cordon_proto::id::{ClientId, CommandId, EndpointId};
 use cordon_proto::roster::RosterRef;
 use cordon_proto::sign::batch;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::Position;
 use super::command::{awaiting_end, life, of_form, open_on, put_life};
 use super::state::{State, StateError, from_sql, to_sql};
 use crate::command::{Place, has_lapsed};
 use crate::derive::{News, Told};
+use crate::presence::Said;
 use crate::time::Time;
 
 /// Under this name the place reached in the log is kept.
@@ -27,6 +28,8 @@ const GAPS_MAX: i64 = 1000;
 pub struct Fared {
     /// When, by the collector's clock.
     pub at: Time,
+    /// Where in its control lane.
+    pub place: Place,
     /// What it said.
     pub health: Health,
 }
@@ -86,6 +89,22 @@ impl State {
                 }
             }
             Ok(fared)
+        })
+    }
+
+    /// What endpoints last said of their own silence, where they did.
+    pub fn notices(
+        &self,
+        endpoints: &[EndpointId],
+    ) -> Result<BTreeMap<EndpointId, Said>, StateError> {
+        self.read("read what endpoints said of their silence", |connection| {
+            let mut said = BTreeMap::new();
+            for endpoint in endpoints {
+                if let Some(found) = notice(connection, *endpoint)? {
+                    said.insert(*endpoint, found);
+                }
+            }
+            Ok(said)
         })
     }
 
@@ -177,6 +196,7 @@ fn take_in(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
         News::Health(health) => take_health(change, told, health),
         News::Receipt(receipt) => take_receipt(change, told, receipt),
         News::Gap(_) => take_gap(change, told),
+        News::Notice(_) => take_notice(change, told),
     }
 }
 
@@ -245,6 +265,15 @@ fn take_receipt(change: &Transaction<'_>, told: &Told, receipt: &Receipt) -> rus
     Ok(())
 }
 
+fn take_notice(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
+    let Told { endpoint, place, at, bytes, .. } = told;
+    let sql = "INSERT INTO notice (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO UPDATE SET epoch = ?2, seq = ?3, at_ns = ?4, event = ?5
+               WHERE (?2, ?3) > (epoch, seq)";
+    let values = params![endpoint.0, place.epoch, to_sql(place.seq), to_sql(at.0), bytes];
+    change.prepare_cached(sql)?.execute(values).map(|_| ())
+}
+
 fn take_gap(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
     let Told { endpoint, place, at, bytes, .. } = told;
     let sql = "INSERT INTO gap (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -258,15 +287,36 @@ fn take_gap(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
 }
 
 fn health(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Option<Fared>> {
-    let sql = "SELECT at_ns, event FROM health WHERE endpoint = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let found = statement
-        .query_row([endpoint.0], |row| Ok((Time(from_sql(row.get(0)?)), row.get::<_, Vec<u8>>(1)?)))
-        .optional()?;
-    Ok(found.and_then(|(at, bytes)| match body(&bytes) {
-        Some(Body::Health(health)) => Some(Fared { at, health: *health }),
-        Some(_) | None => None,
+    let sql = "SELECT at_ns, epoch, seq, event FROM health WHERE endpoint = ?1";
+    let found = said_last(connection, sql, endpoint)?;
+    Ok(found.and_then(|(at, place, body)| {
+        if let Body::Health(health) = body {
+            Some(Fared { at, place, health: *health })
+        } else {
+            None
+        }
     }))
+}
+
+fn notice(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Option<Said>> {
+    let sql = "SELECT at_ns, epoch, seq, event FROM notice WHERE endpoint = ?1";
+    let found = said_last(connection, sql, endpoint)?;
+    Ok(found.and_then(|(_at, place, body)| {
+        if let Body::Notice(notice) = body { Some(Said { place, notice }) } else { None }
+    }))
+}
+
+fn said_last(
+    connection: &Connection,
+    sql: &str,
+    endpoint: EndpointId,
+) -> rusqlite::Result<Option<(Time, Place, Body)>> {
+    let row = |row: &Row<'_>| {
+        let place = Place { epoch: row.get(1)?, seq: from_sql(row.get(2)?) };
+        Ok((Time(from_sql(row.get(0)?)), place, row.get::<_, Vec<u8>>(3)?))
+    };
+    let found = connection.prepare_cached(sql)?.query_row([endpoint.0], row).optional()?;
+    Ok(found.and_then(|(at, place, bytes)| Some((at, place, body(&bytes)?))))
 }
 
 fn body(bytes: &[u8]) -> Option<Body> {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::state::{State, StateError, from_sql, parsed, to_sql};
 use super::token::{self, TokenRefusal};
+use crate::presence::Ended;
 
 /// An endpoint as registered, and as it last said.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Endpoint {
     pub hello_ns: Option<u64>,
     /// When it was last heard, as far as the state was told: at hello and at the session's end.
     pub last_seen_ns: Option<u64>,
+    /// How its last session ended.
+    pub ended: Option<Ended>,
 }
 
 /// Two machines with one key.
@@ -89,7 +92,7 @@ pub struct Registration<'a> {
 
 const COLUMNS: &str = "SELECT id, client, signing_key, host_name, machine_id, token, enrolled_ns,
     certificate_until_secs, os, kernel, agent_version, boot_id, roster_version, roster_hash,
-    clock_offset_ns, hello_ns, last_seen_ns FROM endpoint";
+    clock_offset_ns, hello_ns, last_seen_ns, ended FROM endpoint";
 
 impl State {
     /// The endpoint, whoever's it is: for the agents' door, where the key is the identity.
@@ -205,12 +208,12 @@ impl State {
         })
     }
 
-    /// Notes when an endpoint was last heard.
-    pub fn note_seen(&self, id: EndpointId, now_ns: u64) -> Result<(), StateError> {
+    /// Notes when an endpoint was last heard, and how its session ended.
+    pub fn note_seen(&self, id: EndpointId, now_ns: u64, ended: Ended) -> Result<(), StateError> {
         self.write_soon("note when an endpoint was last heard", |change| {
-            let sql = "UPDATE endpoint SET last_seen_ns = max(coalesce(last_seen_ns, 0), ?2)
-                       WHERE id = ?1";
-            change.execute(sql, params![id.0, to_sql(now_ns)]).map(|_| ())
+            let sql = "UPDATE endpoint SET last_seen_ns = max(coalesce(last_seen_ns, 0), ?2),
+                       ended = ?3 WHERE id = ?1";
+            change.execute(sql, params![id.0, to_sql(now_ns), ended.name()]).map(|_| ())
         })
     }
 
@@ -302,5 +305,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         clock_offset_ns: row.get(14)?,
         hello_ns: row.get::<_, Option<i64>>(15)?.map(from_sql),
         last_seen_ns: row.get::<_, Option<i64>>(16)?.map(from_sql),
+        ended: row.get::<_, Option<String>>(17)?.and_then(|name| Ended::of_name(&name)),
     })
 }

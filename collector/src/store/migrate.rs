@@ -8,6 +8,7 @@ use super::state::StateError;
 const STEPS: &[(&str, &str)] = &[
     ("0001_enrolment", include_str!("../../migrations/0001_enrolment.sql")),
     ("0002_people", include_str!("../../migrations/0002_people.sql")),
+    ("0003_presence", include_str!("../../migrations/0003_presence.sql")),
 ];
 
 /// Takes the steps that are missing, each whole or not at all.

@@ -1,7 +1,7 @@
 //! What an index must know of a batch, read from the fronts of its events without decoding them.
 
 use cordon_proto::event::gap::SealedRange;
-use cordon_proto::event::{Body, Lane};
+use cordon_proto::event::{Class, Lane};
 use cordon_proto::sign::batch::{self, Opened};
 
 use super::Classes;
@@ -46,27 +46,16 @@ fn front(event: &[u8]) -> Option<(u64, u32)> {
     decoder.u64().ok()?;
     decoder.u8().ok()?;
     decoder.array().ok()??;
-    Some((time_ns, decoder.u32().ok()?))
+    Some((time_ns, Class::number_of_body(decoder.u32().ok()?)))
 }
 
 fn gap(event: &[u8]) -> Option<SealedRange> {
-    match batch::read_event(event).ok()?.body {
-        Body::Gap(gap) => gap.sealed,
-        Body::Process(_)
-        | Body::Log(_)
-        | Body::Disk(_)
-        | Body::Health(_)
-        | Body::Receipt(_)
-        | Body::Lifecycle(_)
-        | Body::Authentication(_)
-        | Body::Account(_)
-        | Body::Inventory(_) => None,
-    }
+    batch::read_event(event).ok()?.body.gap()?.sealed
 }
 
 #[cfg(test)]
 mod tests {
-    use cordon_proto::event::{Class, Event, Gap, GapReason, Severity, Started};
+    use cordon_proto::event::{Body, Event, Gap, GapReason, Severity, Started};
     use cordon_proto::id::Hash;
     use cordon_proto::sign::batch::Header;
 

@@ -1,10 +1,11 @@
-//! The agent about itself: that it started, and how it fares (class of Cordon's own OCSF extension).
+//! The agent about itself: that it started, why it will be silent, and how it fares (classes of
+//! Cordon's own OCSF extension).
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::process::Tier;
-use super::{ClassCount, Lane};
+use super::{ClassCount, GapReason, Lane};
 use crate::command::{ActionKind, Nonce};
 use crate::id::CommandId;
 use crate::roster::RosterRef;
@@ -26,6 +27,28 @@ pub struct Started {
     pub unclean: bool,
 }
 
+/// Why nothing will be heard of the endpoint for a while, or was not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode)]
+pub enum Notice {
+    /// The agent is stopping.
+    #[n(0)]
+    Stopping {
+        /// Whether the machine is being switched off or started again; none where it cannot be told.
+        #[n(0)]
+        machine: Option<bool>,
+    },
+    /// The machine is about to sleep.
+    #[n(1)]
+    Sleeping,
+    /// The machine has slept.
+    #[n(2)]
+    Woke {
+        /// For how long, in seconds.
+        #[n(0)]
+        slept_secs: u64,
+    },
+}
+
 /// What a sensor's state is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +66,9 @@ pub enum SensorState {
     /// It is switched off by settings or policy.
     #[n(3)]
     Off,
+    /// It says that it runs and does not show it: canaries sent through it do not come out.
+    #[n(4)]
+    Stalled,
 }
 
 /// How one sensor fares.
@@ -66,6 +92,24 @@ pub struct SensorHealth {
     /// Events dropped since the agent started.
     #[n(5)]
     pub dropped: u64,
+    /// Seconds since it was last shown to see: by a canary that came through it, or by a look that
+    /// it took. None before the first.
+    #[n(6)]
+    pub proved_secs: Option<u64>,
+    /// Why events were dropped, and how many for each reason.
+    #[n(7)]
+    pub dropped_why: Option<Vec<ReasonCount>>,
+}
+
+/// How many events were dropped for one reason.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+pub struct ReasonCount {
+    /// Why.
+    #[n(0)]
+    pub reason: GapReason,
+    /// How many.
+    #[n(1)]
+    pub count: u64,
 }
 
 /// What waits in the spool for one lane.
@@ -144,4 +188,7 @@ pub struct Health {
     /// Containments that stand.
     #[n(11)]
     pub containments: Vec<Standing>,
+    /// What the agent gives up at the moment in order to stay within its budget.
+    #[n(12)]
+    pub given_up: Option<String>,
 }

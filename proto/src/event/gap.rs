@@ -37,6 +37,9 @@ pub enum GapReason {
     /// Events waited longer for the collector than the disk had room for.
     #[n(7)]
     DiskFull,
+    /// The agent would have cost the machine more than its budget.
+    #[n(8)]
+    Budget,
 }
 
 /// How many events of one class.

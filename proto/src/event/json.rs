@@ -148,6 +148,7 @@ fn fields(body: &Body, map: &mut Map<String, Value>) -> Kind {
         Body::Authentication(event) => login::authentication(event, map),
         Body::Account(event) => login::account_change(event, map),
         Body::Inventory(event) => inventory::fields(event, map),
+        Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }
 

@@ -90,14 +90,14 @@ struct Watched {
 }
 
 fn watch(fleet: &Fleet, burst: &Burst) -> Result<Watched> {
-    let (lost_before, cpu_before) = (fleet::lost(fleet)?, fleet::agent_cpu(fleet)?);
+    let (lost_before, cpu_before) = (fleet::lost(fleet, "process")?, fleet::agent_cpu(fleet)?);
     let spent = burst.run()?;
     let last = format!("{}last", burst.mark.replace("exec", "last"));
     workload::start(&last)?;
     fleet::wait_for(fleet, &last)?;
     let agent_cpu_s = (fleet::agent_cpu(fleet)? - cpu_before).as_secs_f64();
     let captured = fleet::captured(fleet, &burst.mark)?;
-    let lost = fleet::lost(fleet)?.saturating_sub(lost_before);
+    let lost = fleet::lost(fleet, "process")?.saturating_sub(lost_before);
     Ok(Watched { started: burst.count, captured, lost, agent_cpu_s, spent })
 }
 

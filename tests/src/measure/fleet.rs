@@ -121,16 +121,37 @@ pub fn came_in(fleet: &Fleet) -> Result<u64> {
     Ok(sequence.map(str::parse).transpose()?.unwrap_or_default())
 }
 
-/// Process events that the agent counted as lost, over all its gaps.
-pub fn lost(fleet: &Fleet) -> Result<u64> {
-    let asked = ["events", "--class", "gap", "--endpoint", ENDPOINT, "--since", "1d"];
-    let gaps = fleet.cordon_json(&[&asked[..], &["--limit", EVENTS_MAX]].concat())?;
-    Ok(gaps.iter().map(lost_in).sum())
+/// Waits until the collector holds a log line.
+pub fn wait_for_line(fleet: &Fleet, line: &str) -> Result<()> {
+    let found = wait_until(COME_MAX * 5, || anyhow::Ok(log_lines(fleet, line, "1")?.pop()))?;
+    match found {
+        Some(_) => Ok(()),
+        None => bail!("the line {line} was not seen; the log ends:\n{}", fleet.log_tail(ENDPOINT)),
+    }
 }
 
-fn lost_in(gap: &Value) -> u64 {
+/// Every line with this in it that the collector holds.
+pub fn lines(fleet: &Fleet, text: &str) -> Result<Vec<String>> {
+    let events = log_lines(fleet, text, EVENTS_MAX)?;
+    let line = |event: &Value| event["raw_data"].as_str().map(str::to_owned);
+    Ok(events.iter().filter_map(line).collect())
+}
+
+fn log_lines(fleet: &Fleet, text: &str, limit: &str) -> Result<Vec<Value>> {
+    let class = ["events", "--class", "log", "--endpoint", ENDPOINT, "--since", "1h"];
+    fleet.cordon_json(&[&class[..], &["--text", text, "--limit", limit]].concat())
+}
+
+/// Events of a class that the agent counted as lost, over all its gaps.
+pub fn lost(fleet: &Fleet, class: &str) -> Result<u64> {
+    let asked = ["events", "--class", "gap", "--endpoint", ENDPOINT, "--since", "1d"];
+    let gaps = fleet.cordon_json(&[&asked[..], &["--limit", EVENTS_MAX]].concat())?;
+    Ok(gaps.iter().map(|gap| lost_in(gap, class)).sum())
+}
+
+fn lost_in(gap: &Value, class: &str) -> u64 {
     let counts = gap["gap"]["counts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let ours = counts.iter().filter(|count| count["class"] == "process");
+    let ours = counts.iter().filter(|count| count["class"] == class);
     ours.filter_map(|count| count["count"].as_u64()).sum()
 }
 
@@ -157,9 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn only_processes_that_were_lost_are_counted() {
+    fn only_events_of_the_class_asked_for_are_counted() {
         let counts = json!([{"class": "process", "count": 7}, {"class": "log", "count": 9}]);
-        assert_eq!(lost_in(&json!({"gap": {"counts": counts}})), 7);
-        assert_eq!(lost_in(&json!({"gap": {}})), 0);
+        assert_eq!(lost_in(&json!({"gap": {"counts": counts}}), "process"), 7);
+        assert_eq!(lost_in(&json!({"gap": {}}), "process"), 0);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Kind, put};
-use crate::event::{Health, Started};
+use crate::event::{Health, Notice, Started};
 
 /// Agent Health of our own extension.
 pub(super) fn health_fields(health: &Health, map: &mut Map<String, Value>) -> Kind {
@@ -15,6 +15,22 @@ pub(super) fn health_fields(health: &Health, map: &mut Map<String, Value>) -> Ki
 pub(super) fn started_fields(started: &Started, map: &mut Map<String, Value>) -> Kind {
     put(map, "agent", started_json(started));
     Kind::own(5, "Agent Lifecycle", (1, "Started"))
+}
+
+/// Agent Lifecycle of our own extension.
+pub(super) fn notice_fields(notice: &Notice, map: &mut Map<String, Value>) -> Kind {
+    let activity = match notice {
+        Notice::Stopping { machine } => {
+            put(map, "agent", json!({ "machine_stops": machine }));
+            (2, "Stopping")
+        }
+        Notice::Sleeping => (3, "Sleeping"),
+        Notice::Woke { slept_secs } => {
+            put(map, "agent", json!({ "slept_secs": slept_secs }));
+            (4, "Woke")
+        }
+    };
+    Kind::own(5, "Agent Lifecycle", activity)
 }
 
 fn started_json(started: &Started) -> Value {
@@ -41,6 +57,8 @@ pub fn health_json(health: &Health) -> Value {
                 "tier": sensor.tier,
                 "seen": sensor.seen.to_string(),
                 "dropped": sensor.dropped.to_string(),
+                "dropped_why": sensor.dropped_why,
+                "proved_secs": sensor.proved_secs,
             })
         })
         .collect();
@@ -56,5 +74,6 @@ pub fn health_json(health: &Health) -> Value {
         "sensors": sensors,
         "dropped": health.dropped,
         "containments": health.containments,
+        "given_up": health.given_up,
     })
 }

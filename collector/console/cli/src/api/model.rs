@@ -72,6 +72,12 @@ pub struct Endpoint {
     /// `online` or `offline`.
     #[serde(default)]
     pub state: String,
+    /// Why it is offline, as far as the collector can tell.
+    #[serde(default)]
+    pub silence: Option<String>,
+    /// What is wrong with what it sees or tells.
+    #[serde(default)]
+    pub conditions: Vec<Value>,
     /// When it was last heard.
     #[serde(default)]
     pub last_seen: Option<String>,

@@ -86,19 +86,46 @@ async fn list(
 }
 
 fn row(endpoint: &Endpoint, now_ns: u64) -> Vec<Cell> {
-    let state_tone = if endpoint.state == "online" { Tone::Good } else { Tone::Notice };
+    let (state, state_tone) = state(endpoint);
     let isolated = if endpoint.isolated { Cell::toned("isolated", Tone::Bad) } else { "".into() };
     vec![
         Cell::new(&endpoint.host_name),
         Cell::new(endpoint.id.short()),
         Cell::new(endpoint.client.as_str()),
-        Cell::toned(&endpoint.state, state_tone),
+        Cell::toned(state, state_tone),
         Cell::new(seen(endpoint, now_ns)),
         isolated,
         Cell::new(endpoint.roster_version.map(|v| v.to_string()).unwrap_or_default()),
         Cell::new(&endpoint.agent_version),
         Cell::new(&endpoint.os),
     ]
+}
+
+/// In one word or two: connected and well, connected and not, or why it is silent.
+fn state(endpoint: &Endpoint) -> (String, Tone) {
+    if endpoint.state != "online" {
+        let why = endpoint.silence.as_deref().unwrap_or(&endpoint.state);
+        let expected = ["off", "asleep", "stopped"].contains(&why);
+        return (why.replace('_', " "), if expected { Tone::Notice } else { Tone::Bad });
+    }
+    let condition = endpoint.conditions.first().map(|one| find_list::first(one, &["/condition"]));
+    match condition {
+        None => (endpoint.state.clone(), Tone::Good),
+        Some(condition) => (condition.replace('_', " "), Tone::Bad),
+    }
+}
+
+/// A condition in words.
+fn condition(condition: &Value) -> String {
+    let word = |pointer| find_list::first(condition, &[pointer]);
+    let sensor = word("/sensor");
+    match word("/condition").as_str() {
+        "clock_wrong" => format!("its clock is {} s off the collector's", word("/offset_secs")),
+        "over_budget" => word("/reason"),
+        "blinded" => format!("its {sensor} sensor is blind: {}", word("/reason")),
+        "stalled" => format!("its {sensor} sensor has stalled: {}", word("/reason")),
+        other => other.to_owned(),
+    }
 }
 
 fn seen(endpoint: &Endpoint, now_ns: u64) -> String {
@@ -119,7 +146,10 @@ fn show(context: &mut Context, api: &Api<'_>, shown: Value) -> anyhow::Result<Ex
         ("name", plain(&endpoint.host_name).into_owned()),
         ("id", endpoint.id.to_string()),
         ("client", endpoint.client.to_string()),
-        ("state", format!("{}, seen {}", plain(&endpoint.state), plain(&seen(&endpoint, now_ns)))),
+        (
+            "state",
+            format!("{}, seen {}", plain(&state(&endpoint).0), plain(&seen(&endpoint, now_ns))),
+        ),
         ("isolated", if endpoint.isolated { "YES" } else { "no" }.to_owned()),
         ("system", plain(&format!("{}, {}", endpoint.os, endpoint.kernel)).into_owned()),
         ("agent", plain(&endpoint.agent_version).into_owned()),
@@ -129,6 +159,9 @@ fn show(context: &mut Context, api: &Api<'_>, shown: Value) -> anyhow::Result<Ex
     ];
     for (name, words) in lines.iter().filter(|(_, words)| !words.is_empty()) {
         context.output.line(&format!("{name:<9} {words}"))?;
+    }
+    for wrong in &endpoint.conditions {
+        context.output.warn(&condition(wrong))?;
     }
     for standing in &endpoint.standing {
         context.output.line(&format!("{:<9} {}", "stands", plain(&standing.to_string())))?;

@@ -50,7 +50,7 @@ pub fn summary(event: &Value) -> String {
         "health" => agent::health(event),
         "gap" => agent::gap(event),
         "receipt" => agent::receipt(event),
-        "lifecycle" => agent::started(event),
+        "lifecycle" => agent::lifecycle(event),
         "authentication" => login::authentication(event),
         "account" => login::account(event),
         "inventory" => inventory::summary(event),

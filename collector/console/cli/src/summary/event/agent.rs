@@ -52,8 +52,24 @@ pub(super) fn receipt(event: &Value) -> String {
     format!("{action} {} {why} (command {command})", word(event, "/receipt/outcome"))
 }
 
-/// That it started.
-pub(super) fn started(event: &Value) -> String {
+/// That it started or stops, or that its machine sleeps.
+pub(super) fn lifecycle(event: &Value) -> String {
+    match word(event, "/activity_name").as_str() {
+        "Stopping" => match word(event, "/agent/machine_stops").as_str() {
+            "true" => "the agent stops, because the machine does".to_owned(),
+            "false" => "the agent stops, and the machine goes on".to_owned(),
+            _ => "the agent stops".to_owned(),
+        },
+        "Sleeping" => "the machine is about to sleep".to_owned(),
+        "Woke" => {
+            let secs = word(event, "/agent/slept_secs").parse().unwrap_or(0);
+            format!("the machine slept for {}", moment::length(secs))
+        }
+        _ => started(event),
+    }
+}
+
+fn started(event: &Value) -> String {
     format!(
         "agent {} started, boot {}{}",
         word(event, "/agent/version"),
