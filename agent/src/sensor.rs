@@ -7,9 +7,11 @@
 pub mod device;
 pub mod disk;
 pub mod file;
+pub mod inventory;
 pub mod journal;
 pub mod kernel_log;
 pub mod log;
+pub mod login;
 pub mod parse;
 pub mod process;
 

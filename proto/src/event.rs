@@ -10,6 +10,7 @@ pub mod disk;
 pub mod file;
 pub mod finding;
 pub mod gap;
+pub mod inventory;
 pub mod json;
 pub mod log;
 pub mod login;
@@ -27,6 +28,7 @@ pub use disk::DiskEvent;
 pub use file::FileEvent;
 pub use finding::Finding;
 pub use gap::{ClassCount, Gap, GapReason};
+pub use inventory::Inventory;
 pub use log::{Encoding, LogLine};
 pub use login::{AccountChange, Authentication};
 pub use process::ProcessEvent;
@@ -136,6 +138,9 @@ pub enum Class {
     /// A log says that an account was changed.
     #[n(11)]
     Account,
+    /// What is on the machine, and what of it has changed.
+    #[n(12)]
+    Inventory,
     /// A device was attached or removed.
     #[n(13)]
     Device,
@@ -146,7 +151,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -157,6 +162,7 @@ impl Class {
         Self::File,
         Self::Authentication,
         Self::Account,
+        Self::Inventory,
         Self::Device,
         Self::Finding,
     ];
@@ -175,6 +181,7 @@ impl Class {
             Self::File => "file",
             Self::Authentication => "authentication",
             Self::Account => "account",
+            Self::Inventory => "inventory",
             Self::Device => "device",
             Self::Finding => "finding",
         }
@@ -194,6 +201,7 @@ impl Class {
             Self::File => 9,
             Self::Authentication => 10,
             Self::Account => 11,
+            Self::Inventory => 12,
             Self::Device => 13,
             Self::Finding => 14,
         }
@@ -215,6 +223,7 @@ impl Class {
             | Self::File
             | Self::Authentication
             | Self::Account
+            | Self::Inventory
             | Self::Device => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle | Self::Finding => {
                 Lane::Control
@@ -259,6 +268,9 @@ pub enum Body {
     /// A log says that an account was changed.
     #[n(11)]
     Account(#[n(0)] Box<AccountChange>),
+    /// What is on the machine, and what of it has changed.
+    #[n(12)]
+    Inventory(#[n(0)] Inventory),
     /// A device was attached or removed.
     #[n(13)]
     Device(#[n(0)] DeviceEvent),
@@ -291,6 +303,7 @@ impl Body {
             Self::File(_) => Class::File,
             Self::Authentication(_) => Class::Authentication,
             Self::Account(_) => Class::Account,
+            Self::Inventory(_) => Class::Inventory,
             Self::Device(_) => Class::Device,
             Self::Finding(_) => Class::Finding,
         }

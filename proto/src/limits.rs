@@ -18,6 +18,15 @@ pub const LOG_LINE_BYTES_MAX: usize = 64 << 10;
 /// The arguments of one process; what is longer is cut and marked.
 pub const ARGS_BYTES_MAX: usize = 4 << 10;
 
+/// Items of one inventory; a machine with more packages than this is not known to us.
+pub const INVENTORY_ITEMS_MAX: usize = 20_000;
+
+/// The changes in one part of an inventory, encoded: well below one event.
+pub const INVENTORY_PART_BYTES_MAX: usize = 32 << 10;
+
+/// One value of an inventory's item; what is longer is cut and marked.
+pub const INVENTORY_VALUE_BYTES_MAX: usize = 1 << 10;
+
 /// A signed document: roster, policy, command.
 pub const DOCUMENT_BYTES_MAX: usize = 256 << 10;
 

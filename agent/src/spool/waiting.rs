@@ -126,6 +126,7 @@ impl Waiting {
             | Class::File
             | Class::Authentication
             | Class::Account
+            | Class::Inventory
             | Class::Device
             | Class::Finding => !only_health,
         };

@@ -10,6 +10,7 @@ mod disk;
 mod file;
 mod finding;
 mod gap;
+mod inventory;
 mod log;
 mod login;
 mod process;
@@ -152,6 +153,7 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::File(event) => file::fields(event, map),
         Body::Finding(finding) => finding::fields(finding, map),
         Body::Device(event) => device::fields(event, map),
+        Body::Inventory(event) => inventory::fields(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }
