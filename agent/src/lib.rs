@@ -12,6 +12,7 @@ pub mod enrol;
 pub mod guard;
 pub mod health;
 pub mod identity;
+pub mod inventory;
 pub mod kept;
 pub mod link;
 pub mod machine;

@@ -94,6 +94,7 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         | Body::File(_)
         | Body::Authentication(_)
         | Body::Account(_)
+        | Body::Inventory(_)
         | Body::Device(_)
         | Body::Finding(_) => return None,
     };

@@ -11,6 +11,7 @@ pub mod dns;
 pub mod file;
 pub mod finding;
 pub mod gap;
+pub mod inventory;
 pub mod json;
 pub mod log;
 pub mod login;
@@ -30,6 +31,7 @@ pub use dns::DnsEvent;
 pub use file::FileEvent;
 pub use finding::Finding;
 pub use gap::{ClassCount, Gap, GapReason};
+pub use inventory::Inventory;
 pub use log::{Encoding, LogLine};
 pub use login::{AccountChange, Authentication};
 pub use network::NetworkEvent;
@@ -146,6 +148,9 @@ pub enum Class {
     /// A log says that an account was changed.
     #[n(11)]
     Account,
+    /// What is on the machine, and what of it has changed.
+    #[n(12)]
+    Inventory,
     /// A device was attached or removed.
     #[n(13)]
     Device,
@@ -156,7 +161,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Process,
         Self::Log,
         Self::Disk,
@@ -169,6 +174,7 @@ impl Class {
         Self::File,
         Self::Authentication,
         Self::Account,
+        Self::Inventory,
         Self::Device,
         Self::Finding,
     ];
@@ -189,6 +195,7 @@ impl Class {
             Self::File => "file",
             Self::Authentication => "authentication",
             Self::Account => "account",
+            Self::Inventory => "inventory",
             Self::Device => "device",
             Self::Finding => "finding",
         }
@@ -210,6 +217,7 @@ impl Class {
             Self::File => 9,
             Self::Authentication => 10,
             Self::Account => 11,
+            Self::Inventory => 12,
             Self::Device => 13,
             Self::Finding => 14,
         }
@@ -233,6 +241,7 @@ impl Class {
             | Self::File
             | Self::Authentication
             | Self::Account
+            | Self::Inventory
             | Self::Device => Lane::Telemetry,
             Self::Health | Self::Gap | Self::Receipt | Self::Lifecycle | Self::Finding => {
                 Lane::Control
@@ -283,6 +292,9 @@ pub enum Body {
     /// A log says that an account was changed.
     #[n(11)]
     Account(#[n(0)] Box<AccountChange>),
+    /// What is on the machine, and what of it has changed.
+    #[n(12)]
+    Inventory(#[n(0)] Inventory),
     /// A device was attached or removed.
     #[n(13)]
     Device(#[n(0)] DeviceEvent),
@@ -317,6 +329,7 @@ impl Body {
             Self::File(_) => Class::File,
             Self::Authentication(_) => Class::Authentication,
             Self::Account(_) => Class::Account,
+            Self::Inventory(_) => Class::Inventory,
             Self::Device(_) => Class::Device,
             Self::Finding(_) => Class::Finding,
         }

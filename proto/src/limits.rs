@@ -21,6 +21,15 @@ pub const ARGS_BYTES_MAX: usize = 4 << 10;
 /// Addresses and names that one DNS answer tells; a round robin of more is told in part.
 pub const DNS_ANSWERS_MAX: usize = 32;
 
+/// Items of one inventory; a machine with more packages than this is not known to us.
+pub const INVENTORY_ITEMS_MAX: usize = 20_000;
+
+/// The changes in one part of an inventory, encoded: well below one event.
+pub const INVENTORY_PART_BYTES_MAX: usize = 32 << 10;
+
+/// One value of an inventory's item; what is longer is cut and marked.
+pub const INVENTORY_VALUE_BYTES_MAX: usize = 1 << 10;
+
 /// A signed document: roster, policy, command.
 pub const DOCUMENT_BYTES_MAX: usize = 256 << 10;
 

@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 
+#[path = "samples/inventory.rs"]
+mod inventory;
+#[path = "samples/login_record.rs"]
+mod login_record;
 #[path = "samples/logins.rs"]
 mod logins;
 

@@ -6,9 +6,11 @@ use crate::sensor::device::DeviceSettings;
 use crate::sensor::disk::DiskSettings;
 use crate::sensor::dns::DnsSettings;
 use crate::sensor::file::FileSettings;
+use crate::sensor::inventory::InventorySettings;
 use crate::sensor::journal::JournalSettings;
 use crate::sensor::kernel_log::KernelSettings;
 use crate::sensor::log::LogSettings;
+use crate::sensor::login::LoginSettings;
 use crate::sensor::network::NetworkSettings;
 use crate::sensor::process::ProcessSettings;
 
@@ -34,6 +36,10 @@ pub struct Sensors {
     pub kernel: KernelSettings,
     /// Devices that come and go.
     pub devices: DeviceSettings,
+    /// Logins, failed logins and logouts.
+    pub logins: LoginSettings,
+    /// What is on the machine.
+    pub inventory: InventorySettings,
 }
 
 /// Starts and ends of processes.
@@ -71,6 +77,7 @@ impl Sensors {
         self.impossible_files(check);
         let lines = (1..=10_000).contains(&self.kernel.lines_per_sec);
         check(lines, "sensors.kernel.lines_per_sec", "must be 1 to 10000");
+        self.impossible_inventory(check);
     }
 
     fn impossible_process(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
@@ -153,6 +160,13 @@ impl Sensors {
         check(remembered, "sensors.files.files_max", "must be 16 to 65536");
         let hashed = files.hash_bytes_max <= 1 << 30;
         check(hashed, "sensors.files.hash_bytes_max", "must be 1073741824 or less");
+    }
+
+    fn impossible_inventory(&self, check: &mut impl FnMut(bool, &'static str, &str)) {
+        let period = (60..=604_800).contains(&self.inventory.period_secs);
+        check(period, "sensors.inventory.period_secs", "must be 60 to 604800");
+        let state = (30..=604_800).contains(&self.inventory.state_secs);
+        check(state, "sensors.inventory.state_secs", "must be 30 to 604800");
     }
 }
 

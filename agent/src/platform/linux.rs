@@ -1,12 +1,16 @@
 //! Linux: one file for each part of the kernel that the agent talks to.
 
+pub mod address;
 pub mod bpf;
 pub mod cgroup;
 pub mod cgroup_scope;
 pub mod child;
+pub mod clock_sync;
 pub mod directories;
 pub mod fanotify;
 pub mod heap;
+pub mod inotify;
+pub mod listening;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

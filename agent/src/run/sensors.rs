@@ -16,7 +16,7 @@ use crate::sensor::journal::{self, Follows};
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
     Checkpoint, Condition, Loss, Outlet, Report, Sample, Stopping, Tally, device, disk, dns, file,
-    kernel_log, log, network,
+    inventory, kernel_log, log, login, network,
 };
 use crate::spool::keeper::SpoolHandle;
 
@@ -79,6 +79,8 @@ impl Sensors {
             (file::NAME, Class::File, settings.files.enabled),
             (kernel_log::NAME, Class::Log, settings.kernel.enabled),
             (device::NAME, Class::Device, settings.devices.enabled),
+            (login::NAME, Class::Authentication, settings.logins.enabled),
+            (inventory::NAME, Class::Inventory, settings.inventory.enabled),
         ];
         let sensors = list.map(|(name, class, enabled)| Sensor {
             name,
@@ -154,6 +156,15 @@ impl Sensors {
             }
             device::NAME => {
                 self.tasks.spawn(device::run(self.settings.devices, clock::stamp, outlet))
+            }
+            login::NAME => {
+                let (settings, spool) = (self.settings.logins, self.spool.clone());
+                self.tasks.spawn(run_logins(settings, spool, outlet))
+            }
+            inventory::NAME => {
+                let means = inventory::Means::of_machine(self.spool.clone());
+                let settings = self.settings.inventory;
+                self.tasks.spawn(inventory::run(settings, means, clock::stamp, outlet))
             }
             unlisted => unreachable!("sensor {unlisted} is in the list and cannot be started"),
         };
@@ -237,9 +248,11 @@ impl Sensors {
 }
 
 impl Sensor {
-    /// It is starting. Logs are read on from where they were left, so that nothing is missed.
+    /// It is starting. Logs and records of logins are read on from where they were left, and an
+    /// inventory is compared with the one before, so that nothing is missed.
     fn blind_from(&mut self, reason: GapReason, from_ns: u64) {
-        self.starting = (self.class != Class::Log).then_some((reason, from_ns));
+        let reads_on = matches!(self.class, Class::Log | Class::Authentication | Class::Inventory);
+        self.starting = (!reads_on).then_some((reason, from_ns));
     }
 
     fn sees_from(&mut self, to_ns: u64) -> Option<Sample> {
@@ -268,7 +281,7 @@ async fn run_logs(
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
-    match restored(&spool, &outlet).await? {
+    match restored(&spool, &outlet, "log/").await? {
         Some(restored) => log::run(settings, clock::stamp, outlet, restored).await,
         None => Ok(()),
     }
@@ -281,27 +294,32 @@ async fn run_journal(
     outlet: Outlet,
 ) -> Result<(), Stopping> {
     settings.journal.kernel |= !settings.kernel.enabled;
-    let Some(restored) = restored(&spool, &outlet).await? else { return Ok(()) };
+    let Some(restored) = restored(&spool, &outlet, "journal/").await? else { return Ok(()) };
     let files = if settings.logs.enabled { settings.logs.paths } else { Vec::new() };
     journal::run(settings.journal, files, clock::stamp, outlet, restored).await
 }
 
-/// What sensors kept over a restart; none, and the sensor has said so, where nobody can tell.
-async fn restored(
-    spool: &SpoolHandle,
-    outlet: &Outlet,
-) -> Result<Option<Vec<Checkpoint>>, Stopping> {
-    match spool.checkpoints("").await {
-        Ok(kept) => {
-            let kept = kept.into_iter();
-            let kept = kept.map(|(key, value)| Checkpoint { key, value: Some(value) });
-            Ok(Some(kept.collect()))
-        }
-        Err(error) => {
-            let reason = Some(format!("where reading ended cannot be told: {error}"));
-            outlet.condition(SensorState::Blind, reason, None).await?;
-            Ok(None)
-        }
+/// The same for the kernel's log.
+async fn run_kernel_log(
+    settings: kernel_log::KernelSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    match restored(&spool, &outlet, "kernel/").await? {
+        Some(restored) => kernel_log::run(settings, clock::stamp, outlet, restored).await,
+        None => Ok(()),
+    }
+}
+
+/// The same for records of logins.
+async fn run_logins(
+    settings: login::LoginSettings,
+    spool: SpoolHandle,
+    outlet: Outlet,
+) -> Result<(), Stopping> {
+    match restored(&spool, &outlet, login::prefix()).await? {
+        Some(restored) => login::run(settings, "/".into(), clock::stamp, outlet, restored).await,
+        None => Ok(()),
     }
 }
 
@@ -311,26 +329,30 @@ async fn run_files(
     spool: SpoolHandle,
     outlet: Outlet,
 ) -> Result<(), Stopping> {
-    let kept = match spool.checkpoints(file::KEPT).await {
-        Ok(kept) => kept,
-        Err(error) => {
-            let reason = Some(format!("what files were like cannot be told: {error}"));
-            return outlet.condition(SensorState::Blind, reason, None).await;
-        }
-    };
-    let restored = kept.into_iter().map(|(key, value)| Checkpoint { key, value: Some(value) });
-    file::run(settings, clock::stamp, outlet, restored.collect()).await
+    match restored(&spool, &outlet, file::KEPT).await? {
+        Some(restored) => file::run(settings, clock::stamp, outlet, restored).await,
+        None => Ok(()),
+    }
 }
 
-/// Reads the kernel's log on from where the spool has it.
-async fn run_kernel_log(
-    settings: kernel_log::KernelSettings,
-    spool: SpoolHandle,
-    outlet: Outlet,
-) -> Result<(), Stopping> {
-    match restored(&spool, &outlet).await? {
-        Some(restored) => kernel_log::run(settings, clock::stamp, outlet, restored).await,
-        None => Ok(()),
+/// What a sensor kept over a restart, under keys that begin so; none, and the sensor has said so,
+/// where nobody can tell.
+async fn restored(
+    spool: &SpoolHandle,
+    outlet: &Outlet,
+    prefix: &str,
+) -> Result<Option<Vec<Checkpoint>>, Stopping> {
+    match spool.checkpoints(prefix).await {
+        Ok(kept) => {
+            let kept = kept.into_iter();
+            let kept = kept.map(|(key, value)| Checkpoint { key, value: Some(value) });
+            Ok(Some(kept.collect()))
+        }
+        Err(error) => {
+            let reason = Some(format!("what it kept over the restart cannot be told: {error}"));
+            outlet.condition(SensorState::Blind, reason, None).await?;
+            Ok(None)
+        }
     }
 }
 
@@ -368,6 +390,8 @@ mod tests {
         settings.files.enabled = false;
         settings.kernel.enabled = false;
         settings.devices.enabled = false;
+        settings.logins.enabled = false;
+        settings.inventory.enabled = false;
         let temp = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed(&[5; 32]).unwrap();
         let identity = spool::Identity { endpoint: EndpointId(key.id().0), key };

@@ -128,6 +128,7 @@ impl Waiting {
             | Class::File
             | Class::Authentication
             | Class::Account
+            | Class::Inventory
             | Class::Device
             | Class::Finding => !only_health,
         };

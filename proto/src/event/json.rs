@@ -11,6 +11,7 @@ mod dns;
 mod file;
 mod finding;
 mod gap;
+mod inventory;
 mod log;
 mod login;
 mod network;
@@ -156,6 +157,7 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::File(event) => file::fields(event, map),
         Body::Finding(finding) => finding::fields(finding, map),
         Body::Device(event) => device::fields(event, map),
+        Body::Inventory(event) => inventory::fields(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
     }
 }

@@ -19,6 +19,51 @@ pub enum Origin {
     /// An entry of the systemd journal.
     #[n(1)]
     Journal(#[n(0)] JournalOrigin),
+    /// A record that the system itself keeps of its logins.
+    #[n(2)]
+    Record(#[n(0)] RecordOrigin),
+}
+
+/// Where the system keeps records of logins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum RecordSource {
+    /// The file of logins and logouts.
+    #[n(0)]
+    Wtmp,
+    /// The file of failed logins.
+    #[n(1)]
+    Btmp,
+    /// The database of pam_wtmpdb.
+    #[n(2)]
+    Wtmpdb,
+    /// The sessions that logind keeps.
+    #[n(3)]
+    Logind,
+}
+
+/// A record of a login, and what it says that lines of logs do not.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct RecordOrigin {
+    /// The file or directory.
+    #[n(0)]
+    pub path: Text,
+    /// Which record it is.
+    #[n(1)]
+    pub source: RecordSource,
+    /// Where the record begins in its file, or the row's number.
+    #[n(2)]
+    pub place: u64,
+    /// The account's user id, where the machine knows it.
+    #[n(3)]
+    pub uid: Option<u32>,
+    /// The session's id.
+    #[n(4)]
+    pub session: Option<String>,
+    /// How long a session lasted that has ended.
+    #[n(5)]
+    pub lasted_secs: Option<u64>,
 }
 
 /// Where a line of a log file stood.

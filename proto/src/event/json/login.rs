@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Kind, put, put_text};
 use crate::Text;
 use crate::event::login::{
     AccountActivity, AccountChange, AuthActivity, Authentication, FileOrigin, JournalOrigin,
-    Origin, Status,
+    Origin, RecordOrigin, Status,
 };
 
 /// OCSF Authentication.
@@ -21,8 +21,8 @@ pub(super) fn authentication(event: &Authentication, map: &mut Map<String, Value
     };
     status(event.status, map);
     origin(&event.origin, map);
-    named(map, "service", Some(&event.service));
-    named(map, "user", event.user.as_ref());
+    named(map, "service", Some(&event.service).filter(|service| !service.is_empty()));
+    user(event, map);
     put(map, "user_exists", event.user_exists);
     actor(event.actor.as_ref(), event.pid, map);
     text(map, "logon_method", event.method.as_ref());
@@ -116,8 +116,25 @@ fn origin(origin: &Origin, map: &mut Map<String, Value>) {
             put(&mut told, "sender_uid", uid.map(|uid| uid.to_string()));
             put(&mut told, "attested", attested);
         }
+        Origin::Record(RecordOrigin { path, source, place, session, lasted_secs, .. }) => {
+            put(&mut told, "kind", source);
+            put_text(&mut told, "path", path);
+            put(&mut told, "place", place.to_string());
+            put(map, "session", session.as_ref().map(|id| json!({ "uid": id })));
+            // OCSF counts it in milliseconds.
+            put(map, "duration", lasted_secs.map(|secs| secs.saturating_mul(1000)));
+        }
     }
     put_object(map, "origin", told);
+}
+
+fn user(event: &Authentication, map: &mut Map<String, Value>) {
+    let mut user = Map::new();
+    text(&mut user, "name", event.user.as_ref());
+    if let Origin::Record(RecordOrigin { uid, .. }) = &event.origin {
+        put(&mut user, "uid", uid.map(|uid| uid.to_string()));
+    }
+    put_object(map, "user", user);
 }
 
 fn actor(name: Option<&Text>, pid: Option<u32>, map: &mut Map<String, Value>) {
@@ -158,11 +175,10 @@ fn put_object(map: &mut Map<String, Value>, name: &str, object: Map<String, Valu
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::event::Body;
     use crate::event::json::of_body;
+    use crate::event::login::RecordSource;
 
     #[test]
     fn a_login_says_that_a_log_says_so() {
@@ -194,6 +210,46 @@ mod tests {
         assert_eq!(json["user"], json!({ "name": "r\u{fffd}", "name_b64": "cv8=" }));
         assert_eq!(json["actor"], json!({ "process": { "pid": 7 } }));
         assert_eq!(json["origin"]["attested"], true);
+    }
+
+    #[test]
+    fn a_record_tells_the_session_and_how_long_it_lasted() {
+        let origin = RecordOrigin {
+            path: "/run/systemd/sessions".into(),
+            source: RecordSource::Logind,
+            place: 0,
+            uid: Some(1000),
+            session: Some("c3".to_owned()),
+            lasted_secs: Some(61),
+        };
+        let event = Authentication {
+            origin: Origin::Record(origin),
+            activity: AuthActivity::Logoff,
+            status: Status::Success,
+            service: Text::default(),
+            user: Some("ann".into()),
+            actor: None,
+            user_exists: None,
+            method: None,
+            from: None,
+            from_port: None,
+            terminal: Some("pts/0".into()),
+            command: None,
+            key: None,
+            detail: None,
+            pid: None,
+            tries: None,
+            redacted: None,
+        };
+        let json = of_body(Body::Authentication(Box::new(event)));
+        assert_eq!(json["type_uid"], 300_202);
+        assert_eq!(json["user"], json!({ "name": "ann", "uid": "1000" }));
+        assert_eq!(json["session"], json!({ "uid": "c3" }));
+        assert_eq!(
+            (&json["duration"], &json["origin"]["kind"]),
+            (&json!(61_000), &json!("logind"))
+        );
+        assert_eq!(json.get("service"), None);
     }
 
     #[test]

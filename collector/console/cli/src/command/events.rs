@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "CLIENT")]
     client: Option<ClientId>,
     /// Only these classes: process, log, disk, health, gap, receipt, lifecycle,
-    /// file, authentication, account, finding
+    /// file, authentication, account, inventory, device, finding
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = class)]
     class: Vec<String>,
     /// Not before: a length of time before now, or a moment

@@ -5,6 +5,7 @@ mod device;
 mod disk;
 mod file;
 mod finding;
+mod inventory;
 mod log;
 mod login;
 mod network;
@@ -61,6 +62,7 @@ pub fn summary(event: &Value) -> String {
         "file" => file::summary(event),
         "finding" => finding::summary(event),
         "device" => device::summary(event),
+        "inventory" => inventory::summary(event),
         _ => rest(event),
     };
     let mark = redacted(event);

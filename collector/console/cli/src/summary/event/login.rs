@@ -3,10 +3,14 @@
 use serde_json::Value;
 
 use super::{first, word};
+use crate::moment;
 
 pub(super) fn authentication(event: &Value) -> String {
     let activity = word(event, "/activity_name").to_lowercase();
-    let mut words = format!("{} {activity}{}", word(event, "/service/name"), status(event));
+    let who = first(event, &["/service/name", "/origin/kind"]);
+    let mut words = format!("{who} {activity}{}", status(event));
+    let lasted = event.pointer("/duration").and_then(Value::as_u64);
+    let lasted = lasted.map(|millis| moment::length(millis / 1000)).unwrap_or_default();
     let optional = [
         ("of", word(event, "/user/name")),
         ("by", word(event, "/actor/user/name")),
@@ -15,6 +19,8 @@ pub(super) fn authentication(event: &Value) -> String {
         ("key", word(event, "/key")),
         ("on", word(event, "/terminal")),
         ("to run", word(event, "/cmd_line")),
+        ("session", word(event, "/session/uid")),
+        ("after", lasted),
     ];
     add(&mut words, &optional);
     if event.pointer("/user_exists").and_then(Value::as_bool) == Some(false) {
@@ -79,6 +85,18 @@ mod tests {
             "sshd logon REFUSED of ro\\u{1b}ot from 192.0.2.1 with password, no such user \
              (NOT said by that program)"
         );
+    }
+
+    #[test]
+    fn a_record_of_a_logout_is_told_with_how_long_it_lasted() {
+        let event = json!({
+            "class": "authentication", "activity_name": "Logoff", "status_id": 1,
+            "user": { "name": "ann" }, "terminal": "pts/0", "duration": 61_000,
+            "session": { "uid": "c3" }, "origin": { "kind": "wtmp" },
+        });
+        let length = crate::moment::length(61);
+        let expected = format!("wtmp logoff granted of ann on pts/0 session c3 after {length}");
+        assert_eq!(summary(&event), expected);
     }
 
     #[test]
