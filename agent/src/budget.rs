@@ -28,7 +28,10 @@ impl Default for Limits {
 }
 
 /// What is shed, in this order.
-const SHED: [Class; 3] = [Class::Log, Class::File, Class::Process];
+const SHED: [Class; 5] = [Class::Dns, Class::Network, Class::Log, Class::File, Class::Process];
+
+/// One class a step.
+const SHED_STEPS: u32 = 5;
 
 /// Steps of slowing down before anything is shed; each doubles the pause.
 const SLOW_STEPS: u32 = 6;
@@ -122,8 +125,6 @@ impl Budget {
     }
 }
 
-const SHED_STEPS: u32 = 2;
-
 /// Keeps what is sent within a rate: a bucket of one second.
 #[derive(Debug)]
 pub struct Bandwidth {
@@ -183,22 +184,28 @@ mod tests {
     fn it_slows_down_first_and_sheds_what_tells_least_before_the_rest() {
         check(&[(6, 14, 12)], 16, &[]);
         check(&[(11, 14, 12)], 512, &[]);
-        check(&[(12, 14, 12)], 512, &[Class::Log]);
-        check(&[(60, 14, 12)], 512, &[Class::Log, Class::Process]);
-        check(&[(5, 80, 12)], 512, &[Class::Log, Class::Process]);
+        check(&[(12, 14, 12)], 512, &SHED[..1]);
+        check(&[(14, 14, 12)], 512, &SHED[..3]);
+        check(&[(60, 14, 12)], 512, &SHED);
+        check(&[(5, 80, 12)], 512, &SHED);
     }
 
     #[test]
     fn memory_counts_like_processor_time() {
         check(&[(3, 1, 55)], 32, &[]);
-        check(&[(4, 1, 70)], 512, &[Class::Log, Class::Process]);
+        check(&[(5, 1, 70)], 512, &SHED);
     }
 
     #[test]
     fn it_comes_back_a_step_at_a_time() {
-        check(&[(60, 14, 12), (15, 1, 12)], 512, &[Class::Log]);
-        check(&[(60, 14, 12), (120, 1, 12)], 0, &[]);
+        check(&[(60, 14, 12), (15, 1, 12)], 512, &SHED[..4]);
+        check(&[(60, 14, 12), (150, 1, 12)], 0, &[]);
         check(&[(6, 14, 12), (60, 8, 12)], 16, &[]);
+    }
+
+    #[test]
+    fn every_class_that_can_be_shed_has_its_step() {
+        assert_eq!(u32::try_from(SHED.len()), Ok(SHED_STEPS));
     }
 
     #[test]
