@@ -131,6 +131,10 @@ impl Account {
     }
 
     fn victim(&mut self, how: How, weight: Weight, file: u64, touch: &Touch<'_>) {
+        // A file that was counted when it was written is given its ending all the same.
+        if how == How::Renamed && self.endings.len() < PATHS_MAX {
+            *self.endings.entry(ending(touch.path)).or_default() += 1;
+        }
         if !bound(&mut self.counted).insert(file) {
             return;
         }
@@ -146,9 +150,6 @@ impl Account {
         if weight != Weight::Weak {
             self.victims += 1;
             self.show(touch);
-        }
-        if how == How::Renamed && (self.endings.len() < PATHS_MAX) {
-            *self.endings.entry(ending(touch.path)).or_default() += 1;
         }
     }
 
