@@ -17,14 +17,18 @@ pub mod sudoers;
 pub mod tree;
 pub mod users;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use cordon_proto::Text;
 use cordon_proto::codec::{CodecError, decode_strict};
 use cordon_proto::event::inventory::{Field, Item, Subject};
+use cordon_proto::event::redaction::REPLACEMENT;
 use cordon_proto::id::Hash;
 use cordon_proto::limits::INVENTORY_VALUE_BYTES_MAX;
+
+use crate::redact::Redactor;
 
 /// A row of an inventory as it is told.
 pub trait Row {
@@ -34,11 +38,12 @@ pub trait Row {
     /// What is known of it, always in the same order.
     fn columns(&self, columns: &mut Columns);
 
-    /// The row as an item.
-    fn item(&self) -> Item {
+    /// The row as an item, without its secrets.
+    fn item(&self, redactor: &Redactor) -> Item {
         let mut columns = Columns::default();
         self.columns(&mut columns);
-        Item { key: bounded_key(self.key()), fields: columns.0 }
+        let key = bounded_key(redactor.running_text(self.key()));
+        Item { key, fields: columns.told(redactor) }
     }
 }
 
@@ -81,16 +86,10 @@ pub enum CollectError {
 pub struct Columns(Vec<Field>);
 
 impl Columns {
-    /// A text; an empty one is nothing known. A long one is cut, and its length and hash are told.
+    /// A text; an empty one is nothing known.
     pub fn text(&mut self, name: &str, value: &Text) -> &mut Self {
-        let bytes = value.as_bytes();
-        if bytes.is_empty() {
-            return self;
-        }
-        self.push(name, cut(bytes));
-        if bytes.len() > INVENTORY_VALUE_BYTES_MAX {
-            self.push(&format!("{name}_bytes"), bytes.len().to_string().into());
-            self.push(&format!("{name}_sha256"), hex(&Hash::of(bytes)).into());
+        if !value.is_empty() {
+            self.push(name, value.clone());
         }
         self
     }
@@ -127,6 +126,25 @@ impl Columns {
     fn push(&mut self, name: &str, value: Text) {
         self.0.push(Field { name: name.to_owned(), value });
     }
+
+    /// The fields as they are told: without secrets, and long ones cut and with the length and the
+    /// hash of what they were. Secrets go first, so that none is cut in two and the hash is not one
+    /// of a text of which all but the secret is known.
+    fn told(self, redactor: &Redactor) -> Vec<Field> {
+        let mut told = Self(Vec::with_capacity(self.0.len()));
+        for Field { name, value } in self.0 {
+            let value = redactor.running_text(value);
+            let bytes = value.as_bytes();
+            if bytes.len() <= INVENTORY_VALUE_BYTES_MAX {
+                told.push(&name, value);
+                continue;
+            }
+            told.push(&name, cut(bytes));
+            told.push(&format!("{name}_bytes"), bytes.len().to_string().into());
+            told.push(&format!("{name}_sha256"), hex(&Hash::of(bytes)).into());
+        }
+        told.0
+    }
 }
 
 /// An item in as little memory as it can be in until somebody asks for its fields: its key, and the
@@ -152,26 +170,48 @@ impl Entry {
     }
 }
 
-/// Takes one inventory of the machine whose files are below `root`.
-pub fn collect(subject: Subject, root: &Path) -> Result<Found<Entry>, CollectError> {
-    match subject {
-        Subject::Users => items(users::collect(root)),
-        Subject::Groups => items(groups::collect(root)),
-        Subject::SshKeys => items(ssh_keys::collect(root)),
-        Subject::Sudoers => items(sudoers::collect(root)),
-        Subject::Autoruns => items(autoruns::collect(root)),
-        Subject::Packages => items(packages::collect(root)),
-        Subject::Services => items(services::collect(root)),
-        Subject::Listeners => items(listeners::collect(root)),
-        Subject::Mounts => items(mounts::collect(root)),
-        Subject::Machine => items(machine::collect(root)),
-    }
+/// Takes one inventory of the machine whose files are below `root`, without the secrets in it.
+pub fn collect(
+    subject: Subject,
+    root: &Path,
+    redactor: &Redactor,
+) -> Result<Found<Entry>, CollectError> {
+    Ok(match subject {
+        Subject::Users => items(users::collect(root)?, redactor),
+        Subject::Groups => items(groups::collect(root)?, redactor),
+        Subject::SshKeys => items(ssh_keys::collect(root)?, redactor),
+        Subject::Sudoers => items(sudoers::collect(root)?, redactor),
+        Subject::Autoruns => items(autoruns::collect(root)?, redactor),
+        Subject::Packages => items(packages::collect(root)?, redactor),
+        Subject::Services => items(services::collect(root)?, redactor),
+        Subject::Listeners => items(listeners::collect(root)?, redactor),
+        Subject::Mounts => items(mounts::collect(root)?, redactor),
+        Subject::Machine => items(machine::collect(root)?, redactor),
+    })
 }
 
-fn items<T: Row>(found: Result<Found<T>, CollectError>) -> Result<Found<Entry>, CollectError> {
-    let Found { rows, problems } = found?;
-    Ok(Found { rows: rows.iter().map(|row| Entry::of(&row.item())).collect(), problems })
+/// Rows as entries. Those that differ in their secrets alone have one key without them: they are
+/// numbered, so that one more of them is seen, though not which.
+fn items<T: Row>(found: Found<T>, redactor: &Redactor) -> Found<Entry> {
+    let Found { rows, problems } = found;
+    let mut alike: HashMap<Text, u32> = HashMap::new();
+    let entry = |row: &T| {
+        let mut item = row.item(redactor);
+        if item.key.as_bytes().windows(MARK.len()).any(|window| window == MARK) {
+            let number = alike.entry(item.key.clone()).or_default();
+            *number = number.saturating_add(1);
+            if *number > 1 {
+                let number = format!(" ({number})");
+                item.key = joined(&[item.key.as_bytes(), number.as_bytes()], b"");
+            }
+        }
+        Entry::of(&item)
+    };
+    Found { rows: rows.iter().map(entry).collect(), problems }
 }
+
+/// What stands where a secret was.
+const MARK: &[u8] = REPLACEMENT.as_bytes();
 
 fn cut(bytes: &[u8]) -> Text {
     let mut end = bytes.len().min(INVENTORY_VALUE_BYTES_MAX);
@@ -218,7 +258,7 @@ pub(crate) mod testing {
 
     /// A row in one line: `key: name=value name=value`.
     pub(crate) fn show(row: &impl Row) -> String {
-        let Item { key, fields } = row.item();
+        let Item { key, fields } = row.item(&Redactor::default());
         let fields: Vec<String> = fields
             .iter()
             .map(|Field { name, value }| format!("{name}={}", value.to_lossy()))
@@ -264,11 +304,15 @@ mod tests {
         }
     }
 
+    fn item(length: usize) -> Item {
+        Long(length).item(&Redactor::default())
+    }
+
     #[test]
     fn what_is_too_long_is_cut_and_still_told_from_its_likes() {
-        let short = Long(10).item();
+        let short = item(10);
         assert_eq!((short.key.len(), short.fields.len()), (10, 1));
-        let (long, longer) = (Long(2000).item(), Long(2001).item());
+        let (long, longer) = (item(2000), item(2001));
         assert_ne!(long.key, longer.key);
         let names: Vec<&str> = long.fields.iter().map(|field| &*field.name).collect();
         assert_eq!(names, ["value", "value_bytes", "value_sha256"]);
@@ -276,5 +320,45 @@ mod tests {
         assert!(long.fields[0].value.as_str().is_some(), "cut between characters");
         assert_eq!(long.fields[0], longer.fields[0]);
         assert_ne!(long.fields[2], longer.fields[2]);
+    }
+
+    /// What a machine with such a crontab is told to start.
+    fn told(table: &str) -> Vec<Item> {
+        let root = testing::tree(&[("etc/cron.d/a", table)]);
+        let found = collect(Subject::Autoruns, root.path(), &Redactor::default()).unwrap();
+        let mut items: Vec<Item> = found.rows.iter().map(|entry| entry.item().unwrap()).collect();
+        items.sort_by(|a, b| a.key.cmp(&b.key));
+        items
+    }
+
+    #[test]
+    fn rows_that_differ_in_secrets_alone_are_as_many_as_they_were() {
+        let items =
+            told("@daily root a --password x1\n@daily root a --password y2\n@daily root b\n");
+        let mut keys: Vec<_> = items.iter().map(|item| item.key.to_lossy()).collect();
+        keys.sort();
+        let with_secret = format!("cron /etc/cron.d/a @daily root a --password {REPLACEMENT}");
+        let mut expected =
+            [format!("{with_secret} (2)"), with_secret, "cron /etc/cron.d/a @daily root b".into()];
+        expected.sort();
+        assert_eq!(keys, expected);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_secret_is_in_an_item_however_long_the_rest(
+            secret in "q[0-9]{12}",
+            fill in proptest::collection::vec("[a-p]{1,400}", 0..8),
+            at in 0..8usize,
+        ) {
+            let mut words = fill;
+            words.insert(at.min(words.len()), format!("--token={secret}"));
+            let items = told(&format!("* * * * * root run {}\n", words.join(" ")));
+            proptest::prop_assert_eq!(items.len(), 1);
+            // Wherever it is cut: not so much of it as could be told from chance is left.
+            let bytes = items[0].to_bytes();
+            let left = |window: &[u8]| window == &secret.as_bytes()[..6];
+            proptest::prop_assert!(!bytes.windows(6).any(left));
+        }
     }
 }

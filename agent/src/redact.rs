@@ -1,5 +1,5 @@
-//! Takes secrets out of command lines and log lines before they are signed, and marks that it did:
-//! what is signed cannot be unsaid. Pure.
+//! Takes secrets out of command lines, log lines, inventories and what queries answer before they
+//! are signed, and marks that it did: what is signed cannot be unsaid. Pure.
 //!
 //! Most texts hold none; one pass over the bytes finds out whether any rule's beginnings stand in
 //! them, and only those rules then look. What rules cannot see: secrets without a name or a form of
@@ -24,7 +24,7 @@ use cordon_proto::Text;
 use cordon_proto::event::log::Parsed;
 use cordon_proto::event::process::Exec;
 use cordon_proto::event::redaction::REPLACEMENT;
-use cordon_proto::event::{Body, LogLine, ProcessEvent, Redaction};
+use cordon_proto::event::{Body, Inventory, LogLine, ProcessEvent, Redaction};
 use cordon_proto::limits::{ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX};
 use cordon_proto::policy::Redactions;
 
@@ -70,7 +70,23 @@ impl Redactor {
         }
     }
 
-    /// Command lines and lines of logs; nothing else that is told holds what people typed.
+    /// A running text without its secrets.
+    #[must_use]
+    pub fn running_text(&self, mut text: Text) -> Text {
+        // What was taken out stands in the text; nobody asks for more of it here.
+        let _marks = self.text(&mut text, Form::Line);
+        text
+    }
+
+    /// Arguments, each ended by NUL, without their secrets.
+    #[must_use]
+    pub fn arguments(&self, mut arguments: Text) -> Text {
+        let _marks = self.text(&mut arguments, Form::Arguments);
+        arguments
+    }
+
+    /// Command lines, lines of logs and what inventories said before; nothing else that is told
+    /// holds what people typed.
     fn body(&self, body: &mut Body) {
         if let Body::Process(ProcessEvent::Exec(exec)) = body {
             self.exec(exec);
@@ -80,6 +96,19 @@ impl Redactor {
             && let Some(command) = &mut event.command
         {
             event.redacted = self.text(command, Form::Line);
+        } else if let Body::Inventory(event) = body {
+            self.before(event);
+        }
+    }
+
+    /// What an inventory says now had its secrets taken out when it was made, because the hash of
+    /// the whole is over it. What it said before may be from a time with fewer rules, and is in no
+    /// hash. Keys stay: by them an item is found again.
+    fn before(&self, event: &mut Inventory) {
+        for change in &mut event.changes {
+            for field in change.before.iter_mut().flatten() {
+                self.text(&mut field.value, Form::Line);
+            }
         }
     }
 

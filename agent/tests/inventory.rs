@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_agent::clock::{self, Clock};
@@ -17,7 +18,7 @@ use cordon_proto::event::inventory::{Doing, Inventory, Subject};
 use cordon_proto::event::{Body, Observation, Severity};
 use cordon_proto::id::EndpointId;
 use cordon_proto::sign::SigningKey;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// Longer than any test needs; what takes so long is not coming.
@@ -51,7 +52,9 @@ impl Scene {
         let (reports, mut said) = mpsc::channel(64);
         let outlet = Outlet::new(inventory::NAME, reports);
         let spool = self.spool.clone();
-        let means = Means { root: root.to_owned(), spread: Duration::ZERO, spool };
+        // Nobody changes it: its other end is gone.
+        let redactor = watch::channel(Arc::default()).1;
+        let means = Means { root: root.to_owned(), spread: Duration::ZERO, spool, redactor };
         let sensor = inventory::run(InventorySettings::default(), means, clock::stamp, outlet);
         let listen = async {
             while !enough(self) {
@@ -197,13 +200,13 @@ async fn a_change_under_watch_is_told_at_once() {
         .watch(root, |scene| {
             // Only once everything was told: the next look of its own is an hour away.
             if scene.has_all() && !edited.replace(true) {
-                replace(root, "etc/cron.d/b", "* * * * * root /bin/b\n");
+                replace(root, "etc/cron.d/b", "* * * * * root /bin/b --password hunter2\n");
             }
             scene.version(Subject::Autoruns) == 2
         })
         .await;
     let last = scene.told.last().unwrap();
-    assert_eq!(last, "autoruns +cron /etc/cron.d/b * * * * * root /bin/b");
+    assert_eq!(last, "autoruns +cron /etc/cron.d/b * * * * * root /bin/b --password [redacted]");
     assert_eq!(scene.severity, Severity::Medium);
 }
 

@@ -101,7 +101,7 @@ impl Agent {
     ) {
         let outcome = match written {
             Ok(()) => {
-                self.delivery.redactor = redactor(&policy);
+                self.sensors.redact_by(redactor(&policy));
                 self.policy = Some(policy);
                 Outcome::Applied { change_us: 0, until_secs: None, stood_already: false }
             }

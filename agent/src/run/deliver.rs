@@ -16,7 +16,6 @@ use crate::kept::{GUARD, GuardMemory};
 use crate::link::LinkEvent;
 use crate::machine;
 use crate::nonce::Nonces;
-use crate::redact::Redactor;
 use crate::sensor::{Report, Sample};
 use crate::spool::SpoolError;
 
@@ -27,8 +26,6 @@ const WAITING_MAX: usize = 1024;
 /// What is under way to the spool.
 #[derive(Default)]
 pub(super) struct Delivery {
-    /// Takes secrets out of all that sensors see, before anything else is done with it.
-    pub(super) redactor: Redactor,
     waiting: VecDeque<Sample>,
     delivering: bool,
     asked: VecDeque<(u64, Ask)>,
@@ -74,7 +71,7 @@ impl Agent {
         missed.into_iter().for_each(|sample| self.deliver(sample));
         match report {
             Report::Sample(mut sample) => {
-                self.delivery.redactor.sample(&mut sample);
+                self.sensors.redactor().sample(&mut sample);
                 self.thrift.take(&mut sample, clock::stamp().time_ns);
                 if !sample.is_empty() {
                     self.deliver(sample);

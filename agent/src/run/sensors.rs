@@ -2,6 +2,7 @@
 //! agent.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_proto::event::process::Tier;
@@ -12,6 +13,7 @@ use tokio::task::{Id, JoinSet};
 use super::Agent;
 use crate::clock;
 use crate::config;
+use crate::redact::Redactor;
 use crate::sensor::journal::{self, Follows};
 use crate::sensor::process::{self, ProcessSettings};
 use crate::sensor::{
@@ -58,6 +60,7 @@ pub(super) struct Sensors {
     brake: watch::Receiver<Duration>,
     /// Answers that one sensor hears and another uses.
     names: dns::Names,
+    redactor: watch::Sender<Arc<Redactor>>,
 }
 
 impl Sensors {
@@ -94,7 +97,19 @@ impl Sensors {
             starting: None,
         });
         let (sensors, tasks, names) = (sensors.into(), JoinSet::new(), dns::Names::default());
-        Self { settings, sensors, tasks, reports, spool, brake, names }
+        let redactor = watch::Sender::default();
+        Self { settings, sensors, tasks, reports, spool, brake, names, redactor }
+    }
+
+    /// What takes secrets out of all that sensors see, before anything else is done with it. Those
+    /// that must do it themselves have it too.
+    pub(super) fn redactor(&self) -> Arc<Redactor> {
+        self.redactor.borrow().clone()
+    }
+
+    /// From now on.
+    pub(super) fn redact_by(&self, redactor: Redactor) {
+        self.redactor.send_replace(Arc::new(redactor));
     }
 
     /// Starts all that are switched on; the gap that the spool told ends at `since_ns`.
@@ -162,7 +177,8 @@ impl Sensors {
                 self.tasks.spawn(run_logins(settings, spool, outlet))
             }
             inventory::NAME => {
-                let means = inventory::Means::of_machine(self.spool.clone());
+                let means =
+                    inventory::Means::of_machine(self.spool.clone(), self.redactor.subscribe());
                 let settings = self.settings.inventory;
                 self.tasks.spawn(inventory::run(settings, means, clock::stamp, outlet))
             }

@@ -141,7 +141,8 @@ impl Agent {
             self.renew_secret();
         }
         self.restore().await;
-        self.delivery.redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
+        let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
+        self.sensors.redact_by(redactor);
         let started = Started {
             agent_version: VERSION.to_owned(),
             boot_id: self.machine.boot_id.clone(),

@@ -14,12 +14,13 @@ mod warning;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_proto::event::SensorState;
 use cordon_proto::event::inventory::Subject;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::kept::Kept;
 use self::schedule::Schedule;
@@ -28,6 +29,7 @@ use super::{Outlet, Stopping};
 use crate::clock::Stamp;
 use crate::platform::linux::heap;
 use crate::platform::linux::inotify::{Inotify, Seen};
+use crate::redact::Redactor;
 use crate::spool::keeper::SpoolHandle;
 
 /// The sensor's name in health.
@@ -61,13 +63,15 @@ pub struct Means {
     pub spread: Duration,
     /// Where what was told last is kept.
     pub spool: SpoolHandle,
+    /// Takes secrets out of what is told; another one makes everything due.
+    pub redactor: watch::Receiver<Arc<Redactor>>,
 }
 
 impl Means {
     /// Those of this machine.
     #[must_use]
-    pub fn of_machine(spool: SpoolHandle) -> Self {
-        Self { root: PathBuf::from("/"), spread: Duration::from_secs(3), spool }
+    pub fn of_machine(spool: SpoolHandle, redactor: watch::Receiver<Arc<Redactor>>) -> Self {
+        Self { root: PathBuf::from("/"), spread: Duration::from_secs(3), spool, redactor }
     }
 }
 
@@ -88,6 +92,7 @@ const NICE: i32 = 19;
 enum Wake {
     Changed(io::Result<Vec<Seen>>),
     Done(Done),
+    OtherSecrets,
     TimedOut,
 }
 
@@ -178,6 +183,11 @@ impl Sensor {
                     self.note(done)?;
                     self.outlet.proved().await?;
                 }
+                Wake::OtherSecrets => {
+                    let now = self.now();
+                    let all = Subject::ALL.iter();
+                    all.for_each(|subject| self.schedule.handle_change(*subject, now));
+                }
                 Wake::TimedOut => {
                     self.watched.look(&self.means);
                     self.outlet.proved().await?;
@@ -192,6 +202,7 @@ impl Sensor {
         tokio::select! {
             seen = self.watched.seen() => Wake::Changed(seen),
             Some(done) = self.dones.recv() => Wake::Done(done),
+            Ok(()) = self.means.redactor.changed() => Wake::OtherSecrets,
             () = tokio::time::sleep(wait) => Wake::TimedOut,
         }
     }
@@ -211,12 +222,13 @@ impl Sensor {
         }
         let (done, outlet) = (self.done.clone(), self.outlet.clone());
         let (root, clock) = (self.means.root.clone(), self.clock);
+        let redactor = self.means.redactor.borrow().clone();
         let thread = std::thread::Builder::new().name("cordon-inventory".to_owned());
         let thread = thread.spawn(move || {
             // Refused at worst, which is no reason not to go on.
             rustix::process::nice(NICE).ok();
             let give = |sample| outlet.sample_blocking(sample);
-            let taken = take::take(subject, &root, kept, clock(), give);
+            let taken = take::take(subject, &root, &redactor, kept, clock(), give);
             heap::trim();
             // There is room for one of each; a sensor that has ended wants no answer.
             drop(done.blocking_send(Done { subject, taken }));

@@ -11,6 +11,7 @@ use super::compare::{Part, Parts, Version, Whole};
 use super::kept::{Head, Kept};
 use crate::clock::Stamp;
 use crate::inventory::{self, CollectError, Found};
+use crate::redact::Redactor;
 use crate::sensor::{Sample, Stopping};
 
 /// How long differences are sent before the whole is sent again: a collector that has lost one
@@ -42,12 +43,13 @@ pub(super) struct Taken {
 pub(super) fn take(
     subject: Subject,
     root: &Path,
+    redactor: &Redactor,
     kept: Vec<(String, Vec<u8>)>,
     now: Stamp,
     mut give: impl FnMut(Sample) -> Result<(), Stopping>,
 ) -> Result<Taken, TakeError> {
     let kept = Kept::read(subject, kept);
-    let Found { rows, mut problems } = inventory::collect(subject, root)?;
+    let Found { rows, mut problems } = inventory::collect(subject, root, redactor)?;
     let mut whole = Whole::of(rows);
     let before = kept.whole();
     if let Some(before) = before.as_ref().filter(|_before| !problems.is_empty()) {
@@ -92,8 +94,10 @@ fn observe(part: Part, now: Stamp) -> Observation {
 mod tests {
     use std::collections::BTreeMap;
 
+    use cordon_proto::codec::encode;
     use cordon_proto::event::Inventory;
     use cordon_proto::event::inventory::rebuilt::{Progress, Rebuilt};
+    use cordon_proto::policy::Redactions;
 
     use super::*;
 
@@ -102,14 +106,17 @@ mod tests {
         root: tempfile::TempDir,
         kept: BTreeMap<String, Vec<u8>>,
         rebuilt: Rebuilt,
+        redactor: Redactor,
+        /// The last that was told, as it goes to the spool.
+        told: String,
     }
 
     impl Scene {
         fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
             std::fs::create_dir(root.path().join("etc")).unwrap();
-            let rebuilt = Rebuilt::new(Subject::Users);
-            Self { root, kept: BTreeMap::new(), rebuilt }
+            let (kept, rebuilt) = (BTreeMap::new(), Rebuilt::new(Subject::Users));
+            Self { root, kept, rebuilt, redactor: Redactor::default(), told: String::new() }
         }
 
         fn write(&self, names: &str) {
@@ -128,11 +135,14 @@ mod tests {
                 samples.push(sample);
                 Ok(())
             };
-            take(Subject::Users, self.root.path(), kept, now, give).unwrap();
-            for sample in samples {
+            take(Subject::Users, self.root.path(), &self.redactor, kept, now, give).unwrap();
+            for mut sample in samples {
+                // As the loop does with whatever a sensor hands over.
+                self.redactor.sample(&mut sample);
                 for observation in sample.observations {
                     let Body::Inventory(event) = observation.body else { panic!("another class") };
                     assert_eq!(self.rebuilt.apply(&event), Ok(Progress::Whole));
+                    self.told = String::from_utf8_lossy(&encode(&event)).into_owned();
                     told.push(show(&event));
                 }
                 for checkpoint in sample.checkpoints {
@@ -194,10 +204,30 @@ mod tests {
         scene.take(0);
         std::fs::remove_file(scene.root.path().join("etc/passwd")).unwrap();
         let kept = scene.kept.clone().into_iter().collect();
+        let (root, redactor) = (scene.root.path(), &scene.redactor);
         let taken =
-            take(Subject::Users, scene.root.path(), kept, Stamp::default(), |_| panic!("told"));
+            take(Subject::Users, root, redactor, kept, Stamp::default(), |_| panic!("told"));
         assert!(taken.is_err());
         scene.write("ann eve");
         assert_eq!(scene.take(1), "2: +eve");
+    }
+
+    #[test]
+    fn secrets_are_out_of_what_is_told_and_kept_and_the_whole_has_its_hash() {
+        let mut scene = Scene::new();
+        // A policy that lets it be: what was told then stands in the difference to what is now.
+        let off = vec!["secret-assignment".to_owned()];
+        let lax = Redactions { off, ..Redactions::default() };
+        scene.redactor = Redactor::new(Some(&lax)).unwrap();
+        let passwd = "ann:x:7:7:token=hunter2:/h:/s\n";
+        std::fs::write(scene.root.path().join("etc/passwd"), passwd).unwrap();
+        assert_eq!(scene.take(0), "base 1: +ann");
+        assert!(scene.told.contains("token=hunter2"));
+        scene.redactor = Redactor::default();
+        assert_eq!(scene.take(1), "2: +ann");
+        assert!(scene.told.contains("token=[redacted]") && !scene.told.contains("hunter2"));
+        assert_eq!(scene.take(2), "", "it is the same again");
+        assert_eq!(scene.take(26), "base 3: +ann");
+        assert!(!scene.told.contains("hunter2"));
     }
 }
