@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cordon_agent::clock::Clock;
@@ -12,6 +13,7 @@ use cordon_agent::query::frame::{Ended, Facts, Frame, Request};
 use cordon_proto::command::Nonce;
 use cordon_proto::event::Health;
 use cordon_proto::id::EndpointId;
+use cordon_proto::policy::{Redactions, SecretPattern};
 use cordon_proto::query::{Limit, Query, Row, Value, read_chunk};
 use cordon_proto::roster::RosterRef;
 
@@ -31,7 +33,12 @@ fn request(sql: &str, time_ms_max: u64) -> Request {
         containments: vec![],
         given_up: None,
     };
-    let facts = Facts { endpoint: EndpointId::of(b"own"), client: "acme".parse().unwrap(), health };
+    // What a policy says: a form of a client's own.
+    let (name, regex, literal) = ("own-form".to_owned(), "acme-[0-9]+".to_owned(), None);
+    let patterns = vec![SecretPattern { name, regex, literal }];
+    let redactions = Some(Redactions { patterns, off: vec![] });
+    let (endpoint, client) = (EndpointId::of(b"own"), "acme".parse().unwrap());
+    let facts = Facts { endpoint, client, health, redactions };
     let query = Query { sql: sql.to_owned(), rows_max: 100_000, bytes_max: 8 << 20, time_ms_max };
     Request { query, facts }
 }
@@ -69,6 +76,36 @@ fn a_query_is_answered_by_a_process_that_is_confined() {
     let own = Value::Integer(std::process::id().into());
     let found = rows.iter().filter(|row| row[2] == own).count();
     assert!(found >= 1, "{rows:?}");
+}
+
+#[test]
+fn secrets_of_a_command_line_cannot_be_asked_for() {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "read line", "name", "--password", "hunter2", "acme-4711", "--token=x1"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let (rows, ended) = ask(&format!("SELECT cmdline FROM processes WHERE pid = {pid}"), 60_000);
+    let guess = format!("SELECT pid FROM processes WHERE pid = {pid} AND cmdline LIKE '%hunter2%'");
+    let guessed = ask(&guess, 60_000);
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    assert_eq!(ended, Ended::default());
+    let told = "/bin/sh -c read line name --password [redacted] [redacted] --token=[redacted]";
+    assert_eq!(rows, [vec![Value::Text(told.to_owned())]]);
+    assert_eq!(guessed, (vec![], Ended::default()));
+}
+
+#[test]
+fn inventories_are_read_within_the_limits_of_the_process() {
+    for name in ["users", "groups", "packages", "services", "autoruns", "ssh_keys", "sudoers"] {
+        let (rows, ended) = ask(&format!("SELECT count(*) FROM {name}"), 60_000);
+        assert_eq!((rows.len(), ended), (1, Ended::default()), "{name}");
+    }
+    // What this machine has in any case.
+    let (rows, _) = ask("SELECT name FROM users WHERE uid = 0 AND is_expired = 0", 60_000);
+    assert_eq!(rows[0], [Value::Text("root".to_owned())]);
 }
 
 #[test]

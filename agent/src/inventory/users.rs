@@ -102,8 +102,12 @@ pub fn collect(root: &Path) -> Result<Found<User>, CollectError> {
     let tree = Tree::new(root);
     let passwd = tree.need("/etc/passwd")?;
     let shadow = tree.read("/etc/shadow");
-    let today = crate::clock::stamp().time_ns / DAY_NS;
-    Ok(tree.found(parse(&passwd, shadow.as_deref(), today)))
+    Ok(tree.found(parse(&passwd, shadow.as_deref(), today())))
+}
+
+/// The day since 1970.
+pub(crate) fn today() -> u64 {
+    crate::clock::stamp().time_ns / DAY_NS
 }
 
 const DAY_NS: u64 = 24 * 3600 * 1_000_000_000;

@@ -6,6 +6,7 @@ use cordon_proto::codec;
 use cordon_proto::event::Health;
 use cordon_proto::id::{ClientId, EndpointId};
 use cordon_proto::limits::ROWS_BYTES_MAX;
+use cordon_proto::policy::Redactions;
 use cordon_proto::query::{Limit, Query, QueryError};
 use minicbor::{Decode, Encode};
 
@@ -32,6 +33,9 @@ pub struct Facts {
     /// How the agent fares, as it reports it.
     #[n(2)]
     pub health: Health,
+    /// What the policy wants taken out, beside the agent's own rules.
+    #[n(3)]
+    pub redactions: Option<Redactions>,
 }
 
 /// A part of the process's answer.
@@ -84,7 +88,7 @@ impl Ended {
 /// Rows of one part and a frame around them; column names are less.
 const FRAME_BYTES_MAX: usize = ROWS_BYTES_MAX + 64;
 
-/// A question of 16 KiB, and the agent's health with as much as it can hold.
+/// A question of 16 KiB, the agent's health with as much as it can hold, and a policy's patterns.
 const REQUEST_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the request to the end of the stream.

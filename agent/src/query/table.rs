@@ -4,6 +4,7 @@ mod agent;
 mod disks;
 mod files;
 mod hashes;
+mod inventory;
 mod mounts;
 mod os;
 mod proc;
@@ -19,13 +20,15 @@ use cordon_proto::query::{Row, Value};
 
 use super::frame::Facts;
 use crate::platform::sqlite::{Column, Key, Rows, Table};
+use crate::redact::Redactor;
 
 /// Every table, with what the agent told.
 #[must_use]
 pub fn all(facts: &Facts) -> Vec<Arc<dyn Table>> {
     let health = &facts.health;
+    let redactor = Arc::new(redactor(facts));
     let mut tables: Vec<Arc<dyn Table>> = vec![
-        Arc::new(processes::Processes),
+        Arc::new(processes::Processes(redactor.clone())),
         Arc::new(sockets::Sockets),
         Arc::new(sockets::Listeners),
         Arc::new(files::Files),
@@ -33,8 +36,13 @@ pub fn all(facts: &Facts) -> Vec<Arc<dyn Table>> {
         Arc::new(users::Users),
         Arc::new(users::Groups),
         Arc::new(sessions::Sessions),
-        Arc::new(mounts::Mounts),
+        Arc::new(mounts::Mounts(redactor.clone())),
         Arc::new(disks::Disks),
+        Arc::new(inventory::packages(&redactor)),
+        Arc::new(inventory::services(&redactor)),
+        Arc::new(inventory::autoruns(&redactor)),
+        Arc::new(inventory::ssh_keys(&redactor)),
+        Arc::new(inventory::sudoers(&redactor)),
         Arc::new(os::Os(facts.clone())),
         Arc::new(agent::Health(health.clone())),
         Arc::new(agent::Sensors(health.sensors.clone())),
@@ -43,6 +51,15 @@ pub fn all(facts: &Facts) -> Vec<Arc<dyn Table>> {
     let schema = schema::Schema::of(&tables);
     tables.push(Arc::new(schema));
     tables
+}
+
+/// What takes secrets out of the rows, before anything can be asked of them. The agent has refused
+/// a policy that cannot be used.
+fn redactor(facts: &Facts) -> Redactor {
+    Redactor::new(facts.redactions.as_ref()).unwrap_or_else(|error| {
+        tracing::error!(%error, "the policy's redactions cannot be used; only the agent's own are");
+        Redactor::default()
+    })
 }
 
 /// A column that rows cannot be named by.

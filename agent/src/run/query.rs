@@ -92,7 +92,8 @@ impl Agent {
             unreachable!("the observation of vitals is health")
         };
         let client = self.identity.client.clone();
-        Facts { endpoint: self.identity.endpoint, client, health: *health }
+        let redactions = self.policy.as_ref().and_then(|policy| policy.redactions.clone());
+        Facts { endpoint: self.identity.endpoint, client, health: *health, redactions }
     }
 
     fn read_query(&mut self, mut worker: Worker) {

@@ -3,17 +3,22 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use cordon_proto::query::Row;
 
 use super::{INTEGER, TEXT, column, flag, maybe, rows, text};
+use crate::inventory::mounts::{self, Mount};
 use crate::platform::sqlite::{Asked, Column, Rows, Table};
+use crate::redact::Redactor;
 
 /// Mounts that are told; a machine with more has them from a container runtime.
 const MOUNTS_MAX: usize = 4096;
 
 /// One row a mount.
-pub(super) struct Mounts;
+pub(super) struct Mounts(pub(super) Arc<Redactor>);
+
+const PATH: &str = "/proc/thread-self/mounts";
 
 impl Table for Mounts {
     fn name(&self) -> &'static str {
@@ -44,57 +49,34 @@ impl Table for Mounts {
     }
 
     fn rows(&self, _asked: &[Asked]) -> Result<Rows, String> {
-        let table = fs::read("/proc/self/mounts");
-        let table = table.map_err(|error| format!("reading /proc/self/mounts: {error}"))?;
-        let lines = table.split(|byte| *byte == b'\n').take(MOUNTS_MAX);
-        Ok(rows(lines.filter_map(row).collect()))
+        // The thread's own: a thread may have moved into another namespace alone.
+        let table = fs::read(PATH).map_err(|error| format!("reading {PATH}: {error}"))?;
+        let mounts = mounts::parse(&table).into_iter().take(MOUNTS_MAX);
+        Ok(rows(mounts.map(|mount| row(mount, &self.0)).collect()))
     }
 }
 
-/// `source path type options 0 0`.
-fn row(line: &[u8]) -> Option<Row> {
-    let mut fields = line.split(|byte| *byte == b' ').map(unescape);
-    let (source, path, fs_type, options) =
-        (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    let read_only = options.split(|byte| *byte == b',').any(|option| option == b"ro");
+fn row(mount: Mount, redactor: &Redactor) -> Row {
+    let Mount { path, source, fs_type, options } = mount;
+    let read_only = options.as_bytes().split(|byte| *byte == b',').any(|option| option == b"ro");
     // A share whose server is gone would hold the whole query.
-    let local = source.starts_with(b"/dev/") || matches!(&*fs_type, b"tmpfs" | b"overlay" | b"zfs");
-    let path_of = Path::new(std::ffi::OsStr::from_bytes(&path));
+    let in_memory = matches!(fs_type.as_bytes(), b"tmpfs" | b"overlay" | b"zfs");
+    let local = source.as_bytes().starts_with(b"/dev/") || in_memory;
+    let path_of = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
     let room = if local { rustix::fs::statvfs(path_of).ok() } else { None };
     let room = room.as_ref();
     let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
-    Some(vec![
-        text(&path),
-        text(&source),
-        text(&fs_type),
-        text(&options),
+    vec![
+        text(path.as_bytes()),
+        text(redactor.running_text(source).as_bytes()),
+        text(fs_type.as_bytes()),
+        text(redactor.running_text(options).as_bytes()),
         flag(read_only),
         maybe(room.map(|room| bytes(room.f_blocks, room.f_frsize))),
         maybe(room.map(|room| bytes(room.f_bavail, room.f_frsize))),
         maybe(room.map(|room| room.f_files)),
         maybe(room.map(|room| room.f_ffree)),
-    ])
-}
-
-/// The kernel writes space, tab, line feed, backslash and `#` as a backslash and three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut found = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, others)) = rest.split_first() {
-        let digits = others.first_chunk::<3>().filter(|_| *first == b'\\');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                found.push(byte);
-                rest = &others[3..];
-            }
-            None => {
-                found.push(*first);
-                rest = others;
-            }
-        }
-    }
-    found
+    ]
 }
 
 #[cfg(test)]
@@ -104,12 +86,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_read_with_its_escapes() {
-        let row = row(br"nas:/a\040b /mnt/a\040b nfs4 ro,vers=4.2 0 0").unwrap();
-        let texts = ["/mnt/a b", "nas:/a b", "nfs4", "ro,vers=4.2"];
-        assert_eq!(row[..4], texts.map(|word| Value::Text(word.to_owned())));
-        assert_eq!(row[4..6], [flag(true), Value::Null], "a share is not asked for its room");
-        assert_eq!(unescape(br"a\9b\04"), br"a\9b\04");
-        assert!(super::row(b"").is_none());
+    fn a_mount_is_told_with_its_options_and_without_its_secrets() {
+        let table = br"nas:/a\040b /mnt/a\040b nfs4 ro,vers=4.2 0 0
+https://ann:hunter2@h/ /mnt/dav fuse rw,password=x1 0 0
+";
+        let redactor = Redactor::default();
+        let rows: Vec<Row> =
+            mounts::parse(table).into_iter().map(|mount| row(mount, &redactor)).collect();
+        let texts = |words: [&str; 4]| words.map(|word| Value::Text(word.to_owned()));
+        assert_eq!(rows[0][..4], texts(["/mnt/a b", "nas:/a b", "nfs4", "ro,vers=4.2"]));
+        assert_eq!(rows[0][4..6], [flag(true), Value::Null], "a share is not asked for its room");
+        let source = "https://ann:[redacted]@h/";
+        assert_eq!(rows[1][..4], texts(["/mnt/dav", source, "fuse", "rw,password=[redacted]"]));
     }
 }

@@ -1,17 +1,20 @@
 //! `processes`: what runs now.
 
+use std::sync::Arc;
+
 use cordon_proto::query::{Row, Value};
 
 use super::proc::{self, Process};
 use super::{INTEGER, TEXT, column, maybe, number, rows, text, word};
 use crate::clock;
 use crate::platform::sqlite::{Asked, Column, Rows, Table};
+use crate::redact::Redactor;
 
 /// Linux shows times in /proc in hundredths of a second, whatever it counts in itself.
 const TICKS_PER_SEC: u64 = 100;
 
 /// One row a process; threads are not told apart.
-pub(super) struct Processes;
+pub(super) struct Processes(pub(super) Arc<Redactor>);
 
 impl Table for Processes {
     fn name(&self) -> &'static str {
@@ -28,7 +31,11 @@ impl Table for Processes {
             column("parent_pid", INTEGER, "its parent's number"),
             column("name", TEXT, "its name, 15 bytes, as it calls itself"),
             column("path", TEXT, "the program's file; none for a thread of the kernel"),
-            column("cmdline", TEXT, "its arguments with spaces between, up to 16 KiB"),
+            column(
+                "cmdline",
+                TEXT,
+                "its arguments with spaces between, up to 16 KiB, without secrets",
+            ),
             column("state", TEXT, "R runs, S sleeps, D waits for a device, T stopped, Z ended"),
             column("uid", INTEGER, "whose it is"),
             column("euid", INTEGER, "with whose rights it acts"),
@@ -47,11 +54,11 @@ impl Table for Processes {
         let clock::Stamp { time_ns, boot_ns } = clock::stamp();
         let booted_secs = time_ns.saturating_sub(boot_ns) / 1_000_000_000;
         let found = proc::pids().into_iter();
-        Ok(rows(found.filter_map(|pid| row(pid, booted_secs)).collect()))
+        Ok(rows(found.filter_map(|pid| row(pid, booted_secs, &self.0)).collect()))
     }
 }
 
-fn row(pid: u32, booted_secs: u64) -> Option<Row> {
+fn row(pid: u32, booted_secs: u64, redactor: &Redactor) -> Option<Row> {
     let process = Process::new(pid);
     let stat = process.stat()?;
     let status = process.read("status").unwrap_or_default();
@@ -64,7 +71,7 @@ fn row(pid: u32, booted_secs: u64) -> Option<Row> {
         maybe(stat.parent),
         text(&stat.name),
         optional(process.link("exe")),
-        arguments(process.read("cmdline").unwrap_or_default()),
+        arguments(process.read("cmdline").unwrap_or_default(), redactor),
         word(stat.state),
         maybe(uid),
         maybe(euid),
@@ -79,15 +86,15 @@ fn row(pid: u32, booted_secs: u64) -> Option<Row> {
 }
 
 /// The kernel ends each argument with NUL.
-fn arguments(mut bytes: Vec<u8>) -> Value {
+fn arguments(bytes: Vec<u8>, redactor: &Redactor) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }
-    if bytes.last() == Some(&0) {
-        bytes.pop();
-    }
-    bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
-    text(&bytes)
+    let arguments = redactor.arguments(bytes.into());
+    let bytes = arguments.as_bytes();
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    let space = |byte: &u8| if *byte == 0 { b' ' } else { *byte };
+    text(&bytes.iter().map(space).collect::<Vec<_>>())
 }
 
 /// The line of the unified hierarchy: `0::/path`.

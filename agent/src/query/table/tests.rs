@@ -42,7 +42,12 @@ fn facts() -> Facts {
         containments: vec![standing],
         given_up: Some("forks".to_owned()),
     };
-    Facts { endpoint: EndpointId::of(b"own"), client: "acme".parse().unwrap(), health }
+    Facts {
+        endpoint: EndpointId::of(b"own"),
+        client: "acme".parse().unwrap(),
+        health,
+        redactions: None,
+    }
 }
 
 fn ask(sql: &str) -> (Vec<Row>, Ended) {

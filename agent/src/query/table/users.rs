@@ -1,10 +1,14 @@
-//! `users` and `groups`: the accounts that stand in the machine's own files.
+//! `users` and `groups`: the accounts that stand in the machine's own files, read as the inventory
+//! reads them.
 
 use std::fs;
+use std::io::Read;
 
-use cordon_proto::query::{Row, Value};
+use cordon_proto::query::Row;
 
-use super::{INTEGER, TEXT, column, number, rows, text};
+use super::{INTEGER, TEXT, column, flag, maybe, number, rows, text, word};
+use crate::inventory::groups::{self, Group};
+use crate::inventory::users::{self, User};
 use crate::platform::sqlite::{Asked, Column, Rows, Table};
 
 /// A file of accounts is read so far; more than a hundred thousand of them stand in a directory
@@ -23,7 +27,7 @@ impl Table for Users {
     }
 
     fn about(&self) -> &'static str {
-        "accounts of /etc/passwd; those of a directory service are not asked for"
+        "accounts of /etc/passwd and /etc/shadow; those of a directory service are not asked for"
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -34,12 +38,25 @@ impl Table for Users {
             column("full_name", TEXT, "the person's name and what else stands there"),
             column("home", TEXT, "the user's folder"),
             column("shell", TEXT, "the program that the user logs in to"),
+            column(
+                "password",
+                TEXT,
+                "set, none (nothing is asked for), locked, impossible (none fits) or unknown",
+            ),
+            column("password_changed_day", INTEGER, "when it was last changed, days since 1970"),
+            column("password_days_max", INTEGER, "how many days it counts"),
+            column("expires_day", INTEGER, "from when on the account is closed, days since 1970"),
+            column("is_expired", INTEGER, "1 if that day has come"),
         ];
         COLUMNS
     }
 
     fn rows(&self, _asked: &[Asked]) -> Result<Rows, String> {
-        lines("/etc/passwd", user)
+        let passwd = read("/etc/passwd")?;
+        // Without it the passwords are told as unknown.
+        let shadow = read("/etc/shadow").ok();
+        let users = users::parse(&passwd, shadow.as_deref(), users::today());
+        Ok(rows(users.into_iter().map(user).collect()))
     }
 }
 
@@ -62,58 +79,68 @@ impl Table for Groups {
     }
 
     fn rows(&self, _asked: &[Asked]) -> Result<Rows, String> {
-        lines("/etc/group", group)
+        Ok(rows(groups::parse(&read("/etc/group")?).into_iter().map(group).collect()))
     }
 }
 
-fn lines(path: &str, row: fn(&[u8]) -> Option<Row>) -> Result<Rows, String> {
-    use std::io::Read;
+fn read(path: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(|error| format!("opening {path}: {error}"))?;
     let read = file.take(FILE_BYTES_MAX).read_to_end(&mut bytes);
     read.map_err(|error| format!("reading {path}: {error}"))?;
-    Ok(rows(bytes.split(|byte| *byte == b'\n').filter_map(row).collect()))
+    Ok(bytes)
 }
 
-/// `name:x:uid:gid:full name:home:shell`. A line that is none is passed over.
-fn user(line: &[u8]) -> Option<Row> {
-    let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-    let [name, _password, uid, gid, full_name, home, shell] = fields[..] else { return None };
-    Some(vec![id(uid)?, text(name), id(gid)?, text(full_name), text(home), text(shell)])
+fn user(user: User) -> Row {
+    let User { name, uid, gid, full_name, home, shell, password, .. } = user;
+    vec![
+        number(uid),
+        text(name.as_bytes()),
+        number(gid),
+        text(full_name.as_bytes()),
+        text(home.as_bytes()),
+        text(shell.as_bytes()),
+        word(password.name()),
+        maybe(user.changed_day),
+        maybe(user.days_max),
+        maybe(user.expires_day),
+        flag(user.is_expired),
+    ]
 }
 
-/// `name:x:gid:members`.
-fn group(line: &[u8]) -> Option<Row> {
-    let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-    let [name, _password, gid, members] = fields[..] else { return None };
-    Some(vec![id(gid)?, text(name), text(members)])
-}
-
-fn id(field: &[u8]) -> Option<Value> {
-    std::str::from_utf8(field).ok()?.parse::<u32>().ok().map(number)
+fn group(group: Group) -> Row {
+    vec![number(group.gid), text(group.name.as_bytes()), text(group.members.as_bytes())]
 }
 
 #[cfg(test)]
 mod tests {
+    use cordon_proto::query::Value;
+
     use super::*;
 
     #[test]
-    fn accounts_are_read_and_what_is_none_is_passed_over() {
-        let word = |word: &str| Value::Text(word.to_owned());
-        let row = user(b"ann:x:1000:100:Ann A.,,,:/home/ann:/bin/bash").unwrap();
-        let expected = [
-            Value::Integer(1000),
+    fn an_account_is_told_with_what_there_is_of_its_password() {
+        let passwd = b"ann:x:1000:100:Ann A.,,,:/home/ann:/bin/bash\n# ann\n+::::::\n";
+        let shadow = b"ann:!$6$salt$hash:19000:0:90:7::19999:\n";
+        let users = users::parse(passwd, Some(shadow), 20_000);
+        let rows: Vec<Row> = users.into_iter().map(user).collect();
+        let expected = vec![
+            number(1000),
             word("ann"),
-            Value::Integer(100),
+            number(100),
             word("Ann A.,,,"),
             word("/home/ann"),
             word("/bin/bash"),
+            word("locked"),
+            number(19_000),
+            number(90),
+            number(19_999),
+            flag(true),
         ];
-        assert_eq!(row, expected);
-        for line in [&b""[..], b"# ann", b"+::::::", b"ann:x:-1:100:a:b:c", b"ann:x:1:2:a:b"] {
-            assert_eq!(user(line), None, "{}", line.escape_ascii());
-        }
-        let row = group(b"sudo:x:27:ann,bob").unwrap();
-        assert_eq!(row, [Value::Integer(27), word("sudo"), word("ann,bob")]);
+        assert_eq!(rows, [expected]);
+        let unread = users::parse(passwd, None, 0).into_iter().map(user).next().unwrap();
+        assert_eq!(unread[6..8], [word("unknown"), Value::Null]);
+        let row = group(groups::parse(b"sudo:x:27:bob,ann").remove(0));
+        assert_eq!(row, [number(27), word("sudo"), word("ann,bob")]);
     }
 }
