@@ -20,6 +20,10 @@ const ADDRESS_BYTES_MAX: u64 = 1 << 30;
 /// Files open at once: a walk has one folder open, a hash one file.
 const FILES_MAX: u64 = 64;
 
+/// What may be written to a file. This process writes none; rpm, which it asks for packages, makes
+/// the 32 KiB index beside its SQLite database anew and is killed where it cannot.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
 /// Seconds of processor time on top of the time that the query has.
 const CPU_GRACE_SECS: u64 = 2;
 
@@ -51,7 +55,7 @@ fn confine() -> io::Result<()> {
     limit(Resource::Data, DATA_BYTES_MAX)?;
     limit(Resource::As, ADDRESS_BYTES_MAX)?;
     limit(Resource::Nofile, FILES_MAX)?;
-    limit(Resource::Fsize, 0)?;
+    limit(Resource::Fsize, FILE_BYTES_MAX)?;
     limit(Resource::Core, 0)?;
     bound_sqlite().map_err(io::Error::other)
 }

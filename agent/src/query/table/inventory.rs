@@ -3,8 +3,8 @@
 //!
 //! What could not be looked at is a row of its own with nothing but its `problem`: whoever makes
 //! one file unreadable hides that file and not the table. `systemctl` and `rpm` are asked as
-//! children of the query's process and have its limits (no file written, 40 MiB of data, its time):
-//! one that does not work within them is told as an error.
+//! children of the query's process and have its limits (40 MiB of data, files of 64 KiB, its
+//! time): one that does not work within them is told as an error.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
