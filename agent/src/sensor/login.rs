@@ -32,6 +32,8 @@ use super::{Checkpoint, Outlet, Stopping};
 use crate::clock::Stamp;
 use crate::platform::linux::inotify::Inotify;
 
+pub use read::{Sources, sources};
+
 /// The sensor's name in health.
 pub const NAME: &str = "logins";
 
