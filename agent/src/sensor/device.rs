@@ -8,7 +8,7 @@
 
 mod identity;
 mod table;
-mod uevent;
+pub mod uevent;
 
 use std::io;
 use std::os::fd::OwnedFd;

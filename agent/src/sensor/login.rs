@@ -9,7 +9,7 @@
 mod file;
 mod logind;
 mod read;
-mod record;
+pub mod record;
 mod sessions;
 mod wtmpdb;
 
