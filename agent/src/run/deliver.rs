@@ -82,6 +82,7 @@ impl Agent {
             }
             Report::Proved => {}
             Report::Condition(condition) => {
+                self.upkeep.hasten_health(self.clock.now());
                 let reason = condition.reason.as_deref().unwrap_or_default();
                 match condition.state {
                     SensorState::Running | SensorState::Off => {

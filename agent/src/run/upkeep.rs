@@ -20,6 +20,12 @@ use crate::identity::{Certificate, StateDirError};
 use crate::kept;
 use crate::sensor::Sample;
 
+/// How long news of a sensor waits for more of them.
+const HEALTH_SOON: Duration = Duration::from_secs(2);
+
+/// Health is told no more often than this.
+const HEALTH_PERIOD_MIN: Duration = Duration::from_secs(5);
+
 const HEALTH_PERIOD: Duration = Duration::from_secs(HEALTH_PERIOD_SECS);
 
 /// The boot-time clock running ahead of the monotonic one by this much at once is sleep.
@@ -32,6 +38,7 @@ const RENEW_PERIOD: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct Upkeep {
     health_at: Duration,
+    health_told: Duration,
     asking_health: bool,
     renew_at: Duration,
     renewing: bool,
@@ -45,6 +52,7 @@ impl Upkeep {
     pub(super) fn new(now: Duration, boot_ns: u64) -> Self {
         Self {
             health_at: now,
+            health_told: Duration::ZERO,
             asking_health: false,
             renew_at: now,
             renewing: false,
@@ -52,6 +60,14 @@ impl Upkeep {
             ahead_ns: ahead_ns(now, boot_ns),
             dropped: BTreeMap::new(),
         }
+    }
+
+    /// A sensor fares differently: health is told soon, together with what else changes now, and
+    /// not much more often than usual by one that changes all the time.
+    pub(super) fn hasten_health(&mut self, now: Duration) {
+        let soon = now.saturating_add(HEALTH_SOON);
+        let after_last = self.health_told.saturating_add(HEALTH_PERIOD_MIN);
+        self.health_at = self.health_at.min(soon.max(after_last));
     }
 
     /// Counts what was dropped before the spool took it.
@@ -97,6 +113,7 @@ impl Agent {
         self.keep_budget();
         if self.upkeep.health_at <= now {
             self.upkeep.health_at = now.saturating_add(HEALTH_PERIOD);
+            self.upkeep.health_told = now;
             self.ask_health();
         }
         if self.identity.certificate.renew_at_secs() <= secs {
