@@ -1,7 +1,9 @@
 //! `cordon-agent doctor`: checks what the agent needs on this machine, and says what is missing and
 //! what follows from it. Changes nothing.
 
-use std::path::Path;
+mod query;
+mod sight;
+
 use std::process::ExitCode;
 
 use cordon_proto::version::SESSION_PATH;
@@ -10,9 +12,6 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::identity::{Identity, StateDir};
 use crate::link::dial::DialError;
-use crate::platform::linux::bpf::btf::Btf;
-use crate::platform::linux::bpf::ring::Ring;
-use crate::platform::linux::fanotify;
 use crate::platform::linux::netns::Netns;
 use crate::platform::linux::nft::Nftables;
 use crate::roster_keeper::RosterKeeper;
@@ -45,15 +44,9 @@ impl Finding {
 
 /// Checks everything and says it; failing if something is bad.
 pub fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
-    let findings = [
-        rights(),
-        state(config),
-        processes(),
-        files(),
-        nftables(config),
-        collector(config)?,
-        wall_clock(),
-    ];
+    let mut findings = vec![rights(), state(config)];
+    findings.extend(sight::all(config));
+    findings.extend([query::finding(), nftables(config), collector(config)?, wall_clock()]);
     if json {
         tell::say(&serde_json::to_string_pretty(&findings)?);
     } else {
@@ -91,40 +84,6 @@ fn state(config: &Config) -> Finding {
             Finding::of(check, Grade::Fine, found)
         }
         Err(error) => Finding::of(check, Grade::Bad, error),
-    }
-}
-
-/// Type information and a ring are what the programs need that a kernel, a container or a missing
-/// capability may refuse; both are given back at once.
-fn processes() -> Finding {
-    let types = Btf::read(Path::new(KERNEL_TYPES)).map(drop).map_err(|error| error.to_string());
-    let ring = || Ring::new("cordon_doctor", RING_BYTES).map_err(|error| error.to_string());
-    match types.and_then(|()| ring()) {
-        Ok(_) => Finding::of("processes", Grade::Fine, "BPF: every process is seen, whole"),
-        Err(error) => {
-            let found = format!(
-                "no BPF ({error}); processes that live for milliseconds are seen in part or not"
-            );
-            Finding::of("processes", Grade::Less, found)
-        }
-    }
-}
-
-/// Where the kernel describes its types.
-const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
-
-/// The smallest that the sensor takes.
-const RING_BYTES: usize = 64 << 10;
-
-/// A listener that hears nothing is given back at once.
-fn files() -> Finding {
-    match fanotify::Group::open() {
-        Ok(_) => Finding::of("files", Grade::Fine, "fanotify: changes are told with their process"),
-        Err(error) => {
-            let found =
-                format!("no fanotify ({error}); changes of files are told without their process");
-            Finding::of("files", Grade::Less, found)
-        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod lines;
 pub mod measure;
 pub mod need;
 pub mod pack;
+pub mod packages;
 pub mod process;
 pub mod programs;
 pub mod run_command;

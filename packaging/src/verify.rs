@@ -1,8 +1,9 @@
 //! `cargo verify`: everything that can be checked here, one line a step, nothing passed over.
 
 mod deny;
+mod journal;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,27 +12,33 @@ use anyhow::Result;
 use crate::arguments::VerifyOptions;
 use crate::clock::Stopwatch;
 use crate::programs::FOLDER_VARIABLE;
-use crate::run_command::{Ran, cargo, find_program, run as run_command};
+use crate::run_command::{Ran, cargo, run as run_command};
 use crate::tally::Tally;
 use crate::vm::depot::Depot;
 use crate::workspace::Workspace;
-use crate::{demo, need, say};
+use crate::{demo, need, packages, say};
 
 /// Goes on after a failed step, so that one run shows all that is wrong; true if nothing is.
 pub fn run(options: &VerifyOptions) -> Result<bool> {
     let watch = Stopwatch::start();
     let workspace = Workspace::read()?;
+    let logs = workspace.task_folder("verify");
+    for missing in need::provide(&need::FOR_THE_LAB, &logs)? {
+        say::line(&format!("missing: {missing}"));
+    }
+    if let Err(error) = provide_machines() {
+        say::line(&format!("missing: machines for guests: {error:#}"));
+    }
+    let journal_writer = journal::provide().unwrap_or_else(|error| {
+        say::line(&format!("missing: who writes journal files: {error:#}"));
+        None
+    });
     let steps = Steps {
         root: workspace.root.clone(),
         programs: workspace.program_folder("debug"),
-        logs: workspace.task_folder("verify"),
+        logs,
+        journal_writer,
     };
-    for missing in need::provide(&need::FOR_THE_LAB, &steps.logs)? {
-        say::line(&format!("missing: {missing}"));
-    }
-    if let Err(error) = provide_machines(&steps.logs) {
-        say::line(&format!("missing: machines for guests: {error:#}"));
-    }
     let mut tally = steps.build_and_test()?;
     if options.quick {
         tally.add(Tally::skip("dependencies", "--quick leaves them out"));
@@ -44,19 +51,20 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
     Ok(tally.failed == 0)
 }
 
-/// qemu and a kernel for guests, unpacked into the cache; as root only, like all that is fetched.
-fn provide_machines(logs: &Path) -> Result<()> {
-    let is_here = Depot::find().is_ok();
-    if is_here || !need::is_root() || find_program("apt-get").is_none() {
+/// qemu and a kernel for guests, unpacked into the cache.
+fn provide_machines() -> Result<()> {
+    if Depot::find().is_ok() || !packages::can_be_fetched() {
         return Ok(());
     }
-    Depot::fetch(logs)
+    Depot::fetch()
 }
 
 struct Steps {
     root: PathBuf,
     programs: PathBuf,
     logs: PathBuf,
+    /// What the tests of the journal write its files with, where they do not find it themselves.
+    journal_writer: Option<PathBuf>,
 }
 
 impl Steps {
@@ -86,7 +94,11 @@ impl Steps {
     fn tests(&self) -> Result<Tally> {
         let what = "tests: units, properties, the whole, house rules";
         let arguments = ["test", "--workspace", "--no-fail-fast"];
-        let ran = self.run(what, "test", &mut cargo(&arguments))?;
+        let mut command = cargo(&arguments);
+        if let Some(writer) = &self.journal_writer {
+            command.env(journal::VARIABLE, writer);
+        }
+        let ran = self.run(what, "test", &mut command)?;
         let tally = judge_tests(&ran.output, ran.status.success());
         finish(&format!("{what}: {}", tally.summary()), &ran, &tally);
         Ok(tally)

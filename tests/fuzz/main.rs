@@ -1,10 +1,13 @@
 //! Everything that reads bytes from outside, fed with what nobody meant.
 //!
-//! Each target takes any bytes and must neither panic nor accept what it should not. Plain
+//! First what the two ends send each other, then what the agent's sensors read (`sensors`). Each
+//! target takes any bytes and must neither panic nor accept what it should not. Plain
 //! `cargo test` replays the golden samples and `corpus/`, and mutates them at random;
 //! `CORDON_FUZZ_CASES` says how often.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing case ends with its bytes shown")]
+
+mod sensors;
 
 use std::path::Path;
 
@@ -121,7 +124,7 @@ fn seeds() -> Vec<Vec<u8>> {
 #[test]
 fn samples_and_corpus_are_read_or_refused_by_every_target() {
     for bytes in seeds() {
-        for (_, target) in TARGETS {
+        for (_, target) in TARGETS.into_iter().chain(sensors::TARGETS) {
             target(&bytes);
         }
     }
@@ -155,7 +158,7 @@ fn mutated_samples_and_any_bytes_are_read_or_refused_by_every_target() {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let tried = runner.run(&prop_oneof![mutated, anything], |bytes| {
-        for (_, target) in TARGETS {
+        for (_, target) in TARGETS.into_iter().chain(sensors::TARGETS) {
             target(&bytes);
         }
         Ok(())

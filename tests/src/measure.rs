@@ -2,7 +2,6 @@
 //! agreed on.
 
 pub mod fleet;
-pub mod peer;
 pub mod proc_file;
 pub mod spread;
 pub mod workload;

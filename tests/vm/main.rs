@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use cordon_packaging::vm::depot::Depot;
-use cordon_packaging::workspace::cache_folder;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn(&Depot) -> Result<()>;
@@ -33,9 +32,7 @@ fn main() -> ExitCode {
 
 fn unless(body: Body) -> Result<Completion, Failed> {
     if std::env::var_os("CORDON_VM_FETCH").is_some() {
-        let logs = cache_folder().map(|folder| folder.join("logs"));
-        let fetched = logs.and_then(|logs| Depot::fetch(&logs));
-        fetched.map_err(|error| format!("{error:#}"))?;
+        Depot::fetch().map_err(|error| format!("{error:#}"))?;
     }
     let depot = match Depot::find() {
         Ok(depot) => depot,

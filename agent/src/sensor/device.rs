@@ -8,7 +8,7 @@
 
 mod identity;
 mod table;
-mod uevent;
+pub mod uevent;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -102,7 +102,8 @@ pub async fn run(
 }
 
 /// How well devices can be heard here.
-fn condition() -> (SensorState, Option<String>) {
+#[must_use]
+pub fn condition() -> (SensorState, Option<String>) {
     if matches!(socket::is_told(), Ok(false)) {
         let reason = "the kernel does not tell devices to user namespaces but the initial one";
         return (SensorState::Degraded, Some(reason.to_owned()));

@@ -24,7 +24,7 @@ mod listen;
 mod look;
 mod look_thread;
 mod meter;
-mod notice;
+pub mod notice;
 mod report;
 mod wake;
 mod watch;

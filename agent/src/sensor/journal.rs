@@ -12,7 +12,7 @@ mod follow;
 mod limit;
 mod place;
 mod presence;
-mod reader;
+pub mod reader;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -10,7 +10,7 @@ mod faults;
 mod follow;
 mod meaning;
 mod place;
-mod record;
+pub mod record;
 
 use std::io;
 use std::os::fd::OwnedFd;

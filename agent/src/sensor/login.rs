@@ -9,7 +9,7 @@
 mod file;
 mod logind;
 mod read;
-mod record;
+pub mod record;
 mod sessions;
 mod wtmpdb;
 
@@ -31,6 +31,8 @@ use self::wtmpdb::Row;
 use super::{Checkpoint, Outlet, Stopping};
 use crate::clock::Stamp;
 use crate::platform::linux::inotify::Inotify;
+
+pub use read::{Sources, sources};
 
 /// The sensor's name in health.
 pub const NAME: &str = "logins";

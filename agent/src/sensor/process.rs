@@ -6,7 +6,7 @@
 //! first two, /proc is listed each minute and what they have missed is told then.
 
 mod audit;
-mod audit_record;
+pub mod audit_record;
 mod bpf;
 mod connector;
 mod gather;

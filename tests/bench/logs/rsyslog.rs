@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cordon_packaging::clock::{Stopwatch, wait_until};
+use cordon_packaging::packages::Unpacked;
 use cordon_packaging::process::Process;
-use cordon_tests::measure::peer::Peer;
 
 const PACKAGES: [&str; 4] = ["rsyslog", "libestr0", "libfastjson4", "liblognorm5"];
+
+/// Where rsyslog's modules lie in its package.
+const MODULES: &str = "usr/lib/x86_64-linux-gnu/rsyslog";
 
 const DONE_MAX: Duration = Duration::from_secs(600);
 
 /// From when the file is there until every byte of it has been written.
 pub(crate) fn measure(big: &Path, folder: &Path) -> Result<Duration> {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers");
-    let peer = Peer::unpack(&cache, &PACKAGES)?;
+    let peer = Unpacked::fetch(&cache.join("rsyslogd"), &PACKAGES)?;
     std::fs::create_dir_all(folder)?;
     let (input, output) = (folder.join("in.log"), folder.join("out.log"));
     let settings = format!(
@@ -30,7 +33,7 @@ pub(crate) fn measure(big: &Path, folder: &Path) -> Result<Duration> {
     std::fs::write(&config, settings)?;
     let mut command = peer.command("usr/sbin/rsyslogd");
     command.arg("-n").arg("-f").arg(&config).arg("-i").arg(folder.join("pid"));
-    command.arg("-M").arg(peer.libraries().join("rsyslog"));
+    command.arg("-M").arg(peer.path(MODULES));
     let process = Process::start("rsyslogd", &mut command)?;
     let up = wait_until(Duration::from_secs(10), || {
         anyhow::Ok(folder.join("pid").exists().then_some(()))

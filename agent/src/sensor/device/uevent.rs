@@ -6,7 +6,7 @@ use cordon_proto::event::device::DeviceKind;
 
 /// What happened to a device.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Action {
+pub enum Action {
     Add,
     Remove,
     /// The medium was exchanged.
@@ -15,21 +15,21 @@ pub(super) enum Action {
 
 /// A device of interest, and what happened to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Uevent {
-    pub(super) action: Action,
-    pub(super) kind: DeviceKind,
+pub struct Uevent {
+    pub action: Action,
+    pub kind: DeviceKind,
     /// Below `/sys`, with the slash it begins with.
-    pub(super) path: String,
-    pub(super) variables: Variables,
+    pub path: String,
+    pub variables: Variables,
 }
 
 /// What the kernel says of a device, as in the device's file `uevent`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Variables(Vec<(String, String)>);
+pub struct Variables(Vec<(String, String)>);
 
 impl Variables {
     /// From text whose parts end with `end`; what is no `NAME=value` is passed over.
-    pub(super) fn parse(text: &[u8], end: u8) -> Self {
+    pub fn parse(text: &[u8], end: u8) -> Self {
         let pair = |part: &[u8]| {
             let (name, value) = std::str::from_utf8(part).ok()?.split_once('=')?;
             Some((name.to_owned(), value.to_owned()))
@@ -37,20 +37,20 @@ impl Variables {
         Self(text.split(|byte| *byte == end).filter_map(pair).collect())
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
     /// The device's numbers, where it has a file.
-    pub(super) fn numbers(&self) -> Option<(u32, u32)> {
+    pub fn numbers(&self) -> Option<(u32, u32)> {
         Some((self.get("MAJOR")?.parse().ok()?, self.get("MINOR")?.parse().ok()?))
     }
 }
 
 impl Uevent {
     /// None where it is of no interest.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let variables = Variables::parse(bytes, 0);
         let action = match variables.get("ACTION")? {
             "add" => Action::Add,
@@ -66,7 +66,7 @@ impl Uevent {
 
 /// What kind of device it is, where it is of interest: not what only the kernel made up, such as
 /// loops and bridges, and not the roots of the USB.
-pub(super) fn kind(subsystem: &str, devtype: Option<&str>, path: &str) -> Option<DeviceKind> {
+pub fn kind(subsystem: &str, devtype: Option<&str>, path: &str) -> Option<DeviceKind> {
     if path.starts_with("/devices/virtual/") && subsystem != "hid" {
         return None;
     }

@@ -22,29 +22,29 @@ const NEW_DIRECTORY_AND_NAME: u8 = 12;
 
 /// One message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Notice<'a> {
+pub struct Notice<'a> {
     /// What happened, in any order: the kernel adds messages of one process about one name up.
-    pub(super) mask: u64,
+    pub mask: u64,
     /// Who; none for a process that this pid namespace does not see.
-    pub(super) pid: Option<u32>,
+    pub pid: Option<u32>,
     /// To which name.
-    pub(super) name: Option<Name<'a>>,
+    pub name: Option<Name<'a>>,
     /// The name before a rename.
-    pub(super) from: Option<Name<'a>>,
+    pub from: Option<Name<'a>>,
 }
 
 /// A name in a directory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Name<'a> {
+pub struct Name<'a> {
     /// The directory: the file system's number (8 bytes) and the handle, as the kernel wrote them.
-    pub(super) directory: &'a [u8],
+    pub directory: &'a [u8],
     /// The name in it; a dot for the directory itself.
-    pub(super) name: &'a [u8],
+    pub name: &'a [u8],
 }
 
 impl<'a> Name<'a> {
     /// Which file system, as statfs gives it, and the handle.
-    pub(super) fn split(&self) -> Option<(u64, &'a [u8])> {
+    pub fn split(&self) -> Option<(u64, &'a [u8])> {
         let (low, rest) = self.directory.split_first_chunk()?;
         let (high, handle) = rest.split_first_chunk()?;
         let [low, high] = [low, high].map(|half| u64::from(u32::from_ne_bytes(*half)));
@@ -54,13 +54,13 @@ impl<'a> Name<'a> {
 
 impl Notice<'_> {
     /// Whether messages were lost before this one.
-    pub(super) fn is_overflow(&self) -> bool {
+    pub fn is_overflow(&self) -> bool {
         self.mask & OVERFLOW != 0
     }
 }
 
 /// All messages of a buffer; one that makes no sense ends the reading.
-pub(super) fn notices(mut buffer: &[u8]) -> (Vec<Notice<'_>>, bool) {
+pub fn notices(mut buffer: &[u8]) -> (Vec<Notice<'_>>, bool) {
     let mut found: Vec<Notice<'_>> = Vec::new();
     while !buffer.is_empty() {
         let Some((notice, rest)) = notice(buffer) else { return (found, false) };

@@ -8,21 +8,21 @@ use cordon_proto::limits::LOG_LINE_BYTES_MAX;
 
 /// An entry as journalctl writes it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Entry {
-    pub(super) values: [Value; FIELDS.len()],
+pub struct Entry {
+    pub values: [Value; FIELDS.len()],
 }
 
 /// One field's first value.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Value {
-    pub(super) bytes: Vec<u8>,
+pub struct Value {
+    pub bytes: Vec<u8>,
     /// How long it was in full.
-    pub(super) length: u64,
+    pub length: u64,
 }
 
 /// A field that is looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Field {
+pub enum Field {
     Cursor,
     Realtime,
     Boot,
@@ -51,7 +51,7 @@ const FIELDS: [(Field, &str); 11] = [
 ];
 
 /// The fields to ask journalctl for; what it always writes need not be.
-pub(super) fn output_fields() -> String {
+pub fn output_fields() -> String {
     let asked = FIELDS.iter().map(|(_, name)| *name).filter(|name| !name.starts_with("__"));
     asked.collect::<Vec<_>>().join(",")
 }
@@ -64,16 +64,16 @@ const VALUE_BYTES_MAX: usize = 256;
 
 impl Entry {
     /// A field's value; none where there is none.
-    pub(super) fn get(&self, field: Field) -> Option<&[u8]> {
+    pub fn get(&self, field: Field) -> Option<&[u8]> {
         let value = &self.values[field as usize];
         (value.length > 0).then_some(value.bytes.as_slice())
     }
 
-    pub(super) fn text(&self, field: Field) -> Option<&str> {
+    pub fn text(&self, field: Field) -> Option<&str> {
         std::str::from_utf8(self.get(field)?).ok()
     }
 
-    pub(super) fn number<T: std::str::FromStr>(&self, field: Field) -> Option<T> {
+    pub fn number<T: std::str::FromStr>(&self, field: Field) -> Option<T> {
         self.text(field)?.parse().ok()
     }
 }
@@ -110,7 +110,7 @@ enum State {
 
 /// Where reading stands.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub struct Reader {
     state: State,
     entry: Entry,
     name: Vec<u8>,
@@ -131,7 +131,7 @@ const DEPTH_MAX: u8 = 2;
 
 impl Reader {
     /// Takes bytes and adds the entries that end in them; answers how many lines were none.
-    pub(super) fn feed(&mut self, bytes: &[u8], entries: &mut Vec<Entry>) -> u64 {
+    pub fn feed(&mut self, bytes: &[u8], entries: &mut Vec<Entry>) -> u64 {
         let (mut at, mut lost) = (0, 0);
         while let Some(byte) = bytes.get(at) {
             let is_text = matches!(self.state, State::InString | State::InName);

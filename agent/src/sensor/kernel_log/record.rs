@@ -4,21 +4,21 @@
 
 /// A line of the kernel's log.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Record {
+pub struct Record {
     /// 0 emergency … 7 debug.
-    pub(super) level: u8,
+    pub level: u8,
     /// Who wrote it: 0 is the kernel itself, which no program can pretend to be.
-    pub(super) facility: u32,
+    pub facility: u32,
     /// Counts from the boot on.
-    pub(super) sequence: u64,
+    pub sequence: u64,
     /// Since the boot; stands still while the machine sleeps.
-    pub(super) age_us: u64,
-    pub(super) text: Vec<u8>,
+    pub age_us: u64,
+    pub text: Vec<u8>,
 }
 
 impl Record {
     /// None where it is no record.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let semicolon = bytes.iter().position(|byte| *byte == b';')?;
         let (prefix, text) = bytes.split_at(semicolon);
         let mut fields = std::str::from_utf8(prefix).ok()?.split(',');

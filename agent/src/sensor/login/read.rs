@@ -58,6 +58,26 @@ pub(super) struct Round {
     pub(super) problems: Vec<String>,
 }
 
+/// Which of the records of logins are there, and which is missing that only this one tells.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Sources {
+    /// Those that are there, by their names.
+    pub found: Vec<&'static str>,
+    /// Whether failed logins are recorded.
+    pub has_failed: bool,
+}
+
+/// Looks for records of logins below a root.
+#[must_use]
+pub fn sources(root: &Path) -> Sources {
+    let files = if LAYOUT_IS_KNOWN { [("wtmp", WTMP), ("btmp", BTMP)].as_slice() } else { &[] };
+    let all = files.iter().chain(&[("wtmpdb", WTMPDB), ("logind", LOGIND)]);
+    let is_there = |(_, path): &&(&str, &str)| root.join(path).exists();
+    let found: Vec<_> = all.filter(is_there).map(|(name, _)| *name).collect();
+    let has_failed = found.contains(&"btmp");
+    Sources { found, has_failed }
+}
+
 /// The files and directories to watch.
 pub(super) fn places(root: &Path) -> [PathBuf; 4] {
     let wtmpdb = root.join(WTMPDB);

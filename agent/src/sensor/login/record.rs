@@ -7,15 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use cordon_proto::Text;
 
 /// Whether this machine's records have the layout that is read here.
-pub(super) const LAYOUT_IS_KNOWN: bool =
+pub const LAYOUT_IS_KNOWN: bool =
     cfg!(any(target_arch = "x86_64", target_arch = "x86")) && cfg!(target_os = "linux");
 
 /// How long a record is.
-pub(super) const RECORD_BYTES: usize = 384;
+pub const RECORD_BYTES: usize = 384;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// The system changed its run level; `shutdown` is the one that ends it.
     RunLevel,
     /// The system started.
@@ -32,22 +32,22 @@ pub(super) enum Kind {
 
 /// One record.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Record {
-    pub(super) kind: Kind,
-    pub(super) pid: Option<u32>,
+pub struct Record {
+    pub kind: Kind,
+    pub pid: Option<u32>,
     /// The terminal, without `/dev/`.
-    pub(super) line: Text,
-    pub(super) user: Text,
+    pub line: Text,
+    pub user: Text,
     /// From where, as the program that wrote it was told.
-    pub(super) host: Text,
+    pub host: Text,
     /// From where, by number.
-    pub(super) address: Option<IpAddr>,
+    pub address: Option<IpAddr>,
     /// Nanoseconds since 1970 UTC.
-    pub(super) time_ns: u64,
+    pub time_ns: u64,
 }
 
 /// Reads a record. Any bytes are one; what makes no sense is of kind [`Kind::Other`].
-pub(super) fn read(bytes: &[u8; RECORD_BYTES]) -> Record {
+pub fn read(bytes: &[u8; RECORD_BYTES]) -> Record {
     let number = |at: usize| {
         let bytes = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
         i32::from_le_bytes(bytes.copied().unwrap_or_default())

@@ -23,7 +23,7 @@ const OPEN_MAX: usize = 256;
 
 /// Events whose end has not come.
 #[derive(Debug, Default)]
-pub(super) struct Assembly {
+pub struct Assembly {
     open: VecDeque<(u64, Parts)>,
 }
 
@@ -59,7 +59,7 @@ struct Args {
 
 impl Assembly {
     /// Takes a record; answers the start that it completes.
-    pub(super) fn take(&mut self, kind: u16, text: &[u8]) -> Option<Exec> {
+    pub fn take(&mut self, kind: u16, text: &[u8]) -> Option<Exec> {
         if !matches!(kind, SYSCALL | PATH | CWD | EXECVE | END) {
             return None;
         }

@@ -1,0 +1,81 @@
+//! Whether live queries are answered here: one is asked, of the process that would answer it.
+
+use std::path::Path;
+
+use cordon_proto::command::Nonce;
+use cordon_proto::event::Health;
+use cordon_proto::id::{ClientId, EndpointId};
+use cordon_proto::query::Query;
+use cordon_proto::roster::RosterRef;
+
+use super::{Finding, Grade};
+use crate::clock::Clock;
+use crate::query::child::{OWN_PROGRAM, Worker};
+use crate::query::frame::{Facts, Frame, Request};
+
+/// Needs a table, and no more of it than that it is read.
+const QUESTION: &str = "SELECT count(*) FROM os";
+
+/// As long as the shortest query of a person may take.
+const TIME_MS_MAX: u64 = 10_000;
+
+pub(super) fn finding() -> Finding {
+    let (grade, found) = match ask(Path::new(OWN_PROGRAM)) {
+        Ok(()) => (Grade::Fine, "their process starts and answers".to_owned()),
+        Err(why) => (Grade::Less, format!("live queries are not answered: {why}")),
+    };
+    Finding::of("queries", grade, found)
+}
+
+fn ask(program: &Path) -> Result<(), String> {
+    let request = request().ok_or("the question could not be put")?;
+    let started = Worker::start(program, &request, Clock::start());
+    let (mut worker, _brake) = started.map_err(|error| error.to_string())?;
+    let mut rows = 0;
+    loop {
+        match worker.read() {
+            Frame::Columns(_) => {}
+            Frame::Rows { count, .. } => rows += count,
+            Frame::End(ended) => {
+                let whole = rows == 1 && ended.error.is_none() && ended.cut.is_none();
+                return if whole { Ok(()) } else { Err(format!("{rows} rows, {ended:?}")) };
+            }
+        }
+    }
+}
+
+/// The question, with facts that nobody asks for.
+fn request() -> Option<Request> {
+    let health = Health {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        endpoint_secs: 0,
+        nonce: Nonce { boot_count: 0, endpoint_secs: 0, mac: [0; 16] },
+        roster: RosterRef::default(),
+        policy_version: 0,
+        cpu_us: 0,
+        rss_bytes: 0,
+        uptime_secs: 0,
+        lanes: vec![],
+        sensors: vec![],
+        dropped: vec![],
+        containments: vec![],
+        given_up: None,
+    };
+    let client: ClientId = "doctor".parse().ok()?;
+    let facts = Facts { endpoint: EndpointId::of(b"doctor"), client, health, redactions: None };
+    let (rows_max, bytes_max) = (1, 64 << 10);
+    let query = Query { sql: QUESTION.to_owned(), rows_max, bytes_max, time_ms_max: TIME_MS_MAX };
+    Some(Request { query, facts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_does_not_answer_is_told() {
+        let why = ask(Path::new("/nonexistent")).unwrap_err();
+        assert!(why.contains("No such file"), "{why}");
+        assert!(ask(Path::new("/bin/true")).is_err());
+    }
+}
