@@ -44,6 +44,8 @@ fn exec(options: Options, report: &mut Report) -> Result<()> {
     costs.without.push(burst("without").run()?);
     for round in 0..ROUNDS {
         fleet::start(&mut fleet)?;
+        let (_took, cost) = fleet::calm(&fleet)?;
+        report.row("CPU of the agent's start, before the burst", cost.as_secs_f64(), "s");
         let watched = watch(&fleet, &burst(&round.to_string()))?;
         fleet.stop_agent(ENDPOINT)?;
         costs.with.push(watched.spent);
@@ -54,6 +56,7 @@ fn exec(options: Options, report: &mut Report) -> Result<()> {
     costs.tell(report)?;
     if !options.quick {
         fleet::start(&mut fleet)?;
+        fleet::calm(&fleet)?;
         for rate in RATES_PER_S {
             let mut sum = Sum::default();
             sum.add(&watch(&fleet, &at_rate(rate)?)?);

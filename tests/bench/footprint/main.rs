@@ -41,6 +41,7 @@ fn footprint(options: Options, report: &mut Report) -> Result<()> {
     let mut fleet = Fleet::make(Plan::default())?;
     let pid = fleet::enrol(&mut fleet)?;
     workload::pause(SETTLE);
+    fleet::calm(&fleet)?;
     idle(&fleet, pid, window, report)?;
     load(&fleet, pid, report)?;
     overload::overload(&mut fleet, options, report)?;

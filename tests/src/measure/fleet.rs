@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cordon_packaging::clock::wait_until;
+use cordon_packaging::clock::{Stopwatch, wait_until};
 use cordon_packaging::fleet::Fleet;
 use serde_json::Value;
 
@@ -47,6 +47,26 @@ fn settle(fleet: &Fleet) -> Result<u32> {
         None => bail!("the agent sees no process; its log ends:\n{}", fleet.log_tail(ENDPOINT)),
     }
 }
+
+/// Waits until the agent has taken its first inventories and looked at its files: what a start
+/// costs is not what a process costs. Answers how long it took and what it cost.
+pub fn calm(fleet: &Fleet) -> Result<(Duration, Duration)> {
+    let watch = Stopwatch::start();
+    let first = agent_cpu(fleet)?;
+    let mut before = first;
+    while watch.elapsed() < COME_MAX {
+        workload::pause(CALM_WINDOW);
+        let now = agent_cpu(fleet)?;
+        if now - before < CALM_WINDOW / 100 {
+            break;
+        }
+        before = now;
+    }
+    Ok((watch.elapsed(), agent_cpu(fleet)? - first))
+}
+
+/// An agent is calm that takes less than a hundredth of a core for so long.
+const CALM_WINDOW: Duration = Duration::from_secs(2);
 
 /// CPU time of the agent, threads that have ended included: to the microsecond from its control
 /// group, in which it is alone, and to a hundredth of a second where there is none.
