@@ -100,27 +100,20 @@ impl Sockets {
     /// Every connected TCP and UDP socket. Listeners, sockets bound to no peer and connections
     /// that are over are left out: to end those would break a service for ever, or nothing.
     pub fn connected(&mut self) -> Result<Vec<Connected>, NetlinkError> {
-        let mut all = Vec::new();
-        for transport in [Transport::Tcp, Transport::Udp] {
-            for family in [FAMILY_IPV4, FAMILY_IPV6] {
-                self.socket.dump(
-                    "list the sockets",
-                    BY_FAMILY,
-                    |encoder| ask(encoder, family, transport, &[0; ID_BYTES]),
-                    |message| {
-                        if all.len() < SOCKETS_MAX {
-                            all.extend(read(message, transport)?);
-                        }
-                        Ok(())
-                    },
-                )?;
-            }
-        }
-        Ok(all)
+        self.listed(&[Transport::Tcp, Transport::Udp], read)
     }
 
     /// Every socket of these kinds that has a port, listeners too.
     pub fn all(&mut self, transports: &[Transport]) -> Result<Vec<Listed>, NetlinkError> {
+        self.listed(transports, list)
+    }
+
+    /// What is read of every socket of these kinds, up to as many as a look is worth.
+    fn listed<T>(
+        &mut self,
+        transports: &[Transport],
+        read: impl Fn(&Message<'_>, Transport) -> Result<Option<T>, Malformed>,
+    ) -> Result<Vec<T>, NetlinkError> {
         let mut all = Vec::new();
         for transport in transports.iter().copied() {
             for family in [FAMILY_IPV4, FAMILY_IPV6] {
@@ -130,7 +123,7 @@ impl Sockets {
                     |encoder| ask(encoder, family, transport, &[0; ID_BYTES]),
                     |message| {
                         if all.len() < SOCKETS_MAX {
-                            all.extend(list(message, transport)?);
+                            all.extend(read(message, transport)?);
                         }
                         Ok(())
                     },

@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{
-    ANSWER_BYTES, BY_FAMILY, FAMILY_IPV4, FAMILY_IPV6, ID_BYTES, Malformed, Message, NetlinkError,
-    SOCKETS_MAX, Sockets, Transport, ask, ip,
-};
+use super::{ID_BYTES, Malformed, Message, NetlinkError, Sockets, Transport, fixed, ip};
 
 /// A socket as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,33 +41,14 @@ impl Socket {
 impl Sockets {
     /// Every socket, up to as many as a look is worth.
     pub fn every(&mut self) -> Result<Vec<Socket>, NetlinkError> {
-        let mut all = Vec::new();
-        for transport in [Transport::Tcp, Transport::Udp] {
-            for family in [FAMILY_IPV4, FAMILY_IPV6] {
-                self.socket.dump(
-                    "list the sockets",
-                    BY_FAMILY,
-                    |encoder| ask(encoder, family, transport, &[0; ID_BYTES]),
-                    |message| {
-                        if all.len() < SOCKETS_MAX {
-                            all.push(read(message, transport)?);
-                        }
-                        Ok(())
-                    },
-                )?;
-            }
-        }
-        Ok(all)
+        self.listed(&[Transport::Tcp, Transport::Udp], |message, transport| {
+            read(message, transport).map(Some)
+        })
     }
 }
 
 fn read(message: &Message<'_>, transport: Transport) -> Result<Socket, Malformed> {
-    let answer: [u8; ANSWER_BYTES] =
-        message.body.first_chunk().copied().ok_or(Malformed::CutShort {
-            what: "socket",
-            needed: ANSWER_BYTES,
-            left: message.body.len(),
-        })?;
+    let answer = fixed(message)?;
     let (family, id) = (answer[0], &answer[4..4 + ID_BYTES]);
     let number = |at: usize| {
         u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
@@ -90,6 +68,7 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
     use std::os::fd::AsRawFd;
 
+    use super::super::BY_FAMILY;
     use super::*;
 
     #[test]
