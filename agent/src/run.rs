@@ -9,6 +9,7 @@ mod canary;
 mod command;
 mod contain;
 mod deliver;
+mod door;
 mod jobs;
 mod query;
 mod sensors;
@@ -70,6 +71,8 @@ enum Wake {
     Progress,
     /// A job is done.
     Done(Done),
+    /// Somebody on this machine asks for something.
+    Asked(std::os::unix::net::UnixStream),
 }
 
 /// The running agent.
@@ -105,6 +108,9 @@ struct Agent {
     thrift: budget::Thrift,
     reports: mpsc::Receiver<(&'static str, Report)>,
     jobs: Jobs,
+    door: door::Door,
+    /// Whether receipts of the supervisor's were told, and are still on the disk.
+    unsent: bool,
     upkeep: upkeep::Upkeep,
     spool_thread: Option<std::thread::JoinHandle<()>>,
     /// Keeps a second agent off the state directory.
@@ -163,6 +169,7 @@ impl Agent {
             event = self.link.next() => Wake::Link(event),
             Ok(()) = self.progress.changed() => Wake::Progress,
             done = self.jobs.next() => Wake::Done(done),
+            asked = self.door.next() => Wake::Asked(asked),
         }
     }
 
@@ -179,6 +186,7 @@ impl Agent {
             Wake::Link(event) => self.link_event(event),
             Wake::Progress => self.note_progress(),
             Wake::Done(done) => self.done(done),
+            Wake::Asked(stream) => self.asked(stream),
         }
     }
 
@@ -197,6 +205,7 @@ impl Agent {
             Done::Drift(found) => self.drift_seen(found),
             Done::Queried(read) => self.queried(*read),
             Done::Swept => {}
+            Done::Heard(heard) => self.heard(*heard),
         }
     }
 
@@ -217,6 +226,7 @@ impl Agent {
     }
 
     fn tell_receipt(&mut self, receipt: Receipt) {
+        self.answer_door(&receipt);
         self.tell(Severity::Informational, Body::Receipt(Box::new(receipt)));
     }
 }

@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::contain::Outcome;
 use super::deliver::Spooled;
+use super::door::Heard;
 use super::query::Read;
 use crate::enrol::EnrolError;
 use crate::guard::Authorised;
@@ -45,6 +46,8 @@ pub(super) enum Done {
     Queried(Box<Read>),
     /// Something that is of no use any more is gone.
     Swept,
+    /// What somebody on this machine asks for.
+    Heard(Box<Heard>),
 }
 
 type Job = Pin<Box<dyn Future<Output = Done>>>;
