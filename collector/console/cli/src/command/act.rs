@@ -1,5 +1,6 @@
 //! `cordon isolate` and `cordon release`: find the endpoints, compose, sign, hand over, and follow.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -87,11 +88,18 @@ pub struct IsolateArgs {
   cordon release web-01 --reason 'cleaned and patched' --wait
   cordon release 3fa9c1 --reason 'false alarm'
 
+  cordon release web-01 --reason 'no way in' --queued --to release.cordon
+
 With --wait the exit code is 0 only if a receipt that verified here says that the rules were seen to
-be gone.")]
+be gone. With --to the signed command is written to a file and the collector does not get it: somebody
+carries it to the endpoint, where root runs `cordon-agent release FILE`. With --queued it counts
+after a reboot, too.")]
 pub struct ReleaseArgs {
     #[command(flatten)]
     common: Common,
+    /// Write the signed command here instead of handing it to the collector
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["wait", "dry_run"])]
+    to: Option<PathBuf>,
 }
 
 fn if_unproved(text: &str) -> Result<IfUnproved, String> {
@@ -118,15 +126,20 @@ pub async fn isolate(context: &mut Context, args: IsolateArgs) -> anyhow::Result
         at_end: args.at_end,
         accept_loss: args.accept_loss,
     };
-    act(context, args.common, Action::Isolate(isolate)).await
+    act(context, args.common, Action::Isolate(isolate), None).await
 }
 
 /// Runs `release`.
 pub async fn release(context: &mut Context, args: ReleaseArgs) -> anyhow::Result<Exit> {
-    act(context, args.common, Action::Release).await
+    act(context, args.common, Action::Release, args.to).await
 }
 
-async fn act(context: &mut Context, args: Common, action: Action) -> anyhow::Result<Exit> {
+async fn act(
+    context: &mut Context,
+    args: Common,
+    action: Action,
+    to: Option<PathBuf>,
+) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
     let api = desk.api()?;
     let client = args.client.as_ref();
@@ -153,6 +166,16 @@ async fn act(context: &mut Context, args: Common, action: Action) -> anyhow::Res
         return dry_run(context, &command, &endpoints, missing.as_ref());
     }
     let signed = SignedCommand::sign(command, desk.signer.key()?);
+    if let Some(file) = to {
+        if let Some(missing) = missing {
+            bail!("{missing}; a file must hold all signatures, and nothing was written");
+        }
+        std::fs::write(&file, signed.to_bytes())
+            .with_context(|| format!("writing {}", file.display()))?;
+        let next = format!("On the endpoint, as root: cordon-agent release {}", file.display());
+        context.output.note(&next)?;
+        return Ok(Exit::Done);
+    }
     // What stands is looked up before the release ends it.
     let follow = if args.wait { Some(wait::follower(&api, &signed).await?) } else { None };
     let record = hand_over(&api, &desk, &signed).await?;
