@@ -16,6 +16,7 @@ use crate::action::isolate::record::Record;
 use crate::endpoint_time::{EndpointTime, Kept};
 use crate::guard::Accepted;
 use crate::identity::{StateDir, StateDirError};
+use crate::ledger;
 use crate::nonce::SECRET_BYTES;
 
 /// Endpoint time.
@@ -32,6 +33,8 @@ pub const ISOLATION: &str = "isolation.cbor";
 pub const UNSENT: &str = "unsent.cbor";
 /// So many of them are kept.
 const UNSENT_MAX: usize = 16;
+/// What else stands. It outlives the identity, too.
+pub const LEDGER: &str = "ledger.cbor";
 
 /// Why what was kept cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +135,21 @@ pub fn load_policy(dir: &StateDir) -> Result<Option<Policy>, KeptError> {
         Err(error) => {
             tracing::error!(%error, "the stored policy cannot be used; there is none until the next");
             Ok(None)
+        }
+    }
+}
+
+/// What stood besides an isolation when the agent last ran. A ledger that cannot be read is set
+/// aside, because it is the only one who knows what was there before.
+pub fn load_ledger(dir: &StateDir) -> Result<ledger::Kept, KeptError> {
+    let Some(bytes) = dir.read_secret(LEDGER)? else { return Ok(ledger::Kept::default()) };
+    match codec::decode_strict(&bytes) {
+        Ok(kept) => Ok(kept),
+        Err(error) => {
+            let aside = format!("{LEDGER}.damaged");
+            dir.write(&aside, &bytes)?;
+            tracing::error!(%error, aside, "the ledger of what stands cannot be read; set aside");
+            Ok(ledger::Kept::default())
         }
     }
 }

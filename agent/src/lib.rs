@@ -16,6 +16,7 @@ pub mod hold;
 pub mod identity;
 pub mod inventory;
 pub mod kept;
+pub mod ledger;
 pub mod link;
 pub mod machine;
 pub mod nonce;
