@@ -34,7 +34,7 @@ kernel=$tree/lib/modules/$version
 mkdir -p "$kernel/kernel"
 cp "$modules"/modules.order "$modules"/modules.builtin* "$kernel/"
 for part in net lib crypto arch/x86/crypto drivers/virtio drivers/block/virtio_blk.ko \
-  drivers/net/virtio_net.ko drivers/net/dummy.ko drivers/net/veth.ko fs/autofs fs/ext4 fs/jbd2 \
+  drivers/net/virtio_net.ko drivers/net/net_failover.ko drivers/net/dummy.ko drivers/net/veth.ko fs/autofs fs/ext4 fs/jbd2 \
   fs/mbcache.ko; do
   mkdir -p "$kernel/kernel/$(dirname "$part")"
   cp -a "$modules/kernel/$part" "$kernel/kernel/$part"
