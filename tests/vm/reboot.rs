@@ -95,7 +95,11 @@ fn install(system: &mut System, fleet: &Fleet) -> Result<()> {
     let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no string")?;
     system.await_success(&format!("cordon-agent enroll '{token}'"))?;
     system.run("systemctl start cordon-agent.service")?;
-    fleet.wait_for_state(GUEST, "online", WITHIN).map(drop)
+    fleet.wait_for_state(GUEST, "online", WITHIN)?;
+    // Its first health brings what a command proves its freshness with.
+    let try_it = ["isolate", GUEST, "--reason", "vm", "--dry-run"];
+    let told = wait_until(WITHIN, || Ok::<_, ()>(fleet.cordon(&try_it).ok())).ok().flatten();
+    told.map(drop).context("the machine does not tell its health")
 }
 
 fn cannot_be_removed(system: &mut System) -> Result<()> {

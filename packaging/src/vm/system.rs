@@ -34,7 +34,7 @@ const EARLY: [&str; 4] = ["usr/bin/bash", "usr/bin/mount", "usr/sbin/switch_root
 const EARLY_MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
 
 /// What is installed, beside all that these need.
-const PACKAGES: &str = "systemd systemd-sysv udev kmod iproute2 dpkg bash coreutils util-linux \
+const PACKAGES: &str = "systemd systemd-sysv udev kmod iproute2 dpkg dash diffutils bash coreutils util-linux \
     mount grep sed findutils tar gzip base-files base-passwd login passwd libc-bin nftables procps";
 
 /// What it calls here.

@@ -19,6 +19,7 @@ for package in "$packages"/*.deb; do
 done
 
 # What the packages' own scripts would have made.
+[ -e "$tree/usr/bin/sh" ] || ln -s dash "$tree/usr/bin/sh"
 mkdir -p "$tree/usr/local/sbin" "$tree/var/tmp" "$tree/mnt"
 rm -rf "$tree/var/run"
 ln -s /run "$tree/var/run"
