@@ -115,8 +115,6 @@ struct Agent {
     reports: mpsc::Receiver<(&'static str, Report)>,
     jobs: Jobs,
     door: door::Door,
-    /// Whether receipts of the supervisor's were told, and are still on the disk.
-    unsent: bool,
     upkeep: upkeep::Upkeep,
     spool_thread: Option<std::thread::JoinHandle<()>>,
     /// Keeps a second agent off the state directory.

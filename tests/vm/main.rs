@@ -31,7 +31,7 @@ const TESTS: [(&str, Body); 2] = [
         "disks fail, warn, are plugged in and pulled out, and all of it is told",
         Body::Kernel(disks::life),
     ),
-    ("no packet escapes between a hard reset and the agent's start", Body::System(reboot::sealed)),
+    ("no packet escapes between lost power and the agent's start", Body::System(reboot::sealed)),
 ];
 
 fn main() -> ExitCode {

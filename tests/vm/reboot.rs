@@ -1,4 +1,4 @@
-//! A machine with the real package is isolated and reset hard: from the kernel's start to the
+//! A machine with the real package is isolated and loses its power: from the kernel's start to the
 //! agent's start its network card must not send one packet to anybody it may not speak to, though
 //! somebody inside tries all the time.
 
@@ -52,17 +52,17 @@ pub(crate) fn sealed(depot: &Depot, image: &Image) -> Result<()> {
     system.await_success("systemctl is-active cordon-hold.service")?;
     cannot_be_removed(&mut system)?;
 
-    let before = system.capture()?.len();
-    system.hard_reset()?;
+    system.cut_power()?;
+    let mut system = door.run(|| System::start(depot, image, &plan))??;
     system.await_success("systemctl is-active cordon-agent.service")?;
-    let escaped = forbidden(&system.capture()?, before);
+    let escaped = forbidden(&system.capture()?);
     ensure!(escaped.is_empty(), "{} packets escaped: {escaped:?}", escaped.len());
     // Somebody did try, and the rules stood before there was any network.
     system.run("systemctl is-active noise.service")?;
     system.await_success("nft list ruleset | grep 'counter packets [1-9]'")?;
     rules_came_first(&mut system)?;
     fleet.wait_for_state(GUEST, "online", WITHIN)?;
-    let escaped = forbidden(&system.capture()?, before);
+    let escaped = forbidden(&system.capture()?);
     ensure!(escaped.is_empty(), "{} packets escaped later: {escaped:?}", escaped.len());
 
     let_back_without_agent(&mut system, &fleet, folder.path())?;
@@ -153,12 +153,12 @@ fn await_noise(system: &System, from: usize) -> Result<()> {
 }
 
 /// What the machine sent that an isolated endpoint may not send.
-fn forbidden(capture: &[u8], from: usize) -> Vec<Frame> {
+fn forbidden(capture: &[u8]) -> Vec<Frame> {
     let collector = |what: &What| {
         let ours: Option<Ipv4Addr> = COLLECTOR.v4.parse().ok();
         matches!(what, What::Ipv4 { protocol: 6, to, port: 7443 } if Some(*to) == ours)
     };
-    let mut frames = capture::frames(capture, from);
+    let mut frames = capture::frames(capture, 0);
     frames.retain(|frame| frame.from == CARD && !frame.what.is_upkeep() && !collector(&frame.what));
     frames
 }

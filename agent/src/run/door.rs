@@ -23,6 +23,8 @@ pub(super) struct Door {
     listener: Option<UnixListener>,
     /// Who waits until this release is obeyed. The next one takes the place.
     waiting: Option<(CommandId, UnixStream)>,
+    /// Whether the supervisor's receipts were told, and are still on the disk.
+    unsent: bool,
 }
 
 impl Door {
@@ -34,7 +36,7 @@ impl Door {
         let opened = opened.inspect_err(|error| {
             tracing::warn!(%error, "`cordon-agent release` cannot ask this agent");
         });
-        Self { listener: opened.ok(), waiting: None }
+        Self { listener: opened.ok(), waiting: None, unsent: false }
     }
 
     /// The next who asks; never, where there is no socket.
@@ -91,18 +93,18 @@ impl Agent {
     /// Signs what the supervisor did while no agent ran.
     pub(super) fn tell_unsent(&mut self) {
         for receipt in kept::load_unsent(&self.dir) {
-            self.unsent = true;
+            self.door.unsent = true;
             self.tell_receipt(receipt);
         }
     }
 
     /// Forgets it once the spool has it. A crash in between tells it twice.
     pub(super) fn forget_unsent(&mut self) {
-        if !self.unsent || !self.delivery.is_idle() {
+        if !self.door.unsent || !self.delivery.is_idle() {
             return;
         }
         match self.dir.remove(UNSENT) {
-            Ok(()) => self.unsent = false,
+            Ok(()) => self.door.unsent = false,
             Err(error) => tracing::warn!(%error, "what was told is kept, and will be told again"),
         }
     }

@@ -116,7 +116,6 @@ impl Agent {
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             door: door::Door::open(&config),
-            unsent: false,
             spool_thread: Some(thread),
             _lock: lock,
             config,
