@@ -9,6 +9,7 @@ pub mod clock_sync;
 pub mod directories;
 pub mod fanotify;
 pub mod heap;
+pub mod holder;
 pub mod inotify;
 pub mod listening;
 pub mod netlink;

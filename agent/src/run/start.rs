@@ -13,7 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
-use super::{Agent, command, contain, deliver, jobs, query, sensors, upkeep};
+use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
@@ -85,7 +85,10 @@ impl Agent {
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let kept = KeptIsolation::load(&dir)?;
         let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
-        let safety = Safety { outside_initial_netns_only: config.lab };
+        let safety = Safety {
+            outside_initial_netns_only: config.lab,
+            plain_tables: !config.isolation.own_tables,
+        };
         let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
@@ -105,6 +108,7 @@ impl Agent {
             policy: kept::load_policy(&own)?,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
+            lookout: lookout::Lookout::default(),
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
             reached: Vec::new(),
@@ -140,6 +144,7 @@ impl Agent {
         if found.epochs.iter().any(|(_, cause)| *cause != EpochCause::Enrolled) {
             self.renew_secret();
         }
+        self.look_around();
         self.restore().await;
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);

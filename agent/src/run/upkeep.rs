@@ -107,7 +107,7 @@ impl Agent {
         self.memory.accepted.forget(secs);
         self.containment.handle_timeout(secs);
         self.act();
-        self.look_for_drift();
+        self.keep_watch();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();

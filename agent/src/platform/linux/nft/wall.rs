@@ -53,11 +53,15 @@ pub struct Wall {
     pub dhcp_servers: Vec<IpAddr>,
 }
 
-/// A peer that signed policy keeps reachable for every process.
+/// A peer that signed policy keeps reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exemption {
     pub transport: Transport,
     pub peer: SocketAddr,
+    /// Only for this user's sockets, out of which packets leave; what arrives from the peer has
+    /// no user yet, and an answer of anybody else is dropped.
+    #[serde(default)]
+    pub uid: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +149,10 @@ impl Wall {
             rules.push((family, [mark, peer].concat()));
         }
         for exemption in &self.exemptions {
-            rules.push(peer(exemption.transport.number(), exemption.peer, Side::Destination));
+            let (family, peer) =
+                peer(exemption.transport.number(), exemption.peer, Side::Destination);
+            let user = exemption.uid.map(|uid| vec![Expr::Meta(Meta::SocketUser), number(uid)]);
+            rules.push((family, [user.unwrap_or_default(), peer].concat()));
         }
         // Router solicitation, neighbour solicitation and advertisement.
         rules.extend([133, 135, 136].map(neighbour));
