@@ -1,5 +1,6 @@
 //! Somebody with root works against an isolation while its agent runs, or while it does not.
 
+use std::io::{Write, stdout};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -41,12 +42,12 @@ fn rules(fleet: &Fleet) -> Result<String> {
 
 fn drifts(fleet: &Fleet) -> Result<Vec<String>> {
     let events = Stored::of(fleet, WEB)?.events()?;
-    let found = events.into_iter().filter_map(|(_, event)| match event.body {
-        Body::Receipt(receipt) => match receipt.outcome {
-            Outcome::Drifted { found, reapplied: true } => Some(found),
-            _ => None,
-        },
-        _ => None,
+    let found = events.into_iter().filter_map(|(_, event)| {
+        let Body::Receipt(receipt) = event.body else { return None };
+        if let Outcome::Drifted { found, reapplied: true } = receipt.outcome {
+            return Some(found);
+        }
+        None
     });
     Ok(found.collect())
 }
@@ -71,7 +72,11 @@ pub(crate) fn put_back() -> Result<()> {
     }
     took.sort();
     let (half, most) = (took[took.len() / 2], took[took.len() - 1]);
-    println!("{} edits put back, seen after {half:?} (median), {most:?} (longest)", took.len());
+    writeln!(
+        stdout(),
+        "{} edits put back, seen after {half:?} (median), {most:?} (longest)",
+        took.len()
+    )?;
     ensure!(half < PUT_BACK_MAX, "put back after {half:?}");
     ensure!(traffic(&fleet, WEB, DB)? == [false; 4], "something passes after it was put back");
     let told = await_some("the sum of the drifts is told", || {
@@ -100,7 +105,12 @@ pub(crate) fn new_device() -> Result<()> {
         took.push(closed.ok_or_else(|| anyhow::anyhow!("{name} was not closed"))?);
     }
     took.sort();
-    println!("10 devices closed, seen after {:?} (median), {:?} (longest)", took[5], took[9]);
+    writeln!(
+        stdout(),
+        "10 devices closed, seen after {:?} (median), {:?} (longest)",
+        took[5],
+        took[9]
+    )?;
     ensure!(took[5] < PUT_BACK_MAX, "closed after {:?}", took[5]);
     ensure!(drifts(&fleet)?.is_empty(), "a new device was told as somebody's doing");
     Ok(())

@@ -141,7 +141,12 @@ pub(crate) fn proof(look: &proof::Proof) -> Proof {
             Attempt::Dns => format!("DNS to {}, without the agent's mark", closed.to),
         },
         passed: closed.reach != Reach::Reached,
-        seen: seen(closed.reach).to_owned(),
+        seen: match closed.reach {
+            Reach::Silent if look.stopped_here() => "it was dropped on its way out".to_owned(),
+            reach @ (Reach::Reached | Reach::Refused | Reach::Silent | Reach::NoRoute) => {
+                seen(reach).to_owned()
+            }
+        },
     });
     // One collector that answers is enough; that others did not is no failure of the wall.
     let answered = look.collectors.iter().any(|(_, reach)| *reach == Reach::Reached);
@@ -242,7 +247,11 @@ mod tests {
             Outcome::Drifted { found, reapplied } => format!("drifted: {found}, {reapplied}"),
             Outcome::Failed { reason } => format!("failed: {reason}"),
             Outcome::Ended { cause, .. } => format!("ended: {cause:?}"),
-            Outcome::Refused { .. } | Outcome::Accepted { .. } | Outcome::Answered { .. } => {
+            Outcome::Refused { .. }
+            | Outcome::Accepted { .. }
+            | Outcome::Answered { .. }
+            | Outcome::Observed { .. }
+            | Outcome::Partial { .. } => {
                 panic!("{receipt:?}")
             }
         };

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
 use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
+use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
@@ -23,6 +24,7 @@ use crate::guard::Refusals;
 use crate::health::VERSION;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
+use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::link::dial::Dialer;
 use crate::link::proxy::{ProxyError, ProxyWay};
@@ -85,11 +87,7 @@ impl Agent {
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let kept = KeptIsolation::load(&dir)?;
         let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
-        let safety = Safety {
-            outside_initial_netns_only: config.lab,
-            plain_tables: !config.isolation.own_tables,
-        };
-        let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
+        let shell = shell(&config);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
@@ -109,6 +107,9 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
+            ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
+            tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
+            deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
             reached: Vec::new(),
@@ -146,6 +147,7 @@ impl Agent {
         }
         self.look_around();
         self.restore().await;
+        self.act_deeds();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);
         let started = Started {
@@ -171,6 +173,14 @@ impl Agent {
             Err(error) => tracing::error!(%error, "the roster's doors and pins cannot be used"),
         }
     }
+}
+
+fn shell(config: &Config) -> Arc<Mutex<Shell>> {
+    let safety = Safety {
+        outside_initial_netns_only: config.lab,
+        plain_tables: !config.isolation.own_tables,
+    };
+    Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())))
 }
 
 fn open_spool(

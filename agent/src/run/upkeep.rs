@@ -108,6 +108,8 @@ impl Agent {
         self.containment.handle_timeout(secs);
         self.act();
         self.keep_watch();
+        self.ledger.handle_timeout(secs);
+        self.act_deeds();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();
@@ -174,7 +176,7 @@ impl Agent {
             lanes,
             sensors: self.sensors.health(self.clock.now()),
             dropped: dropped.collect(),
-            containments: self.containment.standing(),
+            containments: self.standing(),
             given_up: self.thrift.given_up(),
         }
     }

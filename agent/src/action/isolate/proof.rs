@@ -1,7 +1,8 @@
 //! What was observed of a standing isolation, and the attempts that it is observed by.
 //!
 //! The attempts that must fail are made by this process on sockets without the agent's mark: the
-//! rules know marks, not processes.
+//! rules know marks and users, not processes. What our rules dropped meanwhile is counted, so that
+//! silence can be told from having been stopped here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -66,6 +67,12 @@ struct Probes {
 }
 
 impl Proof {
+    /// Did our own rules drop at least as many packets as attempts were met with silence?
+    pub fn stopped_here(&self) -> bool {
+        let silent = self.closed.iter().filter(|closed| closed.reach == Reach::Silent).count();
+        self.dropped_meanwhile >= u64::try_from(silent).unwrap_or(u64::MAX)
+    }
+
     /// The five questions as one answer; the first "no" is the one that is told.
     pub fn seen(&self) -> Seen {
         let open = |closed: &&Closed| closed.reach == Reach::Reached;

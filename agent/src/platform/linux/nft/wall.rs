@@ -5,7 +5,8 @@
 //!
 //! Known limits, because root on the endpoint can write any packet: root that sets the agent's
 //! mark reaches the collector's address and port; root can send neighbour discovery, DHCP
-//! broadcasts and ARP frames of its own making, one way. Multicast listener reports are dropped,
+//! broadcasts and ARP frames of its own making, one way; XDP sockets pass below every chain, and so
+//! does a device that root moves into another network namespace. Multicast listener reports are dropped,
 //! so a switch that prunes multicast by them may in time stop passing on neighbour solicitations.
 
 use std::collections::BTreeSet;
