@@ -29,7 +29,9 @@ fn isolated(agent_settings: &str) -> Result<Fleet> {
     let agent_settings = agent_settings.to_owned();
     let mut fleet = Fleet::make(Plan { agent_settings, ..Plan::default() })?;
     join(&mut fleet, WEB)?;
-    fleet.cordon(&["isolate", WEB, "--reason", "e2e", "--lease", "1h", "--wait"])?;
+    // An endpoint that has just enrolled may not have told its first nonce.
+    let isolate = ["isolate", WEB, "--reason", "e2e", "--lease", "1h", "--wait"];
+    await_some("the endpoint can be isolated", || Ok(fleet.cordon(&isolate).ok()))?;
     Ok(fleet)
 }
 
@@ -100,9 +102,11 @@ pub(crate) fn new_device() -> Result<()> {
         let watch = Stopwatch::start();
         let closed = wait_until(PATIENCE, || {
             let rules = space.output("nft", &["list", "table", "netdev", "cordon"])?;
-            anyhow::Ok(rules.contains(&format!("\"{name}\"")).then(|| watch.elapsed()))
+            let mut words = rules.split(|letter: char| !letter.is_ascii_alphanumeric());
+            anyhow::Ok(words.any(|word| word == name).then(|| watch.elapsed()))
         })?;
-        took.push(closed.ok_or_else(|| anyhow::anyhow!("{name} was not closed"))?);
+        let log = || anyhow::anyhow!("{name} was not closed; {}", fleet.log_tail(WEB));
+        took.push(closed.ok_or_else(log)?);
     }
     took.sort();
     writeln!(
