@@ -22,4 +22,5 @@ pub mod sock_diag;
 pub mod socket;
 pub mod uevent;
 pub mod wait;
+pub mod xfrm;
 pub mod zone;

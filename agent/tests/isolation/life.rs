@@ -17,6 +17,7 @@ use crate::{Needs, Test};
 pub(crate) const TESTS: &[Test] = &[
     ("refuses_the_initial_namespace_before_it_touches_anything", refuses_initial, Needs::Root),
     ("refuses_what_would_lose_the_collector", refuses_loss, Needs::Root),
+    ("refuses_a_way_through_a_tunnel_or_ipsec", refuses_wrapped, Needs::Root),
     ("release_puts_the_rules_back_as_they_were", release_is_exact, Needs::Nft),
     ("isolating_again_changes_nothing", again_changes_nothing, Needs::Root),
     ("outlives_the_agent_and_is_taken_up_again", outlives_the_agent, Needs::Root),
@@ -66,6 +67,31 @@ fn refuses_loss(lab: &Lab) {
     isolated.plan.collectors.clear();
     assert!(isolated.cut_off(Check::Full, &[]).is_err());
     lab.endpoint.session(peer4(ATTACKER));
+}
+
+fn refuses_wrapped(lab: &Lab) {
+    let collector = "10.81.0.2:7443";
+    let mut plan = plan();
+    plan.collectors = vec![collector.parse().unwrap()];
+    let mut isolated = Isolated { lab, shell: shell(), plan };
+    lab.endpoint.ip("link add vx0 type vxlan id 9 remote 10.77.0.2 dstport 4789 dev e0");
+    lab.endpoint.ip("addr add 10.81.0.1/24 dev vx0");
+    lab.endpoint.ip("link set vx0 up");
+    let refused = isolated.cut_off(Check::Full, &[]).unwrap_err().to_string();
+    assert!(refused.contains("through a tunnel (vxlan)"), "{refused}");
+    lab.endpoint.ip("link del vx0");
+    lab.endpoint.ip("route add 10.81.0.0/24 via 10.77.0.2");
+    let template = "tmpl src 10.77.0.1 dst 10.77.0.2 proto esp mode tunnel";
+    let policy = "src 0.0.0.0/0 dst 10.81.0.0/24 dir out";
+    lab.endpoint.ip(&format!("xfrm policy add {policy} {template}"));
+    let refused = isolated.cut_off(Check::Full, &[]).unwrap_err().to_string();
+    assert!(refused.contains("through IPsec"), "{refused}");
+    // Nothing was changed, and the order may accept the loss.
+    lab.endpoint.session(peer4(ATTACKER));
+    isolated.cut_off(Check::AcceptLoss, &[]).unwrap();
+    assert!(isolated.let_back());
+    lab.endpoint.ip(&format!("xfrm policy delete {policy}"));
+    isolated.cut_off(Check::Full, &[]).unwrap();
 }
 
 /// The whole ruleset as an administrator sees it, the kernel's own numbering left out.
