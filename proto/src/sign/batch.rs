@@ -137,8 +137,9 @@ pub struct Place {
 /// An array's head and a number.
 const HEAD_BYTES_MAX: usize = 18;
 
-/// Compression level: 3 is where process events stop shrinking noticeably for their cost.
-const ZSTD_LEVEL: i32 = 3;
+/// Compression level. Measured on batches of 512: 1 takes half the time of 3, and of log lines and
+/// process events alike, which differ in a few numbers each, it leaves less.
+const ZSTD_LEVEL: i32 = 1;
 
 /// Signs a run of events; answers the batch and its header's hash.
 ///
