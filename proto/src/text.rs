@@ -13,6 +13,7 @@ use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use minicbor::encode::{Encoder, Write};
 use minicbor::{Decode, Encode, decode, encode};
+use serde::{Serialize, Serializer};
 
 /// Bytes that a person will read, kept exactly as they were found.
 #[derive(Clone)]
@@ -158,6 +159,13 @@ impl<'b, C> Decode<'b, C> for Text {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let bytes = if d.datatype()? == Type::Bytes { d.bytes()? } else { d.str()?.as_bytes() };
         Ok(bytes.into())
+    }
+}
+
+/// For showing: what is not UTF-8 is replaced.
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_lossy())
     }
 }
 

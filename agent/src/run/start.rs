@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
 use super::{Agent, command, contain, deliver, jobs, query, sensors, upkeep};
+use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
@@ -23,6 +24,7 @@ use crate::guard::Refusals;
 use crate::health::VERSION;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
+use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::link::dial::Dialer;
 use crate::link::proxy::{ProxyError, ProxyWay};
@@ -105,6 +107,9 @@ impl Agent {
             policy: kept::load_policy(&own)?,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
+            ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
+            tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
+            deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
             reached: Vec::new(),
@@ -141,6 +146,7 @@ impl Agent {
             self.renew_secret();
         }
         self.restore().await;
+        self.act_deeds();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);
         let started = Started {

@@ -107,6 +107,8 @@ impl Agent {
         self.memory.accepted.forget(secs);
         self.containment.handle_timeout(secs);
         self.act();
+        self.ledger.handle_timeout(secs);
+        self.act_deeds();
         self.look_for_drift();
         self.restart_sensors();
         self.send_canary();
@@ -174,7 +176,7 @@ impl Agent {
             lanes,
             sensors: self.sensors.health(self.clock.now()),
             dropped: dropped.collect(),
-            containments: self.containment.standing(),
+            containments: self.standing(),
             given_up: self.thrift.given_up(),
         }
     }

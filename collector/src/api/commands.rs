@@ -307,9 +307,20 @@ fn trail(command: &Command) -> String {
     let (action, hosts, reason) = (command.action.kind().name(), hosts(command), &command.reason);
     match &command.action {
         Action::Query(query) => format!("{action} {hosts}: {reason}: {}", query.sql),
-        Action::Isolate(_) | Action::Release | Action::SetPolicy(_) => {
-            format!("{action} {hosts}: {reason}")
-        }
+        Action::Undo { of } => format!("{action} {hosts}: {reason}: of {of}"),
+        Action::Isolate(_)
+        | Action::Release
+        | Action::SetPolicy(_)
+        | Action::ReleaseAll
+        | Action::Kill(_)
+        | Action::Suspend(_)
+        | Action::Quarantine(_)
+        | Action::Deny(_)
+        | Action::Block(_)
+        | Action::LockAccount(_)
+        | Action::StopService(_)
+        | Action::BlockStorage(_)
+        | Action::Collect(_) => format!("{action} {hosts}: {reason}"),
     }
 }
 

@@ -86,6 +86,8 @@ pub enum Command {
     Isolate(act::IsolateArgs),
     /// Let endpoints back onto the network
     Release(act::ReleaseArgs),
+    /// Put back what a command changed
+    Undo(act::UndoArgs),
     /// Ask endpoints what is on them now, in SQL
     Query(query::Args),
     /// Look at signed commands, and add your signature
