@@ -12,6 +12,7 @@ mod deeds;
 mod deliver;
 mod door;
 mod jobs;
+mod lookout;
 mod query;
 mod sensors;
 mod start;
@@ -72,6 +73,8 @@ enum Wake {
     Link(LinkEvent),
     /// The spool has sealed more, or fares differently.
     Progress,
+    /// Somebody may have touched the wall.
+    Stirred,
     /// A job is done.
     Done(Done),
     /// Somebody on this machine asks for something.
@@ -98,6 +101,7 @@ struct Agent {
     containment: Containment,
     shell: Arc<Mutex<Shell>>,
     acting: contain::Acting,
+    lookout: lookout::Lookout,
     ledger: Ledger,
     tools: Arc<Tools>,
     deeds_under_way: usize,
@@ -172,6 +176,7 @@ impl Agent {
             ended = self.sensors.ended() => Wake::SensorEnded(ended),
             event = self.link.next() => Wake::Link(event),
             Ok(()) = self.progress.changed() => Wake::Progress,
+            () = self.lookout.stirred() => Wake::Stirred,
             done = self.jobs.next() => Wake::Done(done),
             asked = self.door.next() => Wake::Asked(asked),
         }
@@ -189,6 +194,7 @@ impl Agent {
             Wake::SensorEnded(ended) => self.sensor_ended(ended),
             Wake::Link(event) => self.link_event(event),
             Wake::Progress => self.note_progress(),
+            Wake::Stirred => self.stirred(),
             Wake::Done(done) => self.done(done),
             Wake::Asked(stream) => self.asked(stream),
         }
@@ -207,7 +213,8 @@ impl Agent {
             Done::Depths(depths) => self.tell_health(depths),
             Done::Renewed(renewed) => self.renewed(*renewed),
             Done::CanarySent => {}
-            Done::Drift(found) => self.drift_seen(found),
+            Done::Looked(drift) => self.looked(drift),
+            Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
             Done::Swept => {}
             Done::Heard(heard) => self.heard(*heard),

@@ -18,6 +18,7 @@ mod presence;
 mod query;
 mod red_team;
 mod scene;
+mod tamper;
 mod two_persons;
 
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 21] = [
+const TESTS: [(&str, Body); 23] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -44,6 +45,8 @@ const TESTS: [(&str, Body); 21] = [
     ("the supervisor ends a lease", hold::ends_the_lease),
     ("a signed release in a file lets back whoever runs", hold::released_by_file),
     ("the supervisor holds nothing in the initial network namespace", hold::outside),
+    ("a change to the rules is put back and told with its process", tamper::put_back),
+    ("a device that appears is closed at once and nobody's doing", tamper::new_device),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use cordon_proto::command::{Action, Command};
 use cordon_proto::id::Hash;
+use cordon_proto::limits::{LEASE_SECS_DEFAULT, LEASE_SECS_MAX};
 
-use crate::action::isolate::LEASE_MAX_SECS;
 use crate::action::isolate::record::{AtEnd, Plan, Record, Terms, Unproved};
 use crate::endpoint_time::{EndpointTime, Kept};
 use crate::kept::{Found, KeptIsolation};
@@ -17,7 +17,7 @@ use crate::kept::{Found, KeptIsolation};
 /// long as anything that no person has signed.
 pub const UNREADABLE_SECS: u64 = 60 * 60;
 /// A lease whose beginning is not known is taken for one of the usual length.
-const LEASE_UNKNOWN_SECS: u64 = cordon_proto::limits::LEASE_SECS_DEFAULT;
+const LEASE_UNKNOWN_SECS: u64 = LEASE_SECS_DEFAULT;
 
 /// Judges the signatures of a command that was obeyed before.
 pub type Verify<'a> = &'a dyn Fn(&[u8]) -> Result<Command, String>;
@@ -87,7 +87,7 @@ pub fn judge(evidence: Evidence<'_>) -> Option<Held> {
         terms.at_end = AtEnd::LetBack;
         doubts.push("nobody could release it, so that it ends with its lease".to_owned());
     }
-    let latest_secs = now_secs.saturating_add(LEASE_MAX_SECS);
+    let latest_secs = now_secs.saturating_add(LEASE_SECS_MAX);
     kept.record.until_secs = kept.record.until_secs.min(latest_secs);
     Some(Held { kept, time, is_endpoint_time, is_made_up, doubts })
 }
@@ -211,6 +211,6 @@ mod tests {
         let good: Verify<'_> = &|_| Ok(command());
         let endless = found(|kept| kept.record.until_secs = u64::MAX);
         let said = check(endless, Ok(good), Some(time(200)));
-        assert_eq!(said, format!("{LEASE_MAX_SECS} LetBack: "));
+        assert_eq!(said, format!("{LEASE_SECS_MAX} LetBack: "));
     }
 }

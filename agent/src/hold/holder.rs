@@ -12,7 +12,8 @@ use cordon_proto::sign::command::SignedCommand;
 
 use super::HoldError;
 use super::found::{self, Evidence, Held, Verify};
-use crate::action::isolate::shell::{Safety, Shell};
+use crate::action::isolate::drift::Drift;
+use crate::action::isolate::shell::{Look, Safety, Shell};
 use crate::action::isolate::{CutOutcome, Seen};
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -117,7 +118,10 @@ impl Holder {
         };
         let Some(held) = found::judge(evidence) else { return Ok(None) };
         let Held { kept, time, is_endpoint_time, is_made_up, doubts } = held;
-        let safety = Safety { outside_initial_netns_only: config.lab };
+        let safety = Safety {
+            outside_initial_netns_only: config.lab,
+            plain_tables: !config.isolation.own_tables,
+        };
         let mut holder = Self {
             dir: dir.clone(),
             authority,
@@ -162,10 +166,15 @@ impl Holder {
         self.work();
         if self.stands
             && let Some(plan) = self.containment.plan()
-            && let Ok(Some(found)) = self.shell.drift(&plan)
+            && let Ok(Look { drift: Some(drift), .. }) = self.shell.look(&plan)
         {
-            tracing::warn!(found, "somebody changed the isolation");
-            self.containment.handle_drift(found);
+            match drift {
+                Drift::Rules(found) => {
+                    tracing::warn!(found, "somebody changed the isolation");
+                    self.containment.handle_drift(found);
+                }
+                Drift::Devices => self.containment.handle_devices(),
+            }
             self.work();
         }
     }
@@ -247,12 +256,9 @@ impl Holder {
                 let secs = self.secs();
                 self.containment.handle_cut(turn, outcome, self.micros_since(began), secs);
             }
-            Step::Prove { turn, plan } => {
-                let seen = match self.shell.drift(&plan) {
-                    Ok(Some(found)) => Seen::Drifted(found),
-                    Ok(None) => Seen::CannotLook("no agent runs".to_owned()),
-                    Err(error) => Seen::CannotLook(error.to_string()),
-                };
+            Step::Prove { turn, .. } => {
+                // What changed is looked for at each tick; the way to the collector is the agent's.
+                let seen = Seen::CannotLook("no agent runs".to_owned());
                 let secs = self.secs();
                 self.containment.handle_seen(turn, seen, None, secs);
             }
