@@ -1,4 +1,6 @@
 //! What the agent can do to its endpoint on command: one action a file.
 
+#[cfg(target_os = "linux")]
+pub mod block;
 pub mod deed;
 pub mod isolate;

@@ -6,8 +6,12 @@
 use std::sync::Arc;
 
 use cordon_proto::command::Action;
+use cordon_proto::id::EndpointId;
 use cordon_proto::policy::Policy;
 
+use super::block::Blocking;
+use super::block::fences::Blocks;
+use crate::containment::Ways;
 use crate::identity::StateDir;
 pub use crate::ledger::{Done, NotDone, Seen};
 
@@ -36,6 +40,10 @@ pub struct Tools {
     /// The agent is only tried out here: it must touch nothing but what its own control group holds
     /// and its own namespaces.
     pub lab: bool,
+    /// Who this is, for commands that ask different things of different endpoints.
+    pub endpoint: EndpointId,
+    /// All that is blocked, which is one thing to the kernel.
+    pub blocks: Blocks,
 }
 
 /// What a deed is done with: what all share, and what holds at this moment.
@@ -45,12 +53,17 @@ pub struct Hand {
     pub tools: Arc<Tools>,
     /// What operators signed about this endpoint.
     pub policy: Option<Policy>,
+    /// What the endpoint needs of the network, and the mark of the agent's own packets.
+    pub ways: Ways,
+    /// The ports of the collectors' doors, or of the proxy on the way.
+    pub door_ports: Vec<u16>,
 }
 
 impl Hand {
     /// The deed that an action asks for.
     pub fn deed<'a>(&'a self, action: &'a Action) -> Result<Box<dyn Deed + 'a>, NotDone> {
         match action {
+            Action::Block(block) => Ok(Box::new(Blocking::new(block, self))),
             Action::Isolate(_)
             | Action::Release
             | Action::SetPolicy(_)
@@ -61,7 +74,6 @@ impl Hand {
             | Action::Suspend(_)
             | Action::Quarantine(_)
             | Action::Deny(_)
-            | Action::Block(_)
             | Action::LockAccount(_)
             | Action::StopService(_)
             | Action::BlockStorage(_)
