@@ -1,4 +1,7 @@
 //! What the agent can do to its endpoint on command: one action a file.
 
+pub mod account;
 pub mod deed;
 pub mod isolate;
+pub mod service;
+pub mod storage;

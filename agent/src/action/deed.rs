@@ -8,6 +8,9 @@ use std::sync::Arc;
 use cordon_proto::command::Action;
 use cordon_proto::policy::Policy;
 
+use super::account::Account;
+use super::service::Service;
+use super::storage::{Storage, Watch};
 use crate::identity::StateDir;
 pub use crate::ledger::{Done, NotDone, Seen};
 
@@ -36,6 +39,16 @@ pub struct Tools {
     /// The agent is only tried out here: it must touch nothing but what its own control group holds
     /// and its own namespaces.
     pub lab: bool,
+    /// Hears of new devices while removable storage is blocked.
+    pub removable: Watch,
+}
+
+impl Tools {
+    /// Nothing is under way yet.
+    #[must_use]
+    pub fn new(dir: StateDir, lab: bool) -> Self {
+        Self { dir, lab, removable: Watch::default() }
+    }
 }
 
 /// What a deed is done with: what all share, and what holds at this moment.
@@ -51,6 +64,13 @@ impl Hand {
     /// The deed that an action asks for.
     pub fn deed<'a>(&'a self, action: &'a Action) -> Result<Box<dyn Deed + 'a>, NotDone> {
         match action {
+            Action::LockAccount(wanted) => Ok(Box::new(Account::here(wanted, self.tools.lab))),
+            Action::StopService(wanted) => Ok(Box::new(Service::here(wanted, self.tools.lab))),
+            Action::BlockStorage(_) => Ok(Box::new(Storage::here(
+                self.tools.dir.folder(),
+                &self.tools.removable,
+                self.tools.lab,
+            ))),
             Action::Isolate(_)
             | Action::Release
             | Action::SetPolicy(_)
@@ -62,9 +82,6 @@ impl Hand {
             | Action::Quarantine(_)
             | Action::Deny(_)
             | Action::Block(_)
-            | Action::LockAccount(_)
-            | Action::StopService(_)
-            | Action::BlockStorage(_)
             | Action::Collect(_) => {
                 let name = action.kind().name();
                 Err(NotDone::Refused(format!("this version of the agent cannot {name}")))

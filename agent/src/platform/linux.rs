@@ -11,6 +11,7 @@ pub mod fanotify;
 pub mod heap;
 pub mod inotify;
 pub mod listening;
+pub mod module;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -108,7 +108,7 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
-            tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
+            tools: Arc::new(Tools::new(dir.clone(), config.lab)),
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
