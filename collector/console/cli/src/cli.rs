@@ -88,6 +88,16 @@ pub enum Command {
     Release(act::ReleaseArgs),
     /// Put back what a command changed
     Undo(act::UndoArgs),
+    /// Lock an account
+    Lock(act::LockArgs),
+    /// Unlock an account that was locked
+    Unlock(act::UnlockArgs),
+    /// Stop services, and put them back as they were
+    #[command(subcommand)]
+    Service(act::service::Command),
+    /// Block removable storage, and allow it again
+    #[command(subcommand)]
+    Storage(act::storage::Command),
     /// Ask endpoints what is on them now, in SQL
     Query(query::Args),
     /// Look at signed commands, and add your signature

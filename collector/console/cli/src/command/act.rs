@@ -1,7 +1,11 @@
 //! What changes endpoints: find them, compose a command, sign it, hand it over, and follow it. One
 //! action a file.
 
+mod account;
 mod isolate;
+pub mod service;
+mod standing;
+pub mod storage;
 mod undo;
 
 use std::time::Duration;
@@ -24,6 +28,7 @@ use crate::output::text::plain;
 use crate::sign::{self, Request};
 use crate::summary;
 
+pub use account::{LockArgs, UnlockArgs, lock, unlock};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
 pub use undo::{UndoArgs, undo};
 
@@ -36,7 +41,7 @@ pub struct Whom {
 }
 
 /// Why, for how long it counts, and how long to wait.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Why {
     /// Why; everybody sees it, and the endpoint keeps it
     #[arg(long, value_name = "TEXT")]
