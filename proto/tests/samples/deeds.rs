@@ -1,6 +1,6 @@
 //! Deeds as they are asked for and answered, a sample each.
 
-use cordon_proto::command::{Action, Command};
+use cordon_proto::command::{Action, BlockStorage, Command, LockAccount, StopService};
 use cordon_proto::event::receipt::{Outcome, Probe, Receipt};
 use cordon_proto::event::{Body, Event, Severity};
 use cordon_proto::id::Hash;
@@ -10,7 +10,15 @@ use super::{check, codec, command, key};
 
 /// What can be asked for, with the name of its sample.
 fn actions() -> Vec<(&'static str, Action)> {
-    vec![("undo", Action::Undo { of: command().command().id }), ("release-all", Action::ReleaseAll)]
+    let lock = LockAccount { user: "eve".to_owned(), end_sessions: true, lease_secs: Some(86_400) };
+    let stop = StopService { unit: "nginx.service".to_owned(), disable: true, lease_secs: None };
+    vec![
+        ("undo", Action::Undo { of: command().command().id }),
+        ("release-all", Action::ReleaseAll),
+        ("lock-account", Action::LockAccount(lock)),
+        ("stop-service", Action::StopService(stop)),
+        ("block-storage", Action::BlockStorage(BlockStorage { lease_secs: Some(3600) })),
+    ]
 }
 
 #[test]
