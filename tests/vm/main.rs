@@ -1,5 +1,5 @@
 //! What only a kernel of its own can show, in a machine of qemu: devices that come and go, disks
-//! that tell their health, disks that fail.
+//! that tell their health, disks that fail, storage that is blocked.
 //!
 //! Skips by name where qemu or a kernel for guests is not here; `cargo verify` gets them, and so
 //! does this program with `CORDON_VM_FETCH=1`. In the machine this same program is the first
@@ -7,6 +7,7 @@
 
 mod disks;
 mod guest;
+mod storage;
 
 use std::process::ExitCode;
 
@@ -16,12 +17,17 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn(&Depot) -> Result<()>;
 
-const TESTS: [(&str, Body); 1] =
-    [("disks fail, warn, are plugged in and pulled out, and all of it is told", disks::life)];
+const TESTS: [(&str, Body); 2] = [
+    ("disks fail, warn, are plugged in and pulled out, and all of it is told", disks::life),
+    ("removable storage is blocked, whoever loads its drivers, and allowed again", storage::life),
+];
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
         return guest::run();
+    }
+    if std::env::args().next().is_some_and(|name| name.ends_with("/modprobe")) {
+        return guest::modprobe();
     }
     let mut arguments = Arguments::from_args();
     // Each machine takes a core and half a gigabyte.
