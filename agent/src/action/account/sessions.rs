@@ -28,6 +28,8 @@ const ASKED_WITHIN: Duration = Duration::from_secs(3);
 const KILLED_WITHIN: Duration = Duration::from_secs(2);
 /// Looks for what was started meanwhile.
 const ROUNDS_MAX: usize = 5;
+/// No chain of processes is that long.
+const ANCESTORS_MAX: usize = 256;
 /// Processes that one look takes up; the next takes the rest.
 const PROCESSES_MAX: usize = 1024;
 
@@ -71,6 +73,24 @@ fn group(process: &Path) -> Option<Vec<u8>> {
     let text = std::fs::read(process.join("cgroup")).ok()?;
     let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
     Some(line.to_vec())
+}
+
+/// Who started this process, and who started that, up to the first.
+pub(super) fn ancestors() -> Vec<u32> {
+    let mut pids = Vec::new();
+    let mut next = Some(std::process::id());
+    while let Some(pid) = next.filter(|pid| *pid > 0 && pids.len() < ANCESTORS_MAX) {
+        let status = std::fs::read(Path::new("/proc").join(pid.to_string()).join("status"));
+        let status = status.unwrap_or_default();
+        next = line(&status, b"PPid:").and_then(number);
+        pids.extend(next.filter(|parent| *parent > 0));
+    }
+    pids
+}
+
+/// What stands behind a name in `/proc/PID/status`.
+fn line<'a>(status: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))
 }
 
 /// A process of an account, held so that its number cannot become another's.
@@ -136,10 +156,8 @@ fn hold(pid: u32, uid: u32, reach: &Reach) -> Option<Held> {
 
 /// By the lines of `/proc/PID/status`: not a dead one, and of this real or effective user.
 fn is_of(status: &[u8], uid: u32) -> bool {
-    let line =
-        |name: &[u8]| status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name));
-    let is_dead = line(b"State:").is_none_or(|state| state.trim_ascii().starts_with(b"Z"));
-    let users = line(b"Uid:").unwrap_or_default();
+    let is_dead = line(status, b"State:").is_none_or(|state| state.trim_ascii().starts_with(b"Z"));
+    let users = line(status, b"Uid:").unwrap_or_default();
     let users = users.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     !is_dead && users.take(2).any(|word| number(word) == Some(uid))
 }
