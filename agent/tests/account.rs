@@ -13,7 +13,7 @@
 mod platform;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -105,6 +105,9 @@ fn with_account(folder: &Path) {
     let copied = Command::new("cp").args(["-a", "/etc"]).arg(&etc).status().unwrap();
     assert!(copied.success());
     rustix::mount::mount_bind(&etc, "/etc").unwrap();
+    // Nothing is written before it is certain whose files these are.
+    let inode = |path: &Path| fs::metadata(path).map(|at| (at.dev(), at.ino())).unwrap();
+    assert_eq!(inode(Path::new("/etc")), inode(&etc));
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     fs::create_dir_all(home.join(".ssh")).unwrap();
     fs::write(home.join(".ssh/authorized_keys"), "ssh-ed25519 AAAA eve\n").unwrap();
