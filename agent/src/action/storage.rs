@@ -86,11 +86,6 @@ impl Deed for Storage<'_> {
         let bar = self.bar();
         bar.put(self.root).map_err(NotDone::Failed)?;
         let mut missing = Vec::new();
-        if self.is_machine()
-            && let Err(why) = self.watch.begin()
-        {
-            missing.push(format!("new devices are found only once a minute: {why}"));
-        }
         for device in self.devices()? {
             let blocks = blocks(self.root, &device);
             let found = mounts::of(self.root, &device, &blocks).map_err(NotDone::Failed)?;
@@ -102,8 +97,12 @@ impl Deed for Storage<'_> {
             }
         }
         if self.is_machine() {
+            // Not before what is mounted was written out: it takes drivers off at once.
+            if let Err(why) = self.watch.begin() {
+                missing.push(format!("new devices are found only once a minute: {why}"));
+            }
             // One that cannot be unloaded has nothing to drive, and the thread looks after that.
-            bar.unload(self.root);
+            bar.unload(self.root, now);
         }
         let probes = self.probes(bar)?;
         missing.extend(failed(&probes));

@@ -81,16 +81,15 @@ fn told(why: NotDone) -> anyhow::Error {
 
 fn whole(what: &str, done: &Done) -> Result<()> {
     println(&format!("{what}: {done:?}"));
-    ensure!(done.missing.is_empty(), "{what} was not whole");
+    ensure!(done.missing.is_empty(), "{what} was not whole: {:?}", done.missing);
     ensure!(!done.probes.is_empty() && done.probes.iter().all(|probe| probe.passed), "not seen");
     Ok(())
 }
 
 fn holds(deed: &dyn Deed, before: &[u8]) -> Result<()> {
-    match deed.look(before) {
-        Seen::Holds(_) => Ok(()),
-        other => anyhow::bail!("it does not hold: {other:?}"),
-    }
+    let seen = deed.look(before);
+    ensure!(matches!(seen, Seen::Holds(_)), "it does not hold: {seen:?}");
+    Ok(())
 }
 
 fn until<T>(what: &str, seen: impl FnMut() -> Result<Option<T>>) -> Result<T> {
@@ -129,7 +128,7 @@ fn is_loaded(name: &str) -> bool {
 /// What this program does where it is called by modprobe's name: the agent runs that, and this
 /// machine has none.
 pub(crate) fn modprobe() -> Result<()> {
-    let name = std::env::args().last().context("a name")?;
+    let name = std::env::args().next_back().context("a name")?;
     load(&name)
 }
 

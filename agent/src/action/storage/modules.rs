@@ -8,6 +8,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::event::Timespec;
+
 use crate::inventory::child;
 use crate::platform::linux::module;
 
@@ -21,6 +23,9 @@ const CARDS: &str = "mmc_block";
 
 const MODPROBE: &str = "/sbin/modprobe";
 const MODPROBE_WITHIN: Duration = Duration::from_secs(20);
+/// For all together.
+const UNLOADED_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 const ANSWER_BYTES_MAX: usize = 4 << 10;
 
 /// Which modules are barred.
@@ -88,12 +93,20 @@ impl Bar {
         }
     }
 
-    /// Unloads what is loaded and not needed.
-    pub(super) fn unload(self, root: &Path) {
+    /// Unloads what is loaded and not needed. What a disk leaves behind goes a moment after it.
+    pub(super) fn unload(self, root: &Path, now: fn() -> Duration) {
+        let deadline = now().saturating_add(UNLOADED_WITHIN);
         let loaded = loaded(root);
         for name in self.names().filter(|name| loaded.iter().any(|known| known == name)) {
-            if let Err(error) = module::unload(name) {
-                tracing::info!(name, %error, "a driver of removable storage stays loaded");
+            while let Err(error) = module::unload(name) {
+                let is_used =
+                    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ResourceBusy);
+                if !is_used || now() >= deadline {
+                    tracing::info!(name, %error, "a driver of removable storage stays loaded");
+                    break;
+                }
+                let wait = Timespec::try_from(LOOK_EVERY).unwrap_or_default();
+                rustix::event::poll(&mut [], Some(&wait)).ok();
             }
         }
     }
