@@ -13,7 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
-use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
+use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::containment::Containment;
 use crate::guard::Refusals;
 use crate::health::VERSION;
+use crate::hold;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
 use crate::ledger::Ledger;
@@ -74,7 +75,7 @@ impl Agent {
     pub(super) async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, stamp) = (Clock::start(), clock::stamp());
         let dir = StateDir::open(&config.state_dir)?;
-        let lock = dir.lock()?;
+        let lock = hold::take_over(&config, &dir)?;
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
@@ -114,6 +115,7 @@ impl Agent {
             queries: query::Queries::default(),
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
+            door: door::Door::open(&config),
             spool_thread: Some(thread),
             _lock: lock,
             config,
@@ -157,6 +159,7 @@ impl Agent {
             unclean: found.unclean,
         };
         self.tell(Severity::Informational, Body::Lifecycle(started));
+        self.tell_unsent();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
         tracing::info!(endpoint, %client, version = VERSION, "started");
