@@ -9,11 +9,16 @@ use cordon_proto::command::Action;
 use cordon_proto::id::EndpointId;
 use cordon_proto::policy::Policy;
 
+use super::account::Account;
 use super::block::Blocking;
-use super::block::fences::Blocks;
+use super::block::fences::{Blocks, ask};
+use super::service::Service;
+use super::storage::{Storage, Watch};
 use crate::containment::Ways;
 use crate::identity::StateDir;
+use crate::ledger;
 pub use crate::ledger::{Done, NotDone, Seen};
+use crate::sensor::dns::Names;
 
 /// One action on this endpoint.
 pub trait Deed {
@@ -44,6 +49,18 @@ pub struct Tools {
     pub endpoint: EndpointId,
     /// All that is blocked, which is one thing to the kernel.
     pub blocks: Blocks,
+    /// Hears of new devices while removable storage is blocked.
+    pub removable: Watch,
+}
+
+impl Tools {
+    /// Nothing stands and nothing is under way yet.
+    #[must_use]
+    pub fn new(dir: StateDir, lab: bool) -> Self {
+        let nothing = ledger::Kept::default();
+        let blocks = Blocks::resume(dir.clone(), lab, Names::default(), ask, &nothing);
+        Self { dir, lab, endpoint: EndpointId::default(), blocks, removable: Watch::default() }
+    }
 }
 
 /// What a deed is done with: what all share, and what holds at this moment.
@@ -60,10 +77,24 @@ pub struct Hand {
 }
 
 impl Hand {
+    /// A hand without policy, that nothing of the network need be left to.
+    #[must_use]
+    pub fn new(tools: Tools) -> Self {
+        let tools = Arc::new(tools);
+        Self { tools, policy: None, ways: Ways::default(), door_ports: Vec::new() }
+    }
+
     /// The deed that an action asks for.
     pub fn deed<'a>(&'a self, action: &'a Action) -> Result<Box<dyn Deed + 'a>, NotDone> {
         match action {
             Action::Block(block) => Ok(Box::new(Blocking::new(block, self))),
+            Action::LockAccount(wanted) => Ok(Box::new(Account::here(wanted, self.tools.lab))),
+            Action::StopService(wanted) => Ok(Box::new(Service::here(wanted, self.tools.lab))),
+            Action::BlockStorage(_) => Ok(Box::new(Storage::here(
+                self.tools.dir.folder(),
+                &self.tools.removable,
+                self.tools.lab,
+            ))),
             Action::Isolate(_)
             | Action::Release
             | Action::SetPolicy(_)
@@ -74,9 +105,6 @@ impl Hand {
             | Action::Suspend(_)
             | Action::Quarantine(_)
             | Action::Deny(_)
-            | Action::LockAccount(_)
-            | Action::StopService(_)
-            | Action::BlockStorage(_)
             | Action::Collect(_) => {
                 let name = action.kind().name();
                 Err(NotDone::Refused(format!("this version of the agent cannot {name}")))

@@ -194,7 +194,7 @@ fn tools(
     stood: &ledger::Kept,
 ) -> Arc<Tools> {
     let blocks = Blocks::resume(dir.clone(), config.lab, names, ask, stood);
-    Arc::new(Tools { dir: dir.clone(), lab: config.lab, endpoint, blocks })
+    Arc::new(Tools { endpoint, blocks, ..Tools::new(dir.clone(), config.lab) })
 }
 
 fn open_spool(

@@ -67,7 +67,7 @@ impl Agent {
     }
 
     fn with(blocks: Blocks, state: StateDir, dir: std::path::PathBuf) -> Self {
-        let tools = Tools { dir: state, lab: true, endpoint: ENDPOINT, blocks };
+        let tools = Tools { endpoint: ENDPOINT, blocks, ..Tools::new(state, true) };
         let collectors = vec![peer4(COLLECTOR), peer6(COLLECTOR)];
         let ways = Ways { mark: MARK, collectors, ..Ways::default() };
         let tools = Arc::new(tools);

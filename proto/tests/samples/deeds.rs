@@ -1,6 +1,9 @@
 //! Deeds as they are asked for and answered, a sample each.
 
-use cordon_proto::command::{Action, Block, Command, Direction, Network, Peer, Ports, Rule};
+use cordon_proto::command::{
+    Action, Block, BlockStorage, Command, Direction, LockAccount, Network, Peer, Ports, Rule,
+    StopService,
+};
 use cordon_proto::event::receipt::{Outcome, Probe, Receipt};
 use cordon_proto::event::{Body, Event, Severity};
 use cordon_proto::id::Hash;
@@ -11,11 +14,16 @@ use super::{check, codec, command, key};
 
 /// What can be asked for, with the name of its sample.
 fn actions() -> Vec<(&'static str, Action)> {
+    let lock = LockAccount { user: "eve".to_owned(), end_sessions: true, lease_secs: Some(86_400) };
+    let stop = StopService { unit: "nginx.service".to_owned(), disable: true, lease_secs: None };
     vec![
         ("undo", Action::Undo { of: command().command().id }),
         ("release-all", Action::ReleaseAll),
         ("block", Action::Block(block())),
         ("block-groups", Action::Block(segment())),
+        ("lock-account", Action::LockAccount(lock)),
+        ("stop-service", Action::StopService(stop)),
+        ("block-storage", Action::BlockStorage(BlockStorage { lease_secs: Some(3600) })),
     ]
 }
 

@@ -1,9 +1,13 @@
 //! What changes endpoints: find them, compose a command, sign it, hand it over, and follow it. One
 //! action a file.
 
+mod account;
 mod block;
 mod group;
 mod isolate;
+pub mod service;
+mod standing;
+pub mod storage;
 mod undo;
 
 use std::path::PathBuf;
@@ -27,6 +31,7 @@ use crate::output::text::plain;
 use crate::sign::{self, Request};
 use crate::summary;
 
+pub use account::{LockArgs, UnlockArgs, lock, unlock};
 pub use block::{BlockArgs, UnblockArgs, block, unblock};
 pub use group::{LateralArgs, SegmentArgs, lateral, segment};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
