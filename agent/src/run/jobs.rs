@@ -10,6 +10,7 @@ use cordon_proto::session::AgentEffect;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::collect::CollectDone;
 use super::contain::Outcome;
 use super::deeds::DeedDone;
 use super::deliver::Spooled;
@@ -50,6 +51,8 @@ pub(super) enum Done {
     Around(Option<Around>),
     /// The process of a query says something, or has ended.
     Queried(Box<Read>),
+    /// A step of a collection was taken.
+    Collect(Box<CollectDone>),
     /// Something that is of no use any more is gone.
     Swept,
 }

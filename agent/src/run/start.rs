@@ -13,6 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
+use super::collect::Collecting;
 use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
@@ -62,6 +63,9 @@ pub enum StartError {
     /// Its proxy settings cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// What was collected cannot be looked at.
+    #[error("what was collected and not delivered cannot be read: {0}")]
+    Collected(io::Error),
     /// The machine does not say which boot this is.
     #[error("the machine cannot be looked at: {0}")]
     Machine(io::Error),
@@ -112,6 +116,7 @@ impl Agent {
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
+            collecting: Collecting::open(&own)?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             spool_thread: Some(thread),
@@ -148,6 +153,7 @@ impl Agent {
         self.look_around();
         self.restore().await;
         self.act_deeds();
+        self.act_collect();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);
         let started = Started {

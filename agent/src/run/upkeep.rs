@@ -110,6 +110,8 @@ impl Agent {
         self.keep_watch();
         self.ledger.handle_timeout(secs);
         self.act_deeds();
+        self.collecting.orders.handle_timeout(secs);
+        self.act_collect();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();
