@@ -1,6 +1,7 @@
 //! What changes endpoints: find them, compose a command, sign it, hand it over, and follow it. One
 //! action a file.
 
+mod collect;
 mod isolate;
 mod undo;
 
@@ -24,6 +25,7 @@ use crate::output::text::plain;
 use crate::sign::{self, Request};
 use crate::summary;
 
+pub use collect::{CollectArgs, collect};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
 pub use undo::{UndoArgs, undo};
 
@@ -72,6 +74,17 @@ pub(super) async fn act(
     args: Why,
     action: Action,
 ) -> anyhow::Result<Exit> {
+    act_as(context, CommandId(uuid::Uuid::now_v7()), whom, args, action).await
+}
+
+/// The same under an id that the caller goes on with.
+async fn act_as(
+    context: &mut Context,
+    id: CommandId,
+    whom: &[String],
+    args: Why,
+    action: Action,
+) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
     let api = desk.api()?;
     let client = args.client.as_ref();
@@ -79,7 +92,7 @@ pub(super) async fn act(
     let first = endpoints.first().context("no endpoint was named")?;
     let (roster, _) = desk.roster(&api, &first.client).await?;
     let request = Request {
-        id: CommandId(uuid::Uuid::now_v7()),
+        id,
         action,
         reason: args.reason,
         incident: args.incident,
