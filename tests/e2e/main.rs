@@ -6,6 +6,7 @@
 mod bad_enrolment;
 mod bad_settings;
 mod certificate;
+mod collect;
 mod disk_full;
 mod doors;
 mod hostile;
@@ -28,7 +29,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 19] = [
+const TESTS: [(&str, Body); 20] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -43,6 +44,7 @@ const TESTS: [(&str, Body); 19] = [
     ("a change to the rules is put back and told with its process", tamper::put_back),
     ("a device that appears is closed at once and nobody's doing", tamper::new_device),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
+    ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
