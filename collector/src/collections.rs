@@ -58,7 +58,7 @@ pub struct Held {
 
 /// What a session is for: an endpoint of a client.
 #[derive(Clone, Copy, Debug)]
-pub struct From<'a> {
+pub struct Sender<'a> {
     /// Whose.
     pub client: &'a ClientId,
     /// Which endpoint.
@@ -66,7 +66,11 @@ pub struct From<'a> {
 }
 
 /// How much a command allows an endpoint to bring; none if it asks for nothing of the kind there.
-pub fn asked(state: &State, from: From<'_>, command: CommandId) -> Result<Option<u64>, StateError> {
+pub fn asked(
+    state: &State,
+    from: Sender<'_>,
+    command: CommandId,
+) -> Result<Option<u64>, StateError> {
     let stored = state.command(std::slice::from_ref(from.client), command)?;
     let Some(stored) = stored else { return Ok(None) };
     let life = stored.lives.iter().find(|(endpoint, _)| *endpoint == from.endpoint);
@@ -89,7 +93,7 @@ impl Collections {
     /// An endpoint offers an archive; its signature was verified. `asked`: see [`asked`].
     pub fn offer(
         &self,
-        from: From<'_>,
+        from: Sender<'_>,
         signed: &Signed,
         collected: &Collected,
         asked: Option<u64>,
@@ -100,7 +104,7 @@ impl Collections {
     }
 
     /// An endpoint sends a piece; its form was checked.
-    pub fn piece(&self, from: From<'_>, piece: &Piece) -> Have {
+    pub fn piece(&self, from: Sender<'_>, piece: &Piece) -> Have {
         have(piece.command, self.try_piece(from, piece))
     }
 
@@ -123,13 +127,13 @@ impl Collections {
     }
 
     /// One archive.
-    pub fn find(&self, from: From<'_>, command: CommandId) -> io::Result<Option<Held>> {
+    pub fn find(&self, from: Sender<'_>, command: CommandId) -> io::Result<Option<Held>> {
         held(from.client, &self.path(from, command, SIGNED))
     }
 
     fn try_offer(
         &self,
-        from: From<'_>,
+        from: Sender<'_>,
         signed: &Signed,
         collected: &Collected,
         asked: Option<u64>,
@@ -169,7 +173,7 @@ impl Collections {
         Ok(received)
     }
 
-    fn try_piece(&self, from: From<'_>, piece: &Piece) -> Result<u64, Refused> {
+    fn try_piece(&self, from: Sender<'_>, piece: &Piece) -> Result<u64, Refused> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let command = piece.command;
         let Some(held) = self.find(from, command)? else {
@@ -205,7 +209,7 @@ impl Collections {
     /// Compares what came with what was signed. Others go on meanwhile: a large one takes seconds.
     fn finish(
         &self,
-        from: From<'_>,
+        from: Sender<'_>,
         command: CommandId,
         archive: &Archive,
     ) -> Result<u64, Refused> {
@@ -224,7 +228,7 @@ impl Collections {
 
     /// What was signed counts whole from the offer on, so that two on their way cannot both be let
     /// in where there is room for one.
-    fn make_room(&self, from: From<'_>, command: CommandId, bytes: u64) -> Result<(), Refused> {
+    fn make_room(&self, from: Sender<'_>, command: CommandId, bytes: u64) -> Result<(), Refused> {
         let folder = self.folder(from.client);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let mut left = 0_u64;
@@ -258,7 +262,7 @@ impl Collections {
         self.dir.join(format!("of-{client}"))
     }
 
-    fn path(&self, from: From<'_>, command: CommandId, kind: &str) -> PathBuf {
+    fn path(&self, from: Sender<'_>, command: CommandId, kind: &str) -> PathBuf {
         self.folder(from.client).join(format!("{command}-{}.{kind}", from.endpoint))
     }
 }
@@ -276,7 +280,7 @@ impl Refused {
     }
 }
 
-impl std::convert::From<io::Error> for Refused {
+impl From<io::Error> for Refused {
     fn from(error: io::Error) -> Self {
         tracing::error!(%error, "collected evidence cannot be stored");
         Self::now("the collector cannot store it at the moment".to_owned())

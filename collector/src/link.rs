@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::collections::{self, From};
+use crate::collections::{self, Sender};
 use crate::collector::Collector;
 use crate::door::Stream;
 use crate::enrol;
@@ -291,11 +291,11 @@ impl Link {
     fn take(
         &mut self,
         command: CommandId,
-        work: impl FnOnce(&Collector, From<'_>) -> Have + Send + 'static,
+        work: impl FnOnce(&Collector, Sender<'_>) -> Have + Send + 'static,
     ) {
         let (collector, caller) = (Arc::clone(&self.collector), self.caller.clone());
         let taken = tokio::task::spawn_blocking(move || {
-            work(&collector, From { client: &caller.client, endpoint: caller.endpoint })
+            work(&collector, Sender { client: &caller.client, endpoint: caller.endpoint })
         });
         let have = taken.map(move |have| have.unwrap_or_else(|_| not_now(command)));
         self.taking.push_back(have.boxed());

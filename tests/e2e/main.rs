@@ -9,6 +9,7 @@ mod certificate;
 mod collect;
 mod disk_full;
 mod doors;
+mod hold;
 mod hostile;
 mod kill;
 mod lab;
@@ -29,7 +30,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 20] = [
+const TESTS: [(&str, Body); 24] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -41,6 +42,10 @@ const TESTS: [(&str, Body); 20] = [
     ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
+    ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
+    ("the supervisor ends a lease", hold::ends_the_lease),
+    ("a signed release in a file lets back whoever runs", hold::released_by_file),
+    ("the supervisor holds nothing in the initial network namespace", hold::outside),
     ("a change to the rules is put back and told with its process", tamper::put_back),
     ("a device that appears is closed at once and nobody's doing", tamper::new_device),
     ("a query is answered, limited, verified and kept by nobody", query::asked),

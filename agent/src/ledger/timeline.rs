@@ -23,7 +23,7 @@ fn authorised(number: u128, action: Action) -> Authorised {
         reason: String::new(),
         incident: None,
     };
-    Authorised { command, hash: Hash::default(), signers: vec![], forget_secs: 0 }
+    Authorised { command, hash: Hash::default(), signed: vec![], signers: vec![], forget_secs: 0 }
 }
 
 /// `kill`, `storage` (stands, for as long as a number says) or `block` (stands until undone).

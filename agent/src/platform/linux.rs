@@ -17,6 +17,7 @@ pub mod netns;
 pub mod nft;
 pub mod nvme;
 pub mod packet;
+pub mod poll;
 pub mod route;
 pub mod sock_diag;
 pub mod socket;

@@ -14,6 +14,7 @@ use super::collect::CollectDone;
 use super::contain::Outcome;
 use super::deeds::DeedDone;
 use super::deliver::Spooled;
+use super::door::Heard;
 use super::lookout::Around;
 use super::query::Read;
 use crate::action::isolate::drift::Drift;
@@ -55,6 +56,8 @@ pub(super) enum Done {
     Collect(Box<CollectDone>),
     /// Something that is of no use any more is gone.
     Swept,
+    /// What somebody on this machine asks for.
+    Heard(Box<Heard>),
 }
 
 type Job = Pin<Box<dyn Future<Output = Done>>>;

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
 use super::collect::Collecting;
-use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
+use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::containment::Containment;
 use crate::guard::Refusals;
 use crate::health::VERSION;
+use crate::hold;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
 use crate::ledger::Ledger;
@@ -78,7 +79,7 @@ impl Agent {
     pub(super) async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, stamp) = (Clock::start(), clock::stamp());
         let dir = StateDir::open(&config.state_dir)?;
-        let lock = dir.lock()?;
+        let lock = hold::take_over(&config, &dir)?;
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
@@ -91,7 +92,6 @@ impl Agent {
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let kept = KeptIsolation::load(&dir)?;
         let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
-        let shell = shell(&config);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
@@ -119,6 +119,8 @@ impl Agent {
             collecting: Collecting::open(&own)?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
+            door: door::Door::open(&config),
+            shell: shell(&config),
             spool_thread: Some(thread),
             _lock: lock,
             config,
@@ -132,7 +134,6 @@ impl Agent {
             memory,
             roster,
             containment,
-            shell,
             spool,
             progress,
             known_progress,
@@ -163,6 +164,7 @@ impl Agent {
             unclean: found.unclean,
         };
         self.tell(Severity::Informational, Body::Lifecycle(started));
+        self.tell_unsent();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
         tracing::info!(endpoint, %client, version = VERSION, "started");

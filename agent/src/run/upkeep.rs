@@ -115,6 +115,7 @@ impl Agent {
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();
+        self.forget_unsent();
         if self.upkeep.health_at <= now {
             self.upkeep.health_at = now.saturating_add(HEALTH_PERIOD);
             self.upkeep.health_told = now;

@@ -20,7 +20,7 @@ use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
 use crate::audit::Deed;
-use crate::collections::{From, Held, LISTED_MAX};
+use crate::collections::{Held, LISTED_MAX, Sender};
 use crate::time::Time;
 
 /// Read and sent at once.
@@ -114,7 +114,7 @@ pub(super) async fn download(
             let command = found.signed.command();
             person.view.require(&command.client, Role::Responder)?;
             let endpoint: EndpointId = endpoint.parse().ok().ok_or_else(Problem::not_found)?;
-            let from = From { client: &command.client, endpoint };
+            let from = Sender { client: &command.client, endpoint };
             let held = app.collector.collections.find(from, command.id)?;
             let held = held.ok_or_else(Problem::not_found)?;
             let Some(file) = held.file else {

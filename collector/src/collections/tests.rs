@@ -22,8 +22,8 @@ impl World {
         Self { temp, collections, client: "..".parse().unwrap(), key }
     }
 
-    fn from(&self) -> From<'_> {
-        From { client: &self.client, endpoint: EndpointId(self.key.id().0) }
+    fn from(&self) -> Sender<'_> {
+        Sender { client: &self.client, endpoint: EndpointId(self.key.id().0) }
     }
 
     fn collected(&self, number: u128, content: &[u8]) -> Collected {

@@ -115,7 +115,9 @@ mod tests {
         item.set_entry(&name);
         let manifest = serde_json::to_vec(&item).unwrap();
         let mut bytes = Vec::new();
-        for (name, content) in [(name, content), (MANIFEST.as_bytes().to_vec(), &manifest)] {
+        for (name, content) in
+            [(name, content), (MANIFEST.as_bytes().to_vec(), manifest.as_slice())]
+        {
             let head = Head { name, bytes: length(content), ..Head::default() };
             bytes.extend(tar::write_head(&head));
             bytes.extend(content);

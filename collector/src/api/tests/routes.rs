@@ -222,7 +222,7 @@ fn collected(world: &World, host: &Host, command: &Command, content: &[u8]) {
         command_hash: Hash::default(),
         archive,
     };
-    let from = crate::collections::From { client: &host.client, endpoint: host.endpoint };
+    let from = crate::collections::Sender { client: &host.client, endpoint: host.endpoint };
     let collections = &world.collector.collections;
     collections.offer(from, &collected.sign(&host.key), &collected, Some(1 << 20));
     let content = content.to_vec();

@@ -5,6 +5,7 @@ mod collect;
 mod isolate;
 mod undo;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -64,6 +65,9 @@ pub struct Why {
     /// Show what would be signed, and sign nothing
     #[arg(long)]
     dry_run: bool,
+    /// Where the signed command goes instead of to the collector.
+    #[arg(skip)]
+    to: Option<PathBuf>,
 }
 
 /// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
@@ -111,6 +115,16 @@ async fn act_as(
         return dry_run(context, &command, &endpoints, missing.as_ref());
     }
     let signed = SignedCommand::sign(command, desk.signer.key()?);
+    if let Some(file) = args.to {
+        if let Some(missing) = missing {
+            bail!("{missing}; a file must hold all signatures, and nothing was written");
+        }
+        std::fs::write(&file, signed.to_bytes())
+            .with_context(|| format!("writing {}", file.display()))?;
+        let next = format!("On the endpoint, as root: cordon-agent release {}", file.display());
+        context.output.note(&next)?;
+        return Ok(Exit::Done);
+    }
     // What stands is looked up before the release ends it.
     let follow = if args.wait { Some(wait::follower(&api, &signed).await?) } else { None };
     let record = hand_over(&api, &desk, &signed).await?;
