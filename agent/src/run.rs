@@ -216,7 +216,7 @@ impl Agent {
             Done::Looked(drift) => self.looked(drift),
             Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
-            Done::Swept => {}
+            Done::Swept | Done::Followed => {}
             Done::Heard(heard) => self.heard(*heard),
         }
     }

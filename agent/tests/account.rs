@@ -17,7 +17,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
 
 use cordon_agent::action::deed::{Done, Hand, NotDone, Seen, Tools};
 use cordon_agent::identity::StateDir;
@@ -147,7 +146,7 @@ fn life(outside: &str) {
     let of_machine = fs::read("/etc/shadow").unwrap();
     with_account(folder.path());
     let dir = StateDir::open(folder.path().join("state")).unwrap();
-    let hand = Hand { tools: Arc::new(Tools::new(dir, true)), policy: None };
+    let hand = Hand::new(Tools::new(dir, true));
     let lock = |user: &str| {
         let (user, lease_secs) = (user.to_owned(), None);
         Action::LockAccount(LockAccount { user, end_sessions: true, lease_secs })

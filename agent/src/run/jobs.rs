@@ -51,6 +51,8 @@ pub(super) enum Done {
     Around(Option<Around>),
     /// The process of a query says something, or has ended.
     Queried(Box<Read>),
+    /// Blocked names were followed to where they lead.
+    Followed,
     /// Something that is of no use any more is gone.
     Swept,
     /// What somebody on this machine asks for.

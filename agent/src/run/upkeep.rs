@@ -110,6 +110,7 @@ impl Agent {
         self.keep_watch();
         self.ledger.handle_timeout(secs);
         self.act_deeds();
+        self.follow_names();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();

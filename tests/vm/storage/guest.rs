@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -39,7 +38,7 @@ pub(crate) fn run() -> Result<()> {
     println(MOUNTED);
 
     let tools = Tools::new(StateDir::open("/state")?, false);
-    let hand = Hand { tools: Arc::new(tools), policy: None };
+    let hand = Hand::new(tools);
     let action = Action::BlockStorage(BlockStorage { lease_secs: None });
     let deed = hand.deed(&action).map_err(told)?;
     let before = deed.prepare().map_err(told)?;

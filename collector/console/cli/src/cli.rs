@@ -88,6 +88,14 @@ pub enum Command {
     Release(act::ReleaseArgs),
     /// Put back what a command changed
     Undo(act::UndoArgs),
+    /// Block addresses, names or ports
+    Block(act::BlockArgs),
+    /// Let pass again what a command blocked
+    Unblock(act::UnblockArgs),
+    /// Shut the traffic between two groups of endpoints
+    Segment(act::SegmentArgs),
+    /// Shut the ports that intruders move along, on all endpoints of a client
+    Lateral(act::LateralArgs),
     /// Lock an account
     Lock(act::LockArgs),
     /// Unlock an account that was locked

@@ -2,6 +2,8 @@
 //! action a file.
 
 mod account;
+mod block;
+mod group;
 mod isolate;
 pub mod service;
 mod standing;
@@ -30,6 +32,8 @@ use crate::sign::{self, Request};
 use crate::summary;
 
 pub use account::{LockArgs, UnlockArgs, lock, unlock};
+pub use block::{BlockArgs, UnblockArgs, block, unblock};
+pub use group::{LateralArgs, SegmentArgs, lateral, segment};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
 pub use undo::{UndoArgs, undo};
 
@@ -85,8 +89,20 @@ pub(super) async fn act(
     let api = desk.api()?;
     let client = args.client.as_ref();
     let endpoints = find::endpoints(&api, &context.output, whom, client).await?;
+    act_on(context, &desk, &api, &endpoints, args, action).await
+}
+
+/// The same with endpoints that were found already.
+async fn act_on(
+    context: &mut Context,
+    desk: &Desk,
+    api: &Api<'_>,
+    endpoints: &[Endpoint],
+    args: Why,
+    action: Action,
+) -> anyhow::Result<Exit> {
     let first = endpoints.first().context("no endpoint was named")?;
-    let (roster, _) = desk.roster(&api, &first.client).await?;
+    let (roster, _) = desk.roster(api, &first.client).await?;
     let request = Request {
         id: CommandId(uuid::Uuid::now_v7()),
         action,
@@ -102,9 +118,9 @@ pub(super) async fn act(
         return Err(sign::ComposeError::NotInRoster(version, client).into());
     };
     let missing = sign::missing(&command, &roster.roster, [operator])?;
-    warn_of_offline(context, &endpoints, args.queued)?;
+    warn_of_offline(context, endpoints, args.queued)?;
     if args.dry_run {
-        return dry_run(context, &command, &endpoints, missing.as_ref());
+        return dry_run(context, &command, endpoints, missing.as_ref());
     }
     let signed = SignedCommand::sign(command, desk.signer.key()?);
     if let Some(file) = args.to {
@@ -118,8 +134,8 @@ pub(super) async fn act(
         return Ok(Exit::Done);
     }
     // What stands is looked up before the release ends it.
-    let follow = if args.wait { Some(wait::follower(&api, &signed).await?) } else { None };
-    let record = hand_over(&api, &desk, &signed).await?;
+    let follow = if args.wait { Some(wait::follower(api, &signed).await?) } else { None };
+    let record = hand_over(api, desk, &signed).await?;
     let Some(follow) = follow else {
         return told(context, &record, missing.is_some());
     };
@@ -129,7 +145,7 @@ pub(super) async fn act(
             record.id
         ))?;
     }
-    wait::until_ended(context, &api, follow, record, args.timeout).await
+    wait::until_ended(context, api, follow, record, args.timeout).await
 }
 
 pub(super) async fn hand_over(
