@@ -78,6 +78,7 @@ impl Containment {
             Why::Command => EndCause::Released,
             Why::LeaseOver => EndCause::LeaseEnded,
             Why::Unproved => EndCause::Unproved,
+            Why::NotApplied => return Vec::new(),
         };
         let ended = Outcome::Ended { cause: ended, observed_gone: true };
         let isolation = self.ending.take().filter(|ending| ending.id != cause.id);
@@ -92,7 +93,7 @@ impl Containment {
                     receipt(isolation, ended, endpoint_secs),
                 ]
             }
-            (Why::Command | Why::LeaseOver | Why::Unproved, _) => {
+            (Why::Command | Why::LeaseOver | Why::Unproved | Why::NotApplied, _) => {
                 vec![receipt(cause, ended, endpoint_secs)]
             }
         }

@@ -111,4 +111,6 @@ pub enum Why {
     LeaseOver,
     /// The collector stayed silent, and the order said to release then.
     Unproved,
+    /// It could not be put up; what may stand of it is taken down. Told when it failed.
+    NotApplied,
 }
