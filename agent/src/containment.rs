@@ -278,10 +278,8 @@ impl Containment {
 
     fn report(&mut self, report: Report, now_secs: u64) {
         let Report { command, what } = report;
-        let what = match what {
-            renewed @ What::Renewed { .. } => self.disk.told_later(command, renewed),
-            what => what,
-        };
+        let renewed = matches!(what, What::Renewed { .. });
+        let what = if renewed { self.disk.told_later(command, what) } else { what };
         let id = CommandId(uuid::Uuid::from_bytes(command));
         let receipts = self.receipts(self.cause(id), what, now_secs);
         self.told.extend(receipts);

@@ -368,8 +368,12 @@ impl Isolation {
             }
             (CutOutcome::Refused(reason), Before::Isolated(old)) => {
                 self.effects.push_back(Effect::Save(old.clone()));
-                let plan = because == Because::Plan;
-                let refused = if plan { What::PlanRefused } else { What::Refused };
+                // What must stay open may change while the wall is put up for the first time.
+                let same = old.command == command;
+                if same && because == Because::Order {
+                    self.report(command, What::Applied { until_secs });
+                }
+                let refused = if same { What::PlanRefused } else { What::Refused };
                 self.report(command, refused(reason));
                 self.stands(old, because, proof, now_secs);
             }

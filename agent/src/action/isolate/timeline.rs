@@ -446,3 +446,12 @@ fn a_release_is_carried_out_though_whoever_took_it_was_killed() {
          5: save a until 60\n 5: let back\n 6: let back\n 6: forget\n 6: a released",
     );
 }
+
+#[test]
+fn a_change_of_the_plan_that_is_refused_does_not_take_back_what_was_put_up_meanwhile() {
+    check(
+        "0: isolate a 60\n 1: plan 2\n 1: late cut done\n 1: cut refused",
+        "0: save a until 60\n 0: cut off with mark 1\n 1: save a until 60\n 1: cut off with mark 2
+         1: save a until 60\n 1: a applied until 60\n 1: a plan refused: no\n 1: prove",
+    );
+}
