@@ -1,4 +1,7 @@
 //! What the agent can do to its endpoint on command: one action a file.
 
 pub mod deed;
+pub mod deny;
+mod hash;
 pub mod isolate;
+pub mod process;

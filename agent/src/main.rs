@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use cordon_agent::action::deny;
 use cordon_agent::config::{self, Config};
 use cordon_agent::{doctor, query, run, tell};
 
@@ -56,6 +57,9 @@ enum Deed {
         #[arg(long)]
         json: bool,
     },
+    /// Is asked by the kernel before programs start; the agent starts this itself.
+    #[command(hide = true)]
+    DenyWorker,
     /// Answers one query; the agent starts this itself.
     #[command(hide = true)]
     QueryWorker,
@@ -85,6 +89,9 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
     if let Deed::QueryWorker = deed {
         return query::worker::run().map(|()| ExitCode::SUCCESS).context("answering a query");
     }
+    if let Deed::DenyWorker = deed {
+        return deny::worker::run().map(|()| ExitCode::SUCCESS).context("being asked");
+    }
     if let Deed::Canary { .. } = deed {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
         return Ok(ExitCode::SUCCESS);
@@ -105,7 +112,7 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
             tell::install_roster(&config, &file)
                 .with_context(|| format!("installing {} failed", file.display()))?;
         }
-        Deed::QueryWorker => {}
+        Deed::DenyWorker | Deed::QueryWorker => {}
         Deed::Doctor { json } => return doctor::run(&config, json),
     }
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use cordon_proto::command::Action;
 use cordon_proto::policy::Policy;
 
+use super::deny::{DenyDeed, Warden};
+use super::process::{KillDeed, SuspendDeed};
 use crate::identity::StateDir;
 pub use crate::ledger::{Done, NotDone, Seen};
 
@@ -36,6 +38,16 @@ pub struct Tools {
     /// The agent is only tried out here: it must touch nothing but what its own control group holds
     /// and its own namespaces.
     pub lab: bool,
+    /// All programs that are denied, about which the kernel asks one process.
+    pub warden: Warden,
+}
+
+impl Tools {
+    /// What deeds share in this folder.
+    #[must_use]
+    pub fn new(dir: StateDir, lab: bool) -> Self {
+        Self { dir, lab, warden: Warden::default() }
+    }
 }
 
 /// What a deed is done with: what all share, and what holds at this moment.
@@ -51,16 +63,16 @@ impl Hand {
     /// The deed that an action asks for.
     pub fn deed<'a>(&'a self, action: &'a Action) -> Result<Box<dyn Deed + 'a>, NotDone> {
         match action {
+            Action::Kill(kill) => Ok(Box::new(KillDeed::new(self, kill))),
+            Action::Suspend(suspend) => Ok(Box::new(SuspendDeed::new(self, suspend))),
+            Action::Deny(deny) => Ok(Box::new(DenyDeed::new(self, deny))),
             Action::Isolate(_)
             | Action::Release
             | Action::SetPolicy(_)
             | Action::Query(_)
             | Action::Undo { .. }
             | Action::ReleaseAll
-            | Action::Kill(_)
-            | Action::Suspend(_)
             | Action::Quarantine(_)
-            | Action::Deny(_)
             | Action::Block(_)
             | Action::LockAccount(_)
             | Action::StopService(_)

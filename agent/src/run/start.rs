@@ -31,7 +31,7 @@ use crate::link::proxy::{ProxyError, ProxyWay};
 use crate::machine::Machine;
 use crate::nonce::Nonces;
 use crate::roster_keeper::{RosterError, RosterKeeper};
-use crate::sensor::REPORTS_MAX;
+use crate::sensor::{REPORTS_MAX, Report};
 use crate::spool::{self, Spool, SpoolError, SpoolLimits, keeper};
 use crate::tls;
 
@@ -91,6 +91,7 @@ impl Agent {
         let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
+        let tools = tools(&dir, config.lab, &outlet);
         let (brake, braked) = watch::channel(Duration::ZERO);
         let thrift = Thrift::new(config.budget, brake);
         let sensors = sensors::Sensors::new(
@@ -108,7 +109,7 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
-            tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
+            tools,
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
@@ -172,6 +173,12 @@ impl Agent {
             Err(error) => tracing::error!(%error, "the roster's doors and pins cannot be used"),
         }
     }
+}
+
+fn tools(dir: &StateDir, lab: bool, reports: &mpsc::Sender<(&'static str, Report)>) -> Arc<Tools> {
+    let tools = Tools::new(dir.clone(), lab);
+    tools.warden.connect(reports.clone());
+    Arc::new(tools)
 }
 
 fn open_spool(
