@@ -1,7 +1,11 @@
 //! What changes endpoints: find them, compose a command, sign it, hand it over, and follow it. One
 //! action a file.
 
+mod deny;
 mod isolate;
+mod kill;
+mod process;
+mod suspend;
 mod undo;
 
 use std::time::Duration;
@@ -24,7 +28,10 @@ use crate::output::text::plain;
 use crate::sign::{self, Request};
 use crate::summary;
 
+pub use deny::{AllowArgs, DenyArgs, allow, deny};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
+pub use kill::{KillArgs, kill};
+pub use suspend::{ResumeArgs, SuspendArgs, resume, suspend};
 pub use undo::{UndoArgs, undo};
 
 /// Which endpoints.
@@ -73,6 +80,17 @@ pub(super) async fn act(
     action: Action,
 ) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
+    act_at(context, &desk, whom, args, action).await
+}
+
+/// The same at a desk that was sat down at already.
+async fn act_at(
+    context: &mut Context,
+    desk: &Desk,
+    whom: &[String],
+    args: Why,
+    action: Action,
+) -> anyhow::Result<Exit> {
     let api = desk.api()?;
     let client = args.client.as_ref();
     let endpoints = find::endpoints(&api, &context.output, whom, client).await?;
@@ -100,7 +118,7 @@ pub(super) async fn act(
     let signed = SignedCommand::sign(command, desk.signer.key()?);
     // What stands is looked up before the release ends it.
     let follow = if args.wait { Some(wait::follower(&api, &signed).await?) } else { None };
-    let record = hand_over(&api, &desk, &signed).await?;
+    let record = hand_over(&api, desk, &signed).await?;
     let Some(follow) = follow else {
         return told(context, &record, missing.is_some());
     };
