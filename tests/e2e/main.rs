@@ -18,6 +18,7 @@ mod processes;
 mod query;
 mod red_team;
 mod scene;
+mod tamper;
 mod two_persons;
 
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 18] = [
+const TESTS: [(&str, Body); 20] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -41,6 +42,8 @@ const TESTS: [(&str, Body); 18] = [
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
     ("processes are ended and stopped, and what must not be is refused", processes::held),
+    ("a change to the rules is put back and told with its process", tamper::put_back),
+    ("a device that appears is closed at once and nobody's doing", tamper::new_device),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),
