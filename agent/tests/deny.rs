@@ -5,7 +5,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_agent::action::deed::{Done, Hand, NotDone, Seen, Tools};
@@ -122,7 +121,7 @@ impl Scene {
             redactions: None,
             protected: Some(vec![Text::from("/bin/cat")]),
         };
-        let hand = Hand { tools: Arc::new(tools), policy: Some(policy) };
+        let hand = Hand { policy: Some(policy), ..Hand::new(tools) };
         Ok(Self { folder: folder.to_owned(), hand, reports: reports.into() })
     }
 

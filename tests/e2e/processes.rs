@@ -66,7 +66,10 @@ fn suspended(fleet: &Fleet, group: &Path) -> Result<()> {
     ask(fleet, &["resume", WEB, &pid], DONE)?;
     ensure!(state(victim).as_deref() == Some("S"), "it does not run: {:?}", state(victim));
     let (code, said) = cordon(fleet, &[&["resume", WEB, &pid][..], &WHY].concat())?;
-    ensure!(code == Some(1) && said.contains("no suspension of process"), "{code:?}: {said}");
+    ensure!(
+        code == Some(1) && said.contains("is stopped by no command that stands"),
+        "{code:?}: {said}"
+    );
     Ok(())
 }
 
@@ -100,10 +103,10 @@ fn refused(fleet: &Fleet, group: &Path) -> Result<()> {
 
 fn reason(body: &Body) -> Option<&str> {
     let Body::Receipt(receipt) = body else { return None };
-    match &receipt.outcome {
-        Outcome::Refused { check: Check::Subject, reason } => Some(reason),
-        _ => None,
+    if let Outcome::Refused { check: Check::Subject, reason } = &receipt.outcome {
+        return Some(reason);
     }
+    None
 }
 
 fn start(fleet: &Fleet, group: &Path) -> Result<u32> {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use cordon_proto::event::agent::Started;
 use cordon_proto::event::{Body, Severity};
-use cordon_proto::id::Hash;
+use cordon_proto::id::{EndpointId, Hash};
 use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
-use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
+use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
+use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
@@ -22,15 +23,17 @@ use crate::config::Config;
 use crate::containment::Containment;
 use crate::guard::Refusals;
 use crate::health::VERSION;
+use crate::hold;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::link::Link;
 use crate::link::dial::Dialer;
 use crate::link::proxy::{ProxyError, ProxyWay};
 use crate::machine::Machine;
 use crate::nonce::Nonces;
 use crate::roster_keeper::{RosterError, RosterKeeper};
+use crate::sensor::dns::Names;
 use crate::sensor::{REPORTS_MAX, Report};
 use crate::spool::{self, Spool, SpoolError, SpoolLimits, keeper};
 use crate::tls;
@@ -74,7 +77,7 @@ impl Agent {
     pub(super) async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, stamp) = (Clock::start(), clock::stamp());
         let dir = StateDir::open(&config.state_dir)?;
-        let lock = dir.lock()?;
+        let lock = hold::take_over(&config, &dir)?;
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
@@ -90,16 +93,13 @@ impl Agent {
         let shell = shell(&config);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
-        let tools = tools(&dir, config.lab, &outlet);
+        let findings = outlet.clone();
         let (brake, braked) = watch::channel(Duration::ZERO);
         let thrift = Thrift::new(config.budget, brake);
-        let sensors = sensors::Sensors::new(
-            config.watched(),
-            &dir.path(super::canary::LOG),
-            outlet,
-            spool.clone(),
-            braked,
-        );
+        let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
+        let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool.clone(), braked);
+        let stood = kept::load_ledger(&dir)?;
+        let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood, findings);
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
@@ -108,13 +108,14 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
-            ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
+            ledger: Ledger::resume(stood, time.secs(stamp.boot_ns)),
             tools,
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
+            door: door::Door::open(&config),
             spool_thread: Some(thread),
             _lock: lock,
             config,
@@ -158,6 +159,7 @@ impl Agent {
             unclean: found.unclean,
         };
         self.tell(Severity::Informational, Body::Lifecycle(started));
+        self.tell_unsent();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
         tracing::info!(endpoint, %client, version = VERSION, "started");
@@ -176,18 +178,27 @@ impl Agent {
     }
 }
 
-fn tools(dir: &StateDir, lab: bool, reports: &mpsc::Sender<(&'static str, Report)>) -> Arc<Tools> {
-    let tools = Tools::new(dir.clone(), lab);
-    tools.warden.connect(reports.clone());
-    Arc::new(tools)
-}
-
 fn shell(config: &Config) -> Arc<Mutex<Shell>> {
     let safety = Safety {
         outside_initial_netns_only: config.lab,
         plain_tables: !config.isolation.own_tables,
     };
     Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())))
+}
+
+/// What deeds share. What is blocked is taken up as one, before any deed is seen to.
+fn tools(
+    config: &Config,
+    dir: &StateDir,
+    endpoint: EndpointId,
+    names: Names,
+    stood: &ledger::Kept,
+    findings: mpsc::Sender<(&'static str, Report)>,
+) -> Arc<Tools> {
+    let blocks = Blocks::resume(dir.clone(), config.lab, names, ask, stood);
+    let tools = Tools::new(dir.clone(), config.lab);
+    tools.warden.connect(findings);
+    Arc::new(Tools { endpoint, blocks, ..tools })
 }
 
 fn open_spool(

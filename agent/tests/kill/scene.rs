@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_agent::action::deed::{Done, Hand, NotDone, Seen, Tools};
@@ -55,7 +54,7 @@ impl Home {
             redactions: None,
             protected: Some(protected.collect()),
         };
-        Ok(Hand { tools: Arc::new(Tools::new(dir, true)), policy: Some(policy) })
+        Ok(Hand { policy: Some(policy), ..Hand::new(Tools::new(dir, true)) })
     }
 
     /// Where the test may write.

@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use cordon_proto::command::{Action, Deny, Executable};
+use cordon_proto::command::{Action, ActionKind, Deny, Executable};
 use cordon_proto::id::Hash;
 
-use super::suspend::standing;
-use super::{Whom, Why, act_at};
+use super::{Whom, Why, act, standing};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::moment::parse_length;
-use crate::output::text::plain;
 
 /// Which program.
 #[derive(Debug, clap::Args)]
@@ -79,18 +77,14 @@ pub struct AllowArgs {
 pub async fn deny(context: &mut Context, args: DenyArgs) -> anyhow::Result<Exit> {
     let Some(what) = args.program.executable() else { bail!("name a hash or a path") };
     let action = Action::Deny(Deny { what, lease_secs: args.lease.map(|lease| lease.as_secs()) });
-    let desk = context.desk()?;
-    act_at(context, &desk, &args.whom.endpoints, args.why, action).await
+    act(context, &args.whom.endpoints, args.why, action).await
 }
 
 /// Runs `allow`.
 pub async fn allow(context: &mut Context, args: AllowArgs) -> anyhow::Result<Exit> {
     let AllowArgs { endpoint, program, why } = args;
     let Some(what) = program.executable() else { bail!("name a hash or a path") };
-    let is_it = |action: &Action| matches!(action, Action::Deny(deny) if deny.what == what);
-    let Some(of) = standing(context, &endpoint, &why, is_it).await? else {
-        bail!("no such denial stands on {}", plain(&endpoint));
-    };
-    let desk = context.desk()?;
-    act_at(context, &desk, &[endpoint], why, Action::Undo { of }).await
+    let is_meant = |action: &Action| matches!(action, Action::Deny(deny) if deny.what == what);
+    let (kind, words) = (ActionKind::Deny, "just this program is denied");
+    standing::undo(context, &[endpoint], why, kind, words, is_meant).await
 }

@@ -2,21 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
-use cordon_proto::command::{Action, Suspend};
-use cordon_proto::id::{CommandId, EndpointId};
-use serde::Deserialize;
+use cordon_proto::command::{Action, ActionKind, Suspend};
 
 use super::process::{self, Named};
-use super::{Why, act_at};
-use crate::command::{find, wait};
+use super::{Why, act_at, standing};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::moment::parse_length;
-use crate::output::text::plain;
-
-/// Containments looked through for the one that is meant.
-const CONTAINMENTS_MAX: usize = 10_000;
 
 /// What `suspend` needs to know.
 #[derive(Debug, clap::Args)]
@@ -74,44 +66,8 @@ pub async fn suspend(context: &mut Context, args: SuspendArgs) -> anyhow::Result
 /// Runs `resume`.
 pub async fn resume(context: &mut Context, args: ResumeArgs) -> anyhow::Result<Exit> {
     let ResumeArgs { endpoint, pid, why } = args;
-    let is_it =
+    let (kind, words) = (ActionKind::Suspend, format!("process {pid} is stopped"));
+    let is_meant =
         |action: &Action| matches!(action, Action::Suspend(suspend) if suspend.process.pid == pid);
-    let Some(of) = standing(context, &endpoint, &why, is_it).await? else {
-        bail!("no suspension of process {pid} stands on {}", plain(&endpoint));
-    };
-    let desk = context.desk()?;
-    act_at(context, &desk, &[endpoint], why, Action::Undo { of }).await
-}
-
-#[derive(Deserialize)]
-struct Standing {
-    endpoint: EndpointId,
-    action: String,
-    command: CommandId,
-}
-
-/// The newest command that stands on an endpoint and asked for such an action.
-pub(super) async fn standing(
-    context: &mut Context,
-    endpoint: &str,
-    why: &Why,
-    is_it: impl Fn(&Action) -> bool,
-) -> anyhow::Result<Option<CommandId>> {
-    let desk = context.desk()?;
-    let api = desk.api()?;
-    let found = find::endpoint(&api, &context.output, endpoint, why.client.as_ref()).await?;
-    let query = [("client", found.client.to_string())];
-    let (items, _) = api.list(&["containments"], &query, CONTAINMENTS_MAX).await?;
-    for item in items {
-        let Standing { endpoint, action, command } = api.read(item)?;
-        if endpoint != found.id || !matches!(action.as_str(), "suspend" | "deny") {
-            continue;
-        }
-        // The collector's word is not enough: what is undone is what was signed.
-        let (_, signed) = wait::signed_bytes(&api, command).await?;
-        if is_it(&signed.command().action) {
-            return Ok(Some(command));
-        }
-    }
-    Ok(None)
+    standing::undo(context, &[endpoint], why, kind, &words, is_meant).await
 }
