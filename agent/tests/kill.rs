@@ -19,11 +19,12 @@ use scene::Home;
 
 type Test = (&'static str, fn(&Home) -> Result<(), Failed>);
 
-const TESTS: [Test; 13] = [
+const TESTS: [Test; 15] = [
     ("a process is ended, and its neighbours are not", ending::one),
     ("a tree is ended with its orphans", ending::tree),
+    ("a tree is ended though its root ended meanwhile", ending::without_its_root),
     ("a tree that forks away is caught where it has a group of its own", ending::worm_in_a_group),
-    ("a tree that forks away in the agent's own group is caught or told of", ending::worm_beside),
+    ("a tree that forks away in the agent's own group is caught", ending::worm_beside),
     ("what a crash left frozen is let go, and ended", ending::after_a_crash),
     ("what the machine lives by is refused", refusals::essential),
     ("what is not as the command says is refused", refusals::other),
@@ -32,6 +33,7 @@ const TESTS: [Test; 13] = [
     ("a number that was given anew is not mistaken", reuse::refused),
     ("a process is stopped, stopped again when it runs, and let go", stopping::one),
     ("a group of its own is frozen whole", stopping::group),
+    ("who was born while it was looked goes on, too", stopping::born_between),
     ("what was stopped before stays stopped, and a restart forgets nothing", stopping::before),
 ];
 

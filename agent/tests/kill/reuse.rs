@@ -5,11 +5,11 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
 
-use cordon_agent::action::deed::NotDone;
-use cordon_proto::command::ProcessTarget;
+use cordon_agent::action::deed::{Hand, NotDone};
+use cordon_proto::command::{Action, ProcessTarget};
 use libtest_mimic::Failed;
 
-use crate::scene::{Home, Outcome, act, ensure, kill, said, suspend};
+use crate::scene::{Home, Outcome, act, ensure, is_stopped, kill, said, suspend};
 
 /// By this the program knows that it is in the namespace.
 const INSIDE: &str = "CORDON_KILL_INSIDE";
@@ -49,23 +49,33 @@ fn inside() -> Outcome {
         ensure(rounds < ROUNDS * 4, "the kernel does not give numbers anew")?;
         let first = home.sleeper(&group)?;
         let old = first.target()?;
+        let actions = [false, true].map(|tree| [kill(old, tree), suspend(old, tree)]).concat();
+        let befores = prepare(&hand, &actions)?;
         let (_, done) = act(&hand, &kill(old, false)).map_err(|why| why.to_string())?;
         ensure(done.missing.is_empty(), "the first was not ended")?;
         let Some(second) = again(&home, &group, old)? else { continue };
         twice += 1;
-        for tree in [false, true] {
-            for action in [kill(old, tree), suspend(old, tree)] {
-                match act(&hand, &action) {
-                    Err(NotDone::Refused(_)) => {}
-                    other => return Err(format!("{other:?}").into()),
-                }
+        for (action, before) in actions.iter().zip(befores) {
+            let deed = hand.deed(action).map_err(|why| why.to_string())?;
+            match deed.prepare() {
+                Err(NotDone::Refused(_)) => {}
+                other => return Err(format!("{other:?}").into()),
             }
+            // It was looked at while the number was the first one's, and is done now.
+            deed.apply(&before).map_err(|why| why.to_string())?;
+            ensure(!is_stopped(second.pid()), "the wrong one was stopped")?;
         }
         ensure(!second.has_ended(), "the wrong one was ended")?;
         act(&hand, &kill(second.target()?, false)).map_err(|why| why.to_string())?;
         ensure(second.has_ended(), "the right one was not ended")?;
     }
     Ok(())
+}
+
+fn prepare(hand: &Hand, actions: &[Action]) -> Result<Vec<Vec<u8>>, Failed> {
+    let prepare = |action| hand.deed(action)?.prepare();
+    let befores: Result<Vec<_>, NotDone> = actions.iter().map(prepare).collect();
+    Ok(befores.map_err(|why| why.to_string())?)
 }
 
 /// Another process of the same number, started later as far as /proc can tell.

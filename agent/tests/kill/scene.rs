@@ -140,7 +140,7 @@ pub(crate) fn field(pid: u32, number: usize) -> Option<String> {
     rest.split(' ').nth(number - 3).map(str::to_owned)
 }
 
-fn name(pid: u32) -> Option<String> {
+pub(crate) fn name(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
 }
 

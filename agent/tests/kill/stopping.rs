@@ -1,13 +1,15 @@
 //! Stopping, looking, stopping again, and letting go only what was stopped.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 use cordon_agent::action::deed::{NotDone, Seen};
 use libtest_mimic::Failed;
 
 use crate::scene::{
-    Home, Outcome, act, ensure, field, is_stopped, look, pids, proved, signal, suspend, until,
+    Home, Outcome, act, ensure, field, is_stopped, look, name, pids, proved, signal, suspend, until,
 };
 
 pub(crate) fn one(home: &Home) -> Outcome {
@@ -44,7 +46,7 @@ fn frozen(group: &Path) -> Result<bool, Failed> {
 pub(crate) fn group(home: &Home) -> Outcome {
     let group = home.inner("frozen")?;
     let root = home.shell(&group, TREE)?;
-    until("the tree has grown", || pids(&group).is_ok_and(|pids| pids.len() == 4))?;
+    until("the tree has grown", || sleepers(&group) == 3)?;
     let hand = home.hand(&[])?;
     let action = suspend(root.target()?, true);
     let (before, done) = act(&hand, &action).map_err(|why| why.to_string())?;
@@ -65,7 +67,7 @@ pub(crate) fn before(home: &Home) -> Outcome {
     let group = home.inner("mixed")?;
     let neighbour = home.sleeper(&group)?;
     let root = home.shell(&group, TREE)?;
-    until("the tree has grown", || pids(&group).is_ok_and(|pids| pids.len() == 5))?;
+    until("the tree has grown", || sleepers(&group) == 4)?;
     let of_root = |pid: &u32| field(*pid, 4) == Some(root.pid().to_string());
     let child = *pids(&group)?.iter().find(|pid| of_root(pid)).ok_or("a child")?;
     signal(child, "STOP")?;
@@ -86,4 +88,36 @@ pub(crate) fn before(home: &Home) -> Outcome {
     proved(&undone)?;
     let left: Vec<u32> = pids(&group)?.into_iter().filter(|pid| is_stopped(*pid)).collect();
     ensure(left == [child], &format!("{left:?} are stopped"))
+}
+
+/// Those that sleep, once nobody else but the root of the tree is left.
+fn sleepers(group: &Path) -> usize {
+    let pids = pids(group).unwrap_or_default();
+    let sleeps = |pid: &&u32| name(**pid).as_deref() == Some("sleep");
+    let count = pids.iter().filter(sleeps).count();
+    if pids.len() == count + 1 { count } else { 0 }
+}
+
+/// An orphan that was born after the tree was looked at is known by its session, though nobody
+/// else of that is left but one who was there before.
+pub(crate) fn born_between(home: &Home) -> Outcome {
+    let group = home.inner("born")?;
+    let gate = home.folder().join("gate");
+    ensure(Command::new("mkfifo").arg(&gate).status()?.success(), "a gate")?;
+    let line = format!("sleep 300 & ( read go < {}; sleep 300 & ) & wait", gate.display());
+    let _neighbour = home.sleeper(&group)?;
+    let root = home.shell(&group, &line)?;
+    until("all are there", || pids(&group).is_ok_and(|pids| pids.len() == 4))?;
+    let (hand, action) = (home.hand(&[])?, suspend(root.target()?, true));
+    let deed = hand.deed(&action).map_err(|why| why.to_string())?;
+    let before = deed.prepare().map_err(|why| why.to_string())?;
+    fs::OpenOptions::new().write(true).open(&gate)?.write_all(b"go\n")?;
+    until("the orphan is born", || sleepers(&group) == 3)?;
+    proved(&deed.apply(&before).map_err(|why| why.to_string())?)?;
+    let stopped =
+        || pids(&group).map(|pids| pids.into_iter().filter(|pid| is_stopped(*pid)).count());
+    ensure(stopped()? == 3, "the tree is stopped, its neighbour is not")?;
+    root.end()?;
+    proved(&deed.undo(&before).map_err(|why| why.to_string())?)?;
+    ensure(stopped()? == 0, "somebody stays stopped")
 }

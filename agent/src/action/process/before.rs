@@ -29,6 +29,9 @@ pub(super) struct Before {
     members: Vec<Member>,
     #[n(1)]
     pub(super) groups: Vec<Group>,
+    /// Led by members: who is born later and loses its maker is found by them.
+    #[n(2)]
+    sessions: Vec<u32>,
 }
 
 /// One process, as it was found.
@@ -65,7 +68,8 @@ impl Before {
             was_stopped: stat.is_stopped,
         });
         let groups = groups(&protection, &hunt, tree);
-        Ok(Self { members: members.collect(), groups })
+        let sessions = hunt.family.sessions().take(REMEMBERED_MAX).collect();
+        Ok(Self { members: members.collect(), groups, sessions })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -80,6 +84,7 @@ impl Before {
     /// Takes hold of those that were found then and are still there.
     pub(super) fn hold(&self) -> Hunt {
         let mut hunt = Hunt::default();
+        self.sessions.iter().for_each(|session| hunt.family.led(*session));
         for member in &self.members {
             match Held::open(member.pid) {
                 Ok(Some(held)) if held.stat.start_ticks == member.start_ticks => hunt.take(held),

@@ -33,6 +33,16 @@ impl Family {
         }
     }
 
+    /// A session that a member led which may have ended.
+    pub(super) fn led(&mut self, session: u32) {
+        self.sessions.insert(session);
+    }
+
+    /// Sessions that members lead, or led.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = u32> {
+        self.sessions.iter().copied()
+    }
+
     pub(super) fn holds(&self, stat: &Stat) -> bool {
         self.members.get(&stat.pid) == Some(&stat.start_ticks)
     }
@@ -91,6 +101,7 @@ mod tests {
             pid: number(0),
             name: Vec::new(),
             parent: number(1),
+            group: number(2),
             session: number(2),
             start_ticks: 100,
             is_kernel: false,

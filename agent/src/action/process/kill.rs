@@ -36,8 +36,11 @@ impl<'a> KillDeed<'a> {
     fn end(&self, hunt: &mut Hunt) -> Result<(), NotDone> {
         let protection = Protection::of(self.hand)?;
         if self.kill.tree {
-            let swept = hunt.sweep(Manner::Stop);
-            swept.map_err(|error| NotDone::Failed(format!("the tree cannot be found: {error}")))?;
+            let failed = |error| NotDone::Failed(format!("the tree cannot be found: {error}"));
+            // Who came since it was prepared, the agent itself after a restart, is not stopped.
+            hunt.sweep_once(Manner::Look).map_err(failed)?;
+            before::check(&protection, hunt)?;
+            hunt.sweep(Manner::Stop).map_err(failed)?;
         }
         before::check(&protection, hunt)?;
         kill_all(hunt);
@@ -75,14 +78,18 @@ impl Deed for KillDeed<'_> {
         let before = Before::decode(before)?;
         // A crash may have left them frozen.
         let mut missing = before.thaw();
-        let root = match hold::find(&self.kill.process)? {
-            Found::It(root) => root,
-            Found::Gone(why) | Found::Other(why) => {
+        // What the root has started is ended though it has ended itself by now.
+        let mut hunt = if self.kill.tree { before.hold() } else { Hunt::default() };
+        match hold::find(&self.kill.process)? {
+            Found::It(root) if hunt.family.holds(&root.stat) => {}
+            Found::It(root) => hunt.take(root),
+            Found::Gone(why) | Found::Other(why) if hunt.now().is_empty() => {
+                missing.append(&mut hunt.missing);
                 let probes = vec![Probe { what: WHAT.to_owned(), passed: true, seen: why }];
                 return Ok(Done { probes, done: Vec::new(), missing });
             }
-        };
-        let mut hunt = Hunt::of(root);
+            Found::Gone(_) | Found::Other(_) => {}
+        }
         if self.kill.tree {
             for group in before.groups.iter().filter(|group| !group.was_frozen()) {
                 // Where it cannot be frozen the tree is swept all the same.

@@ -19,6 +19,8 @@ pub(super) struct Stat {
     /// As it calls itself.
     pub(super) name: Vec<u8>,
     pub(super) parent: u32,
+    /// The process group.
+    pub(super) group: u32,
     pub(super) session: u32,
     pub(super) start_ticks: u64,
     pub(super) is_kernel: bool,
@@ -63,7 +65,8 @@ impl Stat {
             pid,
             name: line.get(open + 1..close)?.to_vec(),
             parent: u32::try_from(field(4)?).ok()?,
-            // Of a process that is in another namespace of numbers it is 0.
+            // Of a process that is in another namespace of numbers these are 0.
+            group: field(5).and_then(|group| u32::try_from(group).ok()).unwrap_or(0),
             session: field(6).and_then(|session| u32::try_from(session).ok()).unwrap_or(0),
             start_ticks: field(22)?,
             is_kernel: field(9)? & FLAG_KERNEL != 0,

@@ -1,5 +1,8 @@
 //! Stops a process, or it and all that it started, where it is (D3FEND D3-PS): frozen where it has
 //! a control group of its own, else stopped by a signal, which whoever may signal it can lift.
+//!
+//! Who was born between looking and stopping is let go by its maker or its session; if somebody
+//! ends both while all stand still, it stays stopped.
 
 use std::io;
 use std::time::Duration;
