@@ -19,6 +19,7 @@ use cordon_proto::event::finding::Finding;
 use cordon_proto::id::Hash;
 use cordon_proto::policy::Policy;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rustix::process::{WaitId, WaitIdOptions};
 use tokio::sync::mpsc;
 
 type Outcome = Result<(), Failed>;
@@ -292,6 +293,9 @@ fn silent(scene: &Scene) -> Outcome {
     let worker = child_of(std::process::id()).ok_or("who is asked")?;
     let stop = rustix::process::Pid::from_raw(i32::try_from(worker)?).ok_or("its number")?;
     rustix::process::kill_process(stop, rustix::process::Signal::STOP)?;
+    // Told when the last of its threads stands still; until then it may answer.
+    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    rustix::process::waitid(WaitId::Pid(stop), stopped)?;
     // Whoever starts something waits until it is ended.
     ensure(starts(&bad)?, "all starts again")?;
     let seen = scene.look(at(&bad))?;

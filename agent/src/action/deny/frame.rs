@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use cordon_proto::Text;
 use cordon_proto::codec;
 use cordon_proto::command::Executable;
+use cordon_proto::event::actor::Actor;
 use cordon_proto::id::Hash;
 use minicbor::{Decode, Encode};
 
@@ -53,8 +54,9 @@ pub(super) enum Told {
         rule: Executable,
         #[n(1)]
         path: Text,
+        /// Who tried.
         #[n(2)]
-        pid: u32,
+        actor: Actor,
     },
     /// Starts were let through because there was no answer in time, this many since it began.
     #[n(3)]

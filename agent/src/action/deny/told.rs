@@ -36,7 +36,7 @@ impl Findings {
         Self { reports, clock: Clock::start(), period: Duration::ZERO, told: 0, untold: 0 }
     }
 
-    pub(super) fn denied(&mut self, rule: &Executable, path: Text, pid: u32) {
+    pub(super) fn denied(&mut self, rule: &Executable, path: Text, actor: Actor) {
         let now = self.clock.now();
         if now.saturating_sub(self.period) > PERIOD {
             (self.period, self.told) = (now, 0);
@@ -47,7 +47,7 @@ impl Findings {
             self.untold = tries;
             return;
         };
-        let observations = vec![observation(rule, path, pid, tries)];
+        let observations = vec![observation(rule, path, actor, tries)];
         let report = Report::Sample(Sample { observations, ..Sample::default() });
         // What does not fit now is counted in the next one.
         match reports.try_send((NAME, report)) {
@@ -57,7 +57,7 @@ impl Findings {
     }
 }
 
-fn observation(rule: &Executable, path: Text, pid: u32, tries: u64) -> Observation {
+fn observation(rule: &Executable, path: Text, actor: Actor, tries: u64) -> Observation {
     let clock::Stamp { time_ns, boot_ns } = clock::stamp();
     let denied = match rule {
         Executable::Sha256(hash) => format!("the SHA-256 {hash}"),
@@ -71,7 +71,7 @@ fn observation(rule: &Executable, path: Text, pid: u32, tries: u64) -> Observati
         title: "a denied program was to be started".to_owned(),
         detail: format!("An operator denied {denied}; the start failed."),
         techniques: vec!["T1204".to_owned()],
-        actor: Some(actor(pid)),
+        actor: Some(actor),
         counts: vec![FindingCount { name: "attempts".to_owned(), count: tries }],
         paths: vec![path],
         first_ns: time_ns,
@@ -81,8 +81,8 @@ fn observation(rule: &Executable, path: Text, pid: u32, tries: u64) -> Observati
     Observation { time_ns, boot_ns, severity: Severity::High, body }
 }
 
-/// As far as it is still there.
-fn actor(pid: u32) -> Actor {
+/// Who asks; read while it waits for the answer, because afterwards it may be gone.
+pub(super) fn actor(pid: u32) -> Actor {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::MetadataExt;
     let folder = format!("/proc/{pid}");

@@ -115,16 +115,21 @@ impl Warden {
         let (version, rules) = (state.version, state.rules.clone());
         let orders = Orders { version, rules, canary, own_mounts_only };
         let has_ended = |guard: &Guard| lock(&guard.heard.said).has_ended;
-        if state.guard.as_ref().is_none_or(has_ended) {
-            let started = self.start();
-            state.guard = Some(started.map_err(|error| format!("asking the kernel: {error}"))?);
+        if let Some(mut guard) = state.guard.take_if(|guard| !has_ended(guard)) {
+            match guard.order(&orders) {
+                Ok(said) => {
+                    state.guard = Some(guard);
+                    return Ok(said);
+                }
+                // It may have ended since, which nobody was told yet.
+                Err(error) => tracing::warn!(error, "another is started"),
+            }
         }
-        let Some(guard) = &mut state.guard else { return Err("nobody asks".to_owned()) };
-        let ordered = guard.order(&orders);
-        if ordered.is_err() {
-            state.guard = None;
-        }
-        ordered
+        state.guard = None;
+        let mut guard = self.start().map_err(|error| format!("asking the kernel: {error}"))?;
+        let said = guard.order(&orders)?;
+        state.guard = Some(guard);
+        Ok(said)
     }
 
     fn start(&self) -> io::Result<Guard> {
@@ -219,7 +224,9 @@ impl Listener {
                 Some(Told::Armed { version, watched, unwatched }) => self.said(|said| {
                     (said.version, said.watched, said.unwatched) = (version, watched, unwatched);
                 }),
-                Some(Told::Denied { rule, path, pid }) => self.findings.denied(&rule, path, pid),
+                Some(Told::Denied { rule, path, actor }) => {
+                    self.findings.denied(&rule, path, actor)
+                }
                 Some(Told::LetThrough(count)) => self.said(|said| said.let_through = count),
             }
         }

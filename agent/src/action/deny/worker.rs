@@ -21,7 +21,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::frame::{self, Orders, Told};
 use super::judge::{FileKey, Judge, Verdict};
-use super::places;
+use super::{places, told};
 use crate::clock::Clock;
 use crate::platform::linux::fanotify_exec::{Asked, Attempt, Extent};
 
@@ -235,10 +235,12 @@ impl Worker {
 
     fn say(&self, file: &File, verdict: Verdict, path: &[u8], pid: u32) -> io::Result<()> {
         let Verdict::Deny(rule) = verdict else { return self.asked.answer(file.as_fd(), true) };
+        let denied =
+            rule.map(|rule| Told::Denied { rule, path: Text::from(path), actor: told::actor(pid) });
         self.asked.answer(file.as_fd(), false)?;
-        if let Some(rule) = rule {
+        if let Some(denied) = denied {
             // Who is in a hurry to be denied must not hold others up.
-            self.told.try_send(Told::Denied { rule, path: Text::from(path), pid }).ok();
+            self.told.try_send(denied).ok();
         }
         Ok(())
     }
