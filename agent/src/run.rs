@@ -219,7 +219,7 @@ impl Agent {
             Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
             Done::Collect(done) => self.collect_done(*done),
-            Done::Swept => {}
+            Done::Swept | Done::Followed => {}
             Done::Heard(heard) => self.heard(*heard),
         }
     }

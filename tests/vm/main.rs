@@ -1,5 +1,5 @@
 //! What only a kernel of its own can show, in a machine of qemu: devices that come and go, disks
-//! that tell their health, disks that fail, and a boot.
+//! that tell their health, disks that fail, storage that is blocked, and a boot.
 //!
 //! Skips by name where qemu or a kernel for guests is not here; `cargo verify` gets them, and so
 //! does this program with `CORDON_VM_FETCH=1`. In the machine this same program is the first
@@ -8,6 +8,7 @@
 mod disks;
 mod guest;
 mod reboot;
+mod storage;
 
 use std::process::ExitCode;
 
@@ -26,17 +27,24 @@ enum Body {
     System(fn(&Depot, &Image) -> Result<()>),
 }
 
-const TESTS: [(&str, Body); 2] = [
+const TESTS: [(&str, Body); 3] = [
     (
         "disks fail, warn, are plugged in and pulled out, and all of it is told",
         Body::Kernel(disks::life),
     ),
     ("no packet escapes between lost power and the agent's start", Body::System(reboot::sealed)),
+    (
+        "removable storage is blocked, whoever loads its drivers, and allowed again",
+        Body::Kernel(storage::life),
+    ),
 ];
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
         return guest::run();
+    }
+    if std::env::args().next().is_some_and(|name| name.ends_with("/modprobe")) {
+        return guest::modprobe();
     }
     let mut arguments = Arguments::from_args();
     // Each machine takes a core and half a gigabyte.

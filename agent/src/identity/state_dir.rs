@@ -66,6 +66,12 @@ impl StateDir {
         Ok(Self { dir })
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where a file of this name stands.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

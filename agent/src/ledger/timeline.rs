@@ -34,7 +34,9 @@ fn action(word: &str) -> Action {
             Action::BlockStorage(BlockStorage { lease_secs: Some(lease.parse().unwrap()) })
         }
         _ if word == "kill" => Action::Kill(Kill { process, tree: true }),
-        _ if word == "block" => Action::Block(Block { rules: vec![], lease_secs: None }),
+        _ if word == "block" => {
+            Action::Block(Block { rules: vec![], lease_secs: None, except: None, groups: None })
+        }
         _ => panic!("{word}"),
     }
 }

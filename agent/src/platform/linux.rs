@@ -12,6 +12,7 @@ pub mod heap;
 pub mod holder;
 pub mod inotify;
 pub mod listening;
+pub mod module;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -54,6 +54,8 @@ pub(super) enum Done {
     Queried(Box<Read>),
     /// A step of a collection was taken.
     Collect(Box<CollectDone>),
+    /// Blocked names were followed to where they lead.
+    Followed,
     /// Something that is of no use any more is gone.
     Swept,
     /// What somebody on this machine asks for.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cordon_proto::event::agent::Started;
 use cordon_proto::event::{Body, Severity};
-use cordon_proto::id::Hash;
+use cordon_proto::id::{EndpointId, Hash};
 use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::budget::Thrift;
 use super::collect::Collecting;
 use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
+use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
@@ -26,7 +27,7 @@ use crate::health::VERSION;
 use crate::hold;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::link::Link;
 use crate::link::dial::Dialer;
 use crate::link::proxy::{ProxyError, ProxyWay};
@@ -34,6 +35,7 @@ use crate::machine::Machine;
 use crate::nonce::Nonces;
 use crate::roster_keeper::{RosterError, RosterKeeper};
 use crate::sensor::REPORTS_MAX;
+use crate::sensor::dns::Names;
 use crate::spool::{self, Spool, SpoolError, SpoolLimits, keeper};
 use crate::tls;
 
@@ -96,13 +98,10 @@ impl Agent {
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
         let thrift = Thrift::new(config.budget, brake);
-        let sensors = sensors::Sensors::new(
-            config.watched(),
-            &dir.path(super::canary::LOG),
-            outlet,
-            spool.clone(),
-            braked,
-        );
+        let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
+        let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool.clone(), braked);
+        let stood = kept::load_ledger(&dir)?;
+        let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood);
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
@@ -111,8 +110,8 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
-            ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
-            tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
+            ledger: Ledger::resume(stood, time.secs(stamp.boot_ns)),
+            tools,
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
@@ -189,6 +188,18 @@ fn shell(config: &Config) -> Arc<Mutex<Shell>> {
         plain_tables: !config.isolation.own_tables,
     };
     Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())))
+}
+
+/// What deeds share. What is blocked is taken up as one, before any deed is seen to.
+fn tools(
+    config: &Config,
+    dir: &StateDir,
+    endpoint: EndpointId,
+    names: Names,
+    stood: &ledger::Kept,
+) -> Arc<Tools> {
+    let blocks = Blocks::resume(dir.clone(), config.lab, names, ask, stood);
+    Arc::new(Tools { endpoint, blocks, ..Tools::new(dir.clone(), config.lab) })
 }
 
 fn open_spool(

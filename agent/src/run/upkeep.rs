@@ -112,6 +112,7 @@ impl Agent {
         self.act_deeds();
         self.collecting.orders.handle_timeout(secs);
         self.act_collect();
+        self.follow_names();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();
