@@ -2,3 +2,4 @@
 
 pub mod deed;
 pub mod isolate;
+pub mod quarantine;

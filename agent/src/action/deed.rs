@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cordon_proto::command::Action;
 use cordon_proto::policy::Policy;
 
+use crate::action::quarantine::Taking;
 use crate::identity::StateDir;
 pub use crate::ledger::{Done, NotDone, Seen};
 
@@ -51,6 +52,7 @@ impl Hand {
     /// The deed that an action asks for.
     pub fn deed<'a>(&'a self, action: &'a Action) -> Result<Box<dyn Deed + 'a>, NotDone> {
         match action {
+            Action::Quarantine(quarantine) => Ok(Box::new(Taking::new(&self.tools, quarantine))),
             Action::Isolate(_)
             | Action::Release
             | Action::SetPolicy(_)
@@ -59,7 +61,6 @@ impl Hand {
             | Action::ReleaseAll
             | Action::Kill(_)
             | Action::Suspend(_)
-            | Action::Quarantine(_)
             | Action::Deny(_)
             | Action::Block(_)
             | Action::LockAccount(_)
