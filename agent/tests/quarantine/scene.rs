@@ -1,0 +1,116 @@
+//! A file system to take files from, another for the agent's state, and the deed between.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use cordon_agent::action::deed::{Done, Hand, NotDone, Seen, Tools};
+use cordon_agent::identity::StateDir;
+use cordon_proto::command::{Action, Quarantine};
+use cordon_proto::id::Hash;
+use rustix::mount::MountFlags;
+
+/// Both file systems, seen in this mount namespace only; they end with it.
+pub(crate) struct Scene {
+    pub(crate) files: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) hand: Hand,
+    _directory: tempfile::TempDir,
+}
+
+/// What files are taken from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FileSystem {
+    Ext4,
+    Memory,
+}
+
+impl Scene {
+    pub(crate) fn new(file_system: FileSystem) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let top = directory.path().canonicalize().unwrap();
+        let (memory, files) = (top.join("memory"), top.join("files"));
+        for made in [&memory, &files] {
+            std::fs::create_dir(made).unwrap();
+        }
+        let flags = MountFlags::empty();
+        rustix::mount::mount("memory", &memory, "tmpfs", flags, c"size=600m").unwrap();
+        match file_system {
+            FileSystem::Memory => {
+                rustix::mount::mount("files", &files, "tmpfs", flags, c"size=200m").unwrap();
+            }
+            FileSystem::Ext4 => {
+                let image = memory.join("image");
+                std::fs::File::create(&image).unwrap().set_len(128 << 20).unwrap();
+                run(Command::new("mkfs.ext4").arg("-q").arg(&image));
+                run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&files));
+            }
+        }
+        std::fs::create_dir(files.join("tmp")).unwrap();
+        std::fs::create_dir_all(files.join("lost+found")).unwrap();
+        let state = memory.join("own/state");
+        let dir = StateDir::open(&state).unwrap();
+        let hand = Hand { tools: Arc::new(Tools { dir, lab: false }), policy: None };
+        Self { files, state, hand, _directory: directory }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.files.join(name)
+    }
+
+    /// What the vault holds beside its key.
+    pub(crate) fn vault(&self) -> Vec<String> {
+        names_in(&self.state.join("vault")).into_iter().filter(|name| name != "key").collect()
+    }
+
+    pub(crate) fn prepare(&self, action: &Action) -> Result<Vec<u8>, NotDone> {
+        self.hand.deed(action).unwrap().prepare()
+    }
+
+    pub(crate) fn apply(&self, action: &Action, before: &[u8]) -> Result<Done, NotDone> {
+        self.hand.deed(action).unwrap().apply(before)
+    }
+
+    pub(crate) fn look(&self, action: &Action, before: &[u8]) -> Seen {
+        self.hand.deed(action).unwrap().look(before)
+    }
+
+    pub(crate) fn undo(&self, action: &Action, before: &[u8]) -> Result<Done, NotDone> {
+        self.hand.deed(action).unwrap().undo(before)
+    }
+}
+
+pub(crate) fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub(crate) fn names_in(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+pub(crate) fn quarantine(path: &Path, sha256: Option<Hash>) -> Action {
+    Action::Quarantine(Quarantine { path: path.to_str().unwrap().into(), sha256 })
+}
+
+/// Everything was done, and everything that was looked at was as it must be.
+#[track_caller]
+pub(crate) fn whole(done: Result<Done, NotDone>) -> Done {
+    let done = done.unwrap();
+    assert!(done.missing.is_empty() && !done.probes.is_empty(), "{done:?}");
+    assert!(done.probes.iter().all(|probe| probe.passed), "{done:?}");
+    done
+}
+
+/// It was refused, for this reason.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(outcome: Result<T, NotDone>, reason: &str) {
+    match outcome {
+        Err(NotDone::Refused(why)) if why.contains(reason) => {}
+        other => panic!("not refused for '{reason}': {other:?}"),
+    }
+}
