@@ -2,6 +2,7 @@
 //! action a file.
 
 mod isolate;
+mod quarantine;
 mod undo;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::sign::{self, Request};
 use crate::summary;
 
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
+pub use quarantine::{QuarantineArgs, RestoreArgs, quarantine, restore};
 pub use undo::{UndoArgs, undo};
 
 /// Which endpoints.
