@@ -14,6 +14,7 @@ mod lab;
 mod lease;
 mod outage;
 mod presence;
+mod quarantine;
 mod query;
 mod red_team;
 mod scene;
@@ -27,7 +28,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 17] = [
+const TESTS: [(&str, Body); 18] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -40,6 +41,7 @@ const TESTS: [(&str, Body); 17] = [
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
+    ("a file goes into the vault and comes back as it was", quarantine::there_and_back),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
