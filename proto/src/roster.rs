@@ -189,6 +189,15 @@ impl Roster {
         })
     }
 
+    /// The operators who may sign for an action, alone or with others.
+    pub fn may(&self, action: ActionKind) -> impl Iterator<Item = &Operator> {
+        let granted = move |operator: &Operator, grant: &Grant| {
+            grant.action == action && operator.roles.contains(&grant.role)
+        };
+        let operators = self.operators.iter();
+        operators.filter(move |operator| self.grants.iter().any(|grant| granted(operator, grant)))
+    }
+
     /// Whether these persons together may do this to so many endpoints.
     ///
     /// `critical` endpoints need two persons whatever the table says.
