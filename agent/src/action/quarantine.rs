@@ -16,7 +16,7 @@ use cordon_proto::event::receipt::Probe;
 use minicbor::{Decode, Encode};
 
 use super::deed::{Deed, Done, NotDone, Seen, Tools};
-use crate::platform::linux::place::Inode;
+use crate::platform::linux::place::{Facts, Inode, Moment};
 use crate::vault::{Content, Copy, CopyId, Vault, VaultError, random};
 
 use subject::{Subject, shown};
@@ -71,6 +71,9 @@ struct Before {
     /// Its flags: a crash may come while they are cleared.
     #[n(2)]
     flags: Option<u32>,
+    /// When it was made: file systems give the number of a file that is gone to the next.
+    #[n(3)]
+    born: Option<Moment>,
 }
 
 /// A file to be taken, or taken.
@@ -118,11 +121,10 @@ impl<'a> Taking<'a> {
         let subject = match self.subject() {
             Ok(Some(subject)) => subject,
             Ok(None) => return Ok(There::Nothing),
-            Err(NotDone::Refused(why)) => return Ok(There::Another { what: why, inode: None }),
+            Err(NotDone::Refused(why)) => return Ok(There::Another(why)),
             Err(error @ NotDone::Failed(_)) => return Err(error),
         };
-        let inode = Some(subject.facts.inode);
-        let another = |what: String| Ok(There::Another { what, inode });
+        let another = |what: String| Ok(There::Another(what));
         let content = copy.content();
         if subject.what.is_link() != header.what.is_link() || subject.facts.bytes != content.bytes {
             return another("another file is there".to_owned());
@@ -143,7 +145,7 @@ impl<'a> Taking<'a> {
         loop {
             let nothing = || NotDone::Failed(format!("there is no file at {}", self.path()));
             let subject = self.subject()?.ok_or_else(nothing)?;
-            if subject.facts.inode != before.inode {
+            if !before.is_of(&subject.facts) {
                 let why = format!("another file is at {} than was looked at", self.path());
                 return Err(NotDone::Failed(why));
             }
@@ -162,7 +164,7 @@ impl<'a> Taking<'a> {
     }
 
     /// The copy is kept; what is left at the path is taken if it is the same.
-    fn rest(&self, vault: &Vault, before: &Before, copy: &Copy) -> Result<Done, NotDone> {
+    fn rest(&self, before: &Before, copy: &Copy) -> Result<Done, NotDone> {
         take::end_set_aside(before, copy)?;
         match self.there(before, copy, BYTES_MAX)? {
             There::Nothing | There::SetAside => {
@@ -175,12 +177,7 @@ impl<'a> Taking<'a> {
                     Err(NotDone::Failed(format!("{} changed while it was taken", self.path())))
                 }
             },
-            There::Another { inode, .. } if inode == Some(copy.header().inode) => {
-                // It was written to after a crash had come between copying and taking.
-                vault.remove(before.copy).map_err(failed)?;
-                self.anew(vault, before)
-            }
-            There::Another { what, .. } => {
+            There::Another(what) => {
                 let probes = vec![kept(copy.content()), self.another(what)];
                 Ok(Done { probes, ..Done::default() })
             }
@@ -226,10 +223,8 @@ enum There {
     SetAside,
     /// The file, or another of the same content.
     Same(Box<Subject>),
-    Another {
-        what: String,
-        inode: Option<Inode>,
-    },
+    /// Something else, in words.
+    Another(String),
 }
 
 /// Why taking stopped; nothing is otherwise than before.
@@ -244,6 +239,11 @@ impl Before {
         codec::decode_strict(bytes).map_err(failed)
     }
 
+    /// Whether it is the file that was looked at.
+    fn is_of(&self, facts: &Facts) -> bool {
+        (self.inode, self.born) == (facts.inode, facts.born)
+    }
+
     /// What a file's names are called between being taken and being gone.
     fn aside(&self, index: usize) -> Vec<u8> {
         format!(".cordon-{}-{index}", self.copy).into_bytes()
@@ -256,18 +256,19 @@ impl Deed for Taking<'_> {
         let subject = self.subject()?.ok_or_else(nothing)?;
         take::room(&self.vault()?, &subject)?;
         let copy = CopyId(random().map_err(failed)?);
-        let (inode, flags) = (subject.facts.inode, subject.metadata.flags);
-        Ok(codec::encode(&Before { copy, inode, flags }))
+        let (inode, born, flags) =
+            (subject.facts.inode, subject.facts.born, subject.metadata.flags);
+        Ok(codec::encode(&Before { copy, inode, flags, born }))
     }
 
     fn apply(&self, before: &[u8]) -> Result<Done, NotDone> {
         let (before, vault) = (Before::read(before)?, self.vault()?);
         match vault.copy(before.copy) {
-            Ok(Some(copy)) => self.rest(&vault, &before, &copy),
+            Ok(Some(copy)) => self.rest(&before, &copy),
             Ok(None) => self.anew(&vault, &before),
             Err(VaultError::Damaged(why)) => {
                 // Where the file is still there, a new copy mends it.
-                let there = self.subject()?.is_some_and(|there| there.facts.inode == before.inode);
+                let there = self.subject()?.is_some_and(|there| before.is_of(&there.facts));
                 if there {
                     self.anew(&vault, &before)
                 } else {
@@ -295,9 +296,7 @@ impl Deed for Taking<'_> {
             Ok(There::Nothing) => Seen::Holds(vec![kept(copy.content()), self.empty()]),
             Ok(There::SetAside) => Seen::Drifted(format!("{path} was set aside, but not taken")),
             Ok(There::Same(_)) => Seen::Drifted(format!("the same file is at {path} again")),
-            Ok(There::Another { what, .. }) => {
-                Seen::Holds(vec![kept(copy.content()), self.another(what)])
-            }
+            Ok(There::Another(what)) => Seen::Holds(vec![kept(copy.content()), self.another(what)]),
             Err(why) => Seen::CannotLook(why.to_string()),
         }
     }
@@ -306,15 +305,17 @@ impl Deed for Taking<'_> {
         let (before, vault) = (Before::read(before)?, self.vault()?);
         match vault.copy(before.copy).map_err(failed)? {
             Some(copy) => restore::restore(self, &vault, &before, copy),
-            None => self.never_taken(&before),
+            None => self.never_taken(&vault, &before),
         }
     }
 }
 
 impl Taking<'_> {
     /// Without a copy nothing was taken, unless somebody took the copy.
-    fn never_taken(&self, before: &Before) -> Result<Done, NotDone> {
-        let there = self.subject()?.is_some_and(|there| there.facts.inode == before.inode);
+    fn never_taken(&self, vault: &Vault, before: &Before) -> Result<Done, NotDone> {
+        // What a crash left of a copy.
+        vault.remove(before.copy).map_err(failed)?;
+        let there = self.subject()?.is_some_and(|there| before.is_of(&there.facts));
         let what = format!("{} is where it was", self.path());
         if there {
             let probes = vec![Probe { what, passed: true, seen: "it was never taken".into() }];

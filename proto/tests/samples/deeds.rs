@@ -1,6 +1,6 @@
 //! Deeds as they are asked for and answered, a sample each.
 
-use cordon_proto::command::{Action, Command};
+use cordon_proto::command::{Action, Command, Quarantine};
 use cordon_proto::event::receipt::{Outcome, Probe, Receipt};
 use cordon_proto::event::{Body, Event, Severity};
 use cordon_proto::id::Hash;
@@ -10,7 +10,12 @@ use super::{check, codec, command, key};
 
 /// What can be asked for, with the name of its sample.
 fn actions() -> Vec<(&'static str, Action)> {
-    vec![("undo", Action::Undo { of: command().command().id }), ("release-all", Action::ReleaseAll)]
+    let quarantine = Quarantine { path: "/tmp/x".into(), sha256: Some(Hash::of(b"x")) };
+    vec![
+        ("undo", Action::Undo { of: command().command().id }),
+        ("release-all", Action::ReleaseAll),
+        ("quarantine", Action::Quarantine(quarantine)),
+    ]
 }
 
 #[test]

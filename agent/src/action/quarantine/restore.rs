@@ -37,14 +37,11 @@ pub(super) fn restore(
         let why = format!("{directory} is no more; make it again, and then undo this again");
         return Err(NotDone::Failed(why));
     };
-    if let Some(done) = give_back(&place, before, &copy)? {
-        vault.remove(before.copy).map_err(failed)?;
-        return Ok(done);
-    }
+    give_names_back(&place, before, &copy)?;
     let header = copy.header().clone();
     let aside = format!(".cordon-{}-back", before.copy).into_bytes();
     let back = match found(&place, &copy)? {
-        // A crash came between naming it and ending this.
+        // It was never gone, or a crash came between naming it and ending this.
         Some(back) => back,
         None => {
             remove(&place, &aside)?;
@@ -81,7 +78,7 @@ pub(super) fn restore(
 }
 
 /// Gives the file itself its names back, where a crash had come before they were gone.
-fn give_back(place: &Place, before: &Before, copy: &Copy) -> Result<Option<Done>, NotDone> {
+fn give_names_back(place: &Place, before: &Before, copy: &Copy) -> Result<(), NotDone> {
     let header = copy.header();
     for (index, name) in header.names.iter().enumerate() {
         let aside = before.aside(index);
@@ -91,28 +88,16 @@ fn give_back(place: &Place, before: &Before, copy: &Copy) -> Result<Option<Done>
             place.rename(&aside, name.as_bytes()).map_err(failed)?;
         }
     }
-    let Some(first) = header.names.first() else { return Ok(None) };
-    let Some(node) = place.hold(first.as_bytes()).map_err(failed)? else { return Ok(None) };
-    let facts = node.facts().map_err(failed)?;
-    if facts.inode != header.inode || facts.modified != header.metadata.modified {
-        return Ok(None);
-    }
-    if facts.kind == Kind::File {
-        let closed = node.open().and_then(|file| header.metadata.close(&file));
-        closed.map_err(failed)?;
-    }
-    place.sync().map_err(failed)?;
-    let what = format!("{} is where it was", first.to_lossy());
-    let probes = vec![Probe { what, passed: true, seen: "it was not yet gone".to_owned() }];
-    Ok(Some(Done { probes, ..Done::default() }))
+    Ok(())
 }
 
-/// What stands at the file's names: nothing, or the file as this has put it back; anything else is
-/// in the way.
+/// What stands at the file's names: nothing, or the file as it was or was put back; anything else
+/// is in the way.
 fn found(place: &Place, copy: &Copy) -> Result<Option<Back>, NotDone> {
     let header = copy.header();
     for (index, name) in header.names.iter().enumerate() {
         let Some(node) = place.hold(name.as_bytes()).map_err(failed)? else { continue };
+        // With the first name found to be the file, the others are given or compared to it.
         let back = if index == 0 { ours(copy, node).map_err(failed)? } else { None };
         if back.is_some() {
             return Ok(back);

@@ -69,10 +69,10 @@ impl Subject {
         if metadata::is_closed(&place).map_err(failed)? {
             return refused("is in a directory that is marked immutable or append-only");
         }
-        let names = names(&place, name, &facts, path)?;
         if let Some(why) = protected::why(tools, &place, facts.inode) {
             return refused(&format!("is protected: {why}"));
         }
+        let names = names(&place, name, &facts, path)?;
         let what = match facts.kind {
             Kind::Link => What::Link(node.target().map_err(failed)?.into()),
             Kind::File | Kind::Other(_) => What::File,

@@ -19,8 +19,12 @@ use super::place::{Kind, Moment, Node};
 /// All attributes of a file together; the kernel itself takes 64 KiB in each.
 const XATTRS_BYTES_MAX: usize = 1 << 20;
 
-/// `FS_FL_USER_MODIFIABLE`: what can be given at all.
-const FLAGS_GIVABLE: u32 = 0x0003_80ff;
+/// The kernel lists no more names than this.
+const NAMES_BYTES_MAX: usize = 64 << 10;
+
+/// What can be given at all: the kernel's `FS_FL_USER_MODIFIABLE`, whether data is journalled
+/// (ext4), and whether it is copied on write (btrfs).
+const FLAGS_GIVABLE: u32 = 0x0003_80ff | 0x4000 | 0x0080_0000;
 
 /// Flags that close a file to every change.
 const CLOSING: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);
@@ -201,7 +205,7 @@ fn give_flags(file: &File, wanted: IFlags) -> Result<(), Errno> {
 }
 
 fn xattrs(node: &Node) -> io::Result<Vec<Xattr>> {
-    let mut names = vec![0; XATTRS_BYTES_MAX.min(64 << 10)];
+    let mut names = vec![0; NAMES_BYTES_MAX];
     let bytes = match rustix::fs::listxattr(node.path(), names.as_mut_slice()) {
         Ok(bytes) => bytes,
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),

@@ -73,6 +73,8 @@ pub struct Facts {
     pub modified: Moment,
     /// When anything about it last changed.
     pub changed: Moment,
+    /// When it was made, where the file system says so: numbers are given again.
+    pub born: Option<Moment>,
     /// Whether something is mounted on it.
     pub is_mount: bool,
     /// Whether it is sealed by fs-verity.
@@ -269,7 +271,7 @@ fn facts(fd: BorrowedFd<'_>) -> io::Result<Facts> {
 }
 
 fn statx(fd: BorrowedFd<'_>, path: &OsStr, flags: AtFlags) -> io::Result<Facts> {
-    let stat = rustix::fs::statx(fd, path, flags, StatxFlags::BASIC_STATS)?;
+    let stat = rustix::fs::statx(fd, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
     Ok(understood(&stat))
 }
 
@@ -297,6 +299,9 @@ fn understood(stat: &Statx) -> Facts {
         accessed: moment(stat.stx_atime),
         modified: moment(stat.stx_mtime),
         changed: moment(stat.stx_ctime),
+        born: StatxFlags::from_bits_retain(stat.stx_mask)
+            .contains(StatxFlags::BTIME)
+            .then(|| moment(stat.stx_btime)),
         is_mount: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         is_verity: stat.stx_attributes.contains(StatxAttributes::VERITY),
     }
