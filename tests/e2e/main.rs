@@ -18,6 +18,7 @@ mod quarantine;
 mod query;
 mod red_team;
 mod scene;
+mod tamper;
 mod two_persons;
 
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 18] = [
+const TESTS: [(&str, Body); 20] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -40,6 +41,8 @@ const TESTS: [(&str, Body); 18] = [
     ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
+    ("a change to the rules is put back and told with its process", tamper::put_back),
+    ("a device that appears is closed at once and nobody's doing", tamper::new_device),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
     ("a file goes into the vault and comes back as it was", quarantine::there_and_back),
     ("every kind of silence is told from the others", presence::silences),

@@ -151,6 +151,7 @@ impl<'a> Taking<'a> {
             }
             match take::take(self, vault, before, &subject) {
                 Ok(content) => return Ok(self.taken(content, &subject)),
+                Err(Stop::Half(why)) => return Ok(half(why)),
                 Err(Stop::NotDone(why)) => return Err(why),
                 Err(Stop::Changed) if tries < TRIES_MAX => tries += 1,
                 Err(Stop::Changed) => {
@@ -172,6 +173,7 @@ impl<'a> Taking<'a> {
             }
             There::Same(subject) => match take::away(self, before, &subject) {
                 Ok(()) => Ok(self.taken(copy.content(), &subject)),
+                Err(Stop::Half(why)) => Ok(half(why)),
                 Err(Stop::NotDone(why)) => Err(why),
                 Err(Stop::Changed) => {
                     Err(NotDone::Failed(format!("{} changed while it was taken", self.path())))
@@ -227,11 +229,14 @@ enum There {
     Another(String),
 }
 
-/// Why taking stopped; nothing is otherwise than before.
+/// Why taking stopped.
 enum Stop {
+    /// Nothing is otherwise than before.
     NotDone(NotDone),
-    /// The file was written to or exchanged meanwhile.
+    /// Nor here: the file was written to or exchanged meanwhile.
     Changed,
+    /// Some of its names are no longer what they were: the copy must stay.
+    Half(String),
 }
 
 impl Before {
@@ -329,6 +334,10 @@ impl Taking<'_> {
 fn kept(content: Content) -> Probe {
     let seen = format!("{} bytes, SHA-256 {}", content.bytes, content.sha256);
     Probe { what: "the copy in the vault".to_owned(), passed: true, seen }
+}
+
+fn half(why: String) -> Done {
+    Done { missing: vec![why], ..Done::default() }
 }
 
 fn failed(why: impl std::fmt::Display) -> NotDone {

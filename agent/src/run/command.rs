@@ -71,6 +71,7 @@ impl Agent {
                 let policy = self.policy.as_ref();
                 self.containment.handle_isolate(&may, isolate, policy, ways, secs);
                 self.act();
+                self.look_around();
             }
             Action::Release => {
                 self.containment.handle_release(&may);
@@ -119,6 +120,8 @@ impl Agent {
             Err(error) => Outcome::Failed { reason: error.to_string() },
         };
         self.answer(&may, outcome);
+        // With the new policy's users; what it opens and closes follows when they are known.
+        self.look_around();
     }
 
     pub(super) fn answer(&mut self, may: &Authorised, outcome: Outcome) {
@@ -140,6 +143,7 @@ impl Agent {
                 let version = self.roster.held().reference.version;
                 tracing::info!(version, "took a newer roster");
                 self.follow_roster();
+                self.replan();
                 // Signed health names the roster held, and operators wait for that.
                 self.ask_health();
             }

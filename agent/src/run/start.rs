@@ -13,7 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
-use super::{Agent, command, contain, deliver, jobs, query, sensors, upkeep};
+use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
@@ -87,8 +87,7 @@ impl Agent {
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let kept = KeptIsolation::load(&dir)?;
         let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
-        let safety = Safety { outside_initial_netns_only: config.lab };
-        let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
+        let shell = shell(&config);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
@@ -107,6 +106,7 @@ impl Agent {
             policy: kept::load_policy(&own)?,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
+            lookout: lookout::Lookout::default(),
             ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
             tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
             deeds_under_way: 0,
@@ -145,6 +145,7 @@ impl Agent {
         if found.epochs.iter().any(|(_, cause)| *cause != EpochCause::Enrolled) {
             self.renew_secret();
         }
+        self.look_around();
         self.restore().await;
         self.act_deeds();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
@@ -172,6 +173,14 @@ impl Agent {
             Err(error) => tracing::error!(%error, "the roster's doors and pins cannot be used"),
         }
     }
+}
+
+fn shell(config: &Config) -> Arc<Mutex<Shell>> {
+    let safety = Safety {
+        outside_initial_netns_only: config.lab,
+        plain_tables: !config.isolation.own_tables,
+    };
+    Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())))
 }
 
 fn open_spool(

@@ -107,9 +107,9 @@ impl Agent {
         self.memory.accepted.forget(secs);
         self.containment.handle_timeout(secs);
         self.act();
+        self.keep_watch();
         self.ledger.handle_timeout(secs);
         self.act_deeds();
-        self.look_for_drift();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();

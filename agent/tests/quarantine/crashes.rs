@@ -39,6 +39,7 @@ pub(crate) fn child() -> bool {
     let Ok(told) = std::env::var(CHILD) else { return false };
     let [verb, stage, state, path, before] =
         told.split('\n').collect::<Vec<_>>().try_into().unwrap();
+    assert!(crate::own_mounts::are_entered(), "a child is for its test alone");
     let before = std::fs::read(before).unwrap();
     let tools = Tools { dir: StateDir::open(state).unwrap(), lab: false };
     let Action::Quarantine(asked) = quarantine(Path::new(path), None) else { panic!("no deed") };

@@ -8,6 +8,7 @@
 
 mod combinations;
 mod crashes;
+mod own_mounts;
 mod platform;
 mod refusals;
 mod scene;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
                 return Ok(Completion::ignored_with("needs loop devices"));
             }
             let inside = move || {
-                platform::leave_mount_namespace().unwrap();
+                own_mounts::enter();
                 test();
             };
             match std::thread::spawn(inside).join() {

@@ -53,8 +53,7 @@ pub(crate) fn of_what_is_protected() {
             refused(scene.prepare(&quarantine(path, None)), "is protected");
         }
     }
-    // Nothing of the machine is ever mounted below a directory that is removed when a test ends: what
-    // is under the mount would be removed with it. The vault is the test's own.
+    // The vault and its key are made with the first file that is looked at.
     std::fs::write(scene.path("harmless"), "").unwrap();
     scene.prepare(&quarantine(&scene.path("harmless"), None)).unwrap();
     let vault = scene.state.join("vault");

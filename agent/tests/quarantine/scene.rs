@@ -8,14 +8,16 @@ use cordon_agent::action::deed::{Done, Hand, NotDone, Seen, Tools};
 use cordon_agent::identity::StateDir;
 use cordon_proto::command::{Action, Quarantine};
 use cordon_proto::id::Hash;
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 
-/// Both file systems, seen in this mount namespace only; they end with it.
+/// Over this all file systems of a test are mounted, in its mount namespace only.
+const TOP: &str = "/mnt";
+
+/// Both file systems, seen in this mount namespace only; they end with it, and nothing is removed.
 pub(crate) struct Scene {
     pub(crate) files: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) hand: Hand,
-    _directory: tempfile::TempDir,
 }
 
 /// What files are taken from.
@@ -27,14 +29,12 @@ pub(crate) enum FileSystem {
 
 impl Scene {
     pub(crate) fn new(file_system: FileSystem) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let top = directory.path().canonicalize().unwrap();
-        let (memory, files) = (top.join("memory"), top.join("files"));
-        for made in [&memory, &files] {
-            std::fs::create_dir(made).unwrap();
-        }
+        assert!(crate::own_mounts::are_entered(), "the machine must be out of reach");
         let flags = MountFlags::empty();
-        rustix::mount::mount("memory", &memory, "tmpfs", flags, c"size=600m").unwrap();
+        rustix::mount::mount("memory", TOP, "tmpfs", flags, c"size=600m").unwrap();
+        let memory = PathBuf::from(TOP);
+        let files = memory.join("files");
+        std::fs::create_dir(&files).unwrap();
         match file_system {
             FileSystem::Memory => {
                 rustix::mount::mount("files", &files, "tmpfs", flags, c"size=200m").unwrap();
@@ -51,7 +51,7 @@ impl Scene {
         let state = memory.join("own/state");
         let dir = StateDir::open(&state).unwrap();
         let hand = Hand { tools: Arc::new(Tools { dir, lab: false }), policy: None };
-        Self { files, state, hand, _directory: directory }
+        Self { files, state, hand }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -77,6 +77,14 @@ impl Scene {
 
     pub(crate) fn undo(&self, action: &Action, before: &[u8]) -> Result<Done, NotDone> {
         self.hand.deed(action).unwrap().undo(before)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // With all that is mounted below it.
+        let gone = rustix::mount::unmount(TOP, UnmountFlags::DETACH);
+        gone.unwrap_or_else(|error| crate::say(&format!("{TOP} stays mounted: {error}")));
     }
 }
 

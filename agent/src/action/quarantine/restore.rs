@@ -18,6 +18,8 @@ use crate::vault::{Content, Copy, FREE_BYTES_MIN, Vault, VaultError, What};
 struct Back {
     node: Node,
     file: Option<File>,
+    /// What it must carry.
+    wanted: Metadata,
     /// What it could not be given.
     failed: Vec<String>,
     /// How much of it is data.
@@ -54,6 +56,10 @@ pub(super) fn restore(
     };
     let mut missing = name(&place, &header.names, &back.node);
     remove(&place, &aside)?;
+    if missing.len() == header.names.len() {
+        // The file is nowhere but in the vault.
+        return Err(NotDone::Failed(format!("{path} is not put back: {}", missing.join("; "))));
+    }
     (taking.at)(Stage::BackNamed);
     if let Some(file) = &back.file {
         let closed = header.metadata.close(file);
@@ -62,10 +68,10 @@ pub(super) fn restore(
     place.sync().map_err(failed)?;
     (taking.at)(Stage::BackClosed);
     let carried = Metadata::read(&back.node, back.file.as_ref()).map_err(failed)?;
-    let differ = header.metadata.differences(&carried);
+    let differ = back.wanted.differences(&carried);
     let probes = vec![
         read_back(&path, copy.content()),
-        carries(&path, &header.metadata, &differ),
+        carries(&path, &back.wanted, &differ),
         holes(&path, copy.content(), back.bytes_of_data),
     ];
     if !differ.is_empty() {
@@ -84,7 +90,7 @@ fn give_names_back(place: &Place, before: &Before, copy: &Copy) -> Result<(), No
         let aside = before.aside(index);
         let held = place.hold(&aside).map_err(failed)?;
         let held = held.map(|node| node.facts()).transpose().map_err(failed)?;
-        if held.is_some_and(|held| held.inode == header.inode) {
+        if held.is_some_and(|held| before.is_of(&held)) {
             place.rename(&aside, name.as_bytes()).map_err(failed)?;
         }
     }
@@ -122,10 +128,12 @@ fn ours(copy: &Copy, node: Node) -> io::Result<Option<Back>> {
         (What::File | What::Link(_), Kind::File | Kind::Link | Kind::Other(_)) => return Ok(None),
     };
     let carried = Metadata::read(&node, file.as_ref())?;
-    let wanted = Metadata { flags: carried.flags, ..header.metadata.clone() };
-    let same = content.sha256 == copy.content().sha256 && wanted.differences(&carried).is_empty();
+    // Whoever read it since then has moved its access time.
+    let wanted = Metadata { accessed: carried.accessed, ..header.metadata.clone() };
+    let dressed = Metadata { flags: carried.flags, ..wanted.clone() };
+    let same = content.sha256 == copy.content().sha256 && dressed.differences(&carried).is_empty();
     let bytes_of_data = content.bytes_of_data;
-    Ok(same.then_some(Back { node, file, failed: Vec::new(), bytes_of_data }))
+    Ok(same.then_some(Back { node, file, wanted, failed: Vec::new(), bytes_of_data }))
 }
 
 fn make(taking: &Taking<'_>, place: &Place, aside: &[u8], copy: &mut Copy) -> Result<Back, String> {
@@ -164,7 +172,8 @@ fn make(taking: &Taking<'_>, place: &Place, aside: &[u8], copy: &mut Copy) -> Re
     let failed = header.metadata.give(&node, file.as_ref());
     file.as_ref().map(File::sync_all).transpose().map_err(io)?;
     (taking.at)(Stage::BackDressed);
-    Ok(Back { node, file, failed, bytes_of_data: content.bytes_of_data })
+    let (wanted, bytes_of_data) = (header.metadata, content.bytes_of_data);
+    Ok(Back { node, file, wanted, failed, bytes_of_data })
 }
 
 fn fill(file: &File, copy: &mut Copy) -> Result<(), VaultError> {

@@ -63,14 +63,14 @@ impl Subject {
             }
             Kind::Link => None,
         };
+        if let Some(why) = protected::why(tools, &place, facts.inode) {
+            return refused(&format!("is protected: {why}"));
+        }
         if place.is_read_only().map_err(failed)? {
             return refused("is on a file system that is read-only");
         }
         if metadata::is_closed(&place).map_err(failed)? {
             return refused("is in a directory that is marked immutable or append-only");
-        }
-        if let Some(why) = protected::why(tools, &place, facts.inode) {
-            return refused(&format!("is protected: {why}"));
         }
         let names = names(&place, name, &facts, path)?;
         let what = match facts.kind {

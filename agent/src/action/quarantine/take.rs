@@ -4,7 +4,7 @@ use super::subject::{Subject, open_place};
 use super::{Before, Stage, Stop, Taking, failed};
 use crate::action::deed::NotDone;
 use crate::platform::linux::metadata::{self, Metadata};
-use crate::platform::linux::place::Facts;
+use crate::platform::linux::place::{Facts, Kind, Node};
 use crate::vault::{Content, Copy, End, FREE_BYTES_MIN, Header, Vault, What};
 
 /// Whether the vault has room for a copy.
@@ -33,7 +33,7 @@ pub(super) fn take(
     room(vault, subject)?;
     let copied = copy(taking, vault, before, subject);
     let taken = copied.and_then(|content| away(taking, before, subject).map(|()| content));
-    if taken.is_err() {
+    if matches!(taken, Err(Stop::NotDone(_) | Stop::Changed)) {
         // The file is where it was.
         vault.remove(before.copy)?;
     }
@@ -84,8 +84,8 @@ fn copy(
     Ok(content)
 }
 
-/// Takes all names of the file that was looked at, and of no other; with an error it has them all,
-/// and is closed to changes as it was.
+/// Takes all names of the file that was looked at, and of no other; where it stops other than by
+/// half, the file has them all, and is closed to changes as it was.
 pub(super) fn away(taking: &Taking<'_>, before: &Before, subject: &Subject) -> Result<(), Stop> {
     if let Some(file) = &subject.file {
         let opened = metadata::unclose(file).map_err(|error| {
@@ -99,15 +99,18 @@ pub(super) fn away(taking: &Taking<'_>, before: &Before, subject: &Subject) -> R
     let mut aside = Vec::new();
     if let Err(mut stop) = set_aside(before, subject, &mut aside) {
         if let Err(why) = put_names_back(before, subject, &aside) {
-            stop = NotDone::Failed(why).into();
+            stop = Stop::Half(why);
         }
         return Err(stop);
     }
     (taking.at)(Stage::SetAside);
-    for index in 0..subject.names.len() {
-        subject.place.unlink(&before.aside(index))?;
-    }
-    subject.place.sync()?;
+    let unlinked = || {
+        (0..subject.names.len()).try_for_each(|index| subject.place.unlink(&before.aside(index)))
+    };
+    unlinked().and_then(|()| subject.place.sync()).map_err(|error| {
+        let path = taking.path();
+        Stop::Half(format!("{path} was set aside, but not taken to the end: {error}"))
+    })?;
     (taking.at)(Stage::TakenAway);
     Ok(())
 }
@@ -155,21 +158,48 @@ fn put_names_back(before: &Before, subject: &Subject, aside: &[usize]) -> Result
 }
 
 /// Ends what a crash has left between taking the names and unlinking them; what was written to
-/// since then gets its name back.
+/// since then gets its names back.
 pub(super) fn end_set_aside(before: &Before, copy: &Copy) -> Result<(), NotDone> {
     let header = copy.header();
     let Some(place) = open_place(&header.directory)? else { return Ok(()) };
-    for (index, name) in header.names.iter().enumerate() {
-        let aside = before.aside(index);
-        let Some(node) = place.hold(&aside).map_err(failed)? else { continue };
-        let found = node.facts().map_err(failed)?;
-        let same = found.inode == header.inode
-            && found.modified == header.metadata.modified
-            && found.bytes == copy.content().bytes;
-        let ended = if same { place.unlink(&aside) } else { place.rename(&aside, name.as_bytes()) };
+    let held = |name: &[u8]| place.hold(name).map_err(failed);
+    let asides: Vec<_> = (0..header.names.len()).map(|index| before.aside(index)).collect();
+    let mut begun = false;
+    for aside in &asides {
+        begun |= held(aside)?.is_some();
+    }
+    if !begun {
+        return Ok(());
+    }
+    for (aside, name) in asides.iter().zip(&header.names) {
+        let left = held(name.as_bytes())?;
+        let left = left.map(|node| is_copied(before, copy, &node)).transpose()?;
+        if left == Some(true) && held(aside)?.is_none() {
+            place.rename(name.as_bytes(), aside).map_err(failed)?;
+        }
+    }
+    for (aside, name) in asides.iter().zip(&header.names) {
+        let Some(node) = held(aside)? else { continue };
+        let same = is_copied(before, copy, &node)?;
+        let ended = if same { place.unlink(aside) } else { place.rename(aside, name.as_bytes()) };
         ended.map_err(failed)?;
     }
     place.sync().map_err(failed)
+}
+
+/// Whether this is the file that was copied, and the copy holds what it holds.
+fn is_copied(before: &Before, copy: &Copy, node: &Node) -> Result<bool, NotDone> {
+    let (facts, metadata) = (node.facts().map_err(failed)?, &copy.header().metadata);
+    let known = before.is_of(&facts) && facts.modified == metadata.modified;
+    if !known || facts.bytes != copy.content().bytes {
+        return Ok(false);
+    }
+    let content = match facts.kind {
+        Kind::File => node.open().and_then(|file| Content::of(&file, facts.bytes)),
+        Kind::Link => node.target().map(|target| Content::of_link(&target)),
+        Kind::Other(_) => return Ok(false),
+    };
+    Ok(content.map_err(failed)?.sha256 == copy.content().sha256)
 }
 
 fn written(before: &Facts, now: &Facts) -> bool {
