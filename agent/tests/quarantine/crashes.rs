@@ -41,7 +41,7 @@ pub(crate) fn child() -> bool {
         told.split('\n').collect::<Vec<_>>().try_into().unwrap();
     assert!(crate::own_mounts::are_entered(), "a child is for its test alone");
     let before = std::fs::read(before).unwrap();
-    let tools = Tools { dir: StateDir::open(state).unwrap(), lab: false };
+    let tools = Tools::new(StateDir::open(state).unwrap(), false);
     let Action::Quarantine(asked) = quarantine(Path::new(path), None) else { panic!("no deed") };
     let die = |at: Stage| {
         if format!("{at:?}") == stage {

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::os::unix::fs::symlink;
-use std::sync::Arc;
 
 use cordon_agent::action::deed::{Deed, Hand, NotDone, Seen, Tools};
 use cordon_agent::action::quarantine::{Stage, Taking};
@@ -65,9 +64,7 @@ pub(crate) fn of_what_is_protected() {
 
 pub(crate) fn in_a_lab() {
     let scene = Scene::new(FileSystem::Memory);
-    let Tools { dir, .. } = scene.hand.tools.as_ref();
-    let tools = Tools { dir: dir.clone(), lab: true };
-    let hand = Hand { tools: Arc::new(tools), policy: None };
+    let hand = Hand::new(Tools::new(scene.hand.tools.dir.clone(), true));
     std::fs::write(scene.path("there"), "x").unwrap();
     let action = quarantine(&scene.path("there"), None);
     refused(hand.deed(&action).unwrap().prepare(), "not the lab's");

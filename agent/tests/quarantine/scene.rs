@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use cordon_agent::action::deed::{Done, Hand, NotDone, Seen, Tools};
 use cordon_agent::identity::StateDir;
@@ -50,7 +49,7 @@ impl Scene {
         std::fs::create_dir_all(files.join("lost+found")).unwrap();
         let state = memory.join("own/state");
         let dir = StateDir::open(&state).unwrap();
-        let hand = Hand { tools: Arc::new(Tools { dir, lab: false }), policy: None };
+        let hand = Hand::new(Tools::new(dir, false));
         Self { files, state, hand }
     }
 

@@ -259,7 +259,7 @@ mod tests {
     fn judged(path: &Path) -> Option<String> {
         let temp = tempfile::tempdir().unwrap();
         let dir = StateDir::open(temp.path().join("state")).unwrap();
-        let tools = Tools { dir, lab: false };
+        let tools = Tools::new(dir, false);
         let real = std::fs::canonicalize(path.parent().unwrap()).unwrap();
         let file = place::facts_of_link(path).unwrap().inode;
         why(&tools, &Place::open(&real).unwrap(), file)
@@ -304,7 +304,7 @@ mod tests {
         let dir = StateDir::open(temp.path().join("state")).unwrap();
         let inner = dir.inner("vault").unwrap();
         inner.write("key", b"secret").unwrap();
-        let tools = Tools { dir, lab: false };
+        let tools = Tools::new(dir, false);
         let vault = Place::open(&temp.path().join("state/vault")).unwrap();
         let key = place::facts_at(&inner.path("key")).unwrap().inode;
         assert!(why(&tools, &vault, key).unwrap().contains("its state"));
