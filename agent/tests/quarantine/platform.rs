@@ -10,17 +10,11 @@ use std::path::Path;
 use rustix::fs::{
     AtFlags, CWD, FileType, IFlags, Mode, SeekFrom, Timespec, Timestamps, XattrFlags,
 };
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 /// Ends this process here and now, as a crash would.
 pub(crate) fn crash() {
     rustix::process::kill_process(rustix::process::getpid(), Signal::KILL).unwrap();
-}
-
-/// Ends another process.
-pub(crate) fn kill(pid: u32) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::KILL).unwrap();
 }
 
 /// Everything that can be known of a file but when it was made and last changed, and when a link
@@ -67,6 +61,10 @@ impl Snapshot {
             snapshot.read(&file);
         }
         snapshot
+    }
+
+    pub(crate) fn without_access_time(self) -> Self {
+        Self { accessed: (0, 0), ..self }
     }
 
     /// Whether both hold the same.
