@@ -54,9 +54,11 @@ pub(crate) fn there_and_back() -> Result<()> {
     ensure!(code != Some(0) && said.contains("nothing at"), "restored twice: {code:?} {said}");
 
     // An agent that is only tried out refuses the whole machine.
-    let (code, said) =
-        cordon(&fleet, &["quarantine", WEB, "/etc/passwd", "--reason", "e2e", "--wait"])?;
-    ensure!(code != Some(0) && said.contains("not the lab's"), "passwd: {code:?} {said}");
+    let machines = tempfile::NamedTempFile::new()?;
+    let outside = machines.path().to_str().context("the path is not UTF-8")?;
+    let (code, said) = cordon(&fleet, &["quarantine", WEB, outside, "--reason", "e2e", "--wait"])?;
+    ensure!(code != Some(0) && said.contains("not the lab's"), "outside: {code:?} {said}");
+    ensure!(machines.path().exists(), "refused, and it is gone");
     let key = fleet.agent_state(WEB).canonicalize()?.join("vault/key");
     let key = key.to_str().context("the path is not UTF-8")?;
     let (code, said) = cordon(&fleet, &["quarantine", WEB, key, "--reason", "e2e", "--wait"])?;

@@ -1,5 +1,6 @@
 //! Quarantine and its undoing on real file systems, in a private mount namespace made for each
-//! test. Needs root and loop devices; without them every test is skipped by name.
+//! test. Needs root, loop devices and what makes the file systems;
+//! without them tests are skipped by name.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,14 +15,21 @@ mod refusals;
 mod scene;
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Trial};
+use scene::FileSystem;
 
-const TESTS: [(&str, fn()); 12] = [
-    ("every_combination_is_put_back_bit_for_bit_or_refused_on_ext4", combinations::on_ext4),
-    ("every_combination_is_put_back_bit_for_bit_or_refused_in_memory", combinations::in_memory),
+/// Every combination of what a file can carry.
+const COMBINATIONS: [(&str, FileSystem); 4] = [
+    ("every_combination_is_put_back_bit_for_bit_or_refused_on_ext4", FileSystem::Ext4),
+    ("every_combination_is_put_back_bit_for_bit_or_refused_on_xfs", FileSystem::Xfs),
+    ("every_combination_is_put_back_bit_for_bit_or_refused_on_btrfs", FileSystem::Btrfs),
+    ("every_combination_is_put_back_bit_for_bit_or_refused_in_memory", FileSystem::Memory),
+];
+
+/// The rest, on ext4 or in memory.
+const TESTS: [(&str, fn()); 10] = [
     ("a_crash_at_any_stage_leaves_the_file_or_a_whole_copy", crashes::at_every_stage),
     ("what_is_no_file_of_its_own_is_refused", refusals::of_what_is_no_file),
     ("what_the_machine_needs_is_refused_under_every_name", refusals::of_what_is_protected),
@@ -41,25 +49,32 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // A child that is just being started holds what others have open.
     arguments.test_threads = Some(1);
-    let trials = TESTS.map(|(name, test)| {
-        Trial::ignorable_test(name, move || {
-            if !rustix::process::geteuid().is_root() {
-                return Ok(Completion::ignored_with("needs root"));
-            }
-            if !Path::new("/dev/loop-control").exists() {
-                return Ok(Completion::ignored_with("needs loop devices"));
-            }
-            let inside = move || {
-                own_mounts::enter();
-                test();
-            };
-            match std::thread::spawn(inside).join() {
-                Ok(()) => Ok(Completion::Completed),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+    let combinations = COMBINATIONS.map(|(name, file_system)| {
+        trial(name, file_system, move || combinations::all(file_system))
     });
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    let tests = TESTS.map(|(name, test)| trial(name, FileSystem::Ext4, test));
+    let trials = combinations.into_iter().chain(tests).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A test out of reach of the machine's mounts, skipped where it cannot be run.
+fn trial(name: &str, needed: FileSystem, test: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Completion::ignored_with("needs root"));
+        }
+        if let Some(missing) = needed.missing() {
+            return Ok(Completion::ignored_with(missing));
+        }
+        let inside = move || {
+            own_mounts::enter();
+            test();
+        };
+        match std::thread::spawn(inside).join() {
+            Ok(()) => Ok(Completion::Completed),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// Figures for whoever runs this.

@@ -205,6 +205,8 @@ pub(crate) fn of_great_length() {
     file.sync_all().unwrap();
     let was = Snapshot::of(&path);
     let action = quarantine(&path, None);
+    // What the tests before this one took does not count.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let memory_kib = peak_kib();
     let before = scene.prepare(&action).unwrap();
     whole(scene.apply(&action, &before));

@@ -12,6 +12,9 @@ use rustix::mount::{MountFlags, UnmountFlags};
 /// Over this all file systems of a test are mounted, in its mount namespace only.
 const TOP: &str = "/mnt";
 
+/// As little as xfs takes, a hole at first.
+const IMAGE_BYTES: u64 = 320 << 20;
+
 /// Both file systems, seen in this mount namespace only; they end with it, and nothing is removed.
 pub(crate) struct Scene {
     pub(crate) files: PathBuf,
@@ -23,7 +26,45 @@ pub(crate) struct Scene {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FileSystem {
     Ext4,
+    Xfs,
+    Btrfs,
     Memory,
+}
+
+impl FileSystem {
+    /// What this machine lacks to make one.
+    pub(crate) fn missing(self) -> Option<String> {
+        let (name, (program, _)) = (self.name(), self.maker());
+        let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        if !known.lines().any(|line| line.ends_with(&format!("\t{name}"))) {
+            return Some(format!("needs a kernel that knows {name}"));
+        }
+        if self != Self::Memory && !Path::new("/dev/loop-control").exists() {
+            return Some("needs loop devices".to_owned());
+        }
+        let found = Command::new(program).arg("-V").output();
+        found.err().map(|error| format!("needs {program}: {error}"))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+            Self::Memory => "tmpfs",
+        }
+    }
+
+    /// What makes one, and how it is told to do so quietly.
+    fn maker(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            // Smaller blocks have no room for the attributes that are tried.
+            Self::Ext4 => ("mkfs.ext4", &["-q", "-b", "4096"]),
+            Self::Xfs => ("mkfs.xfs", &["-q"]),
+            Self::Btrfs => ("mkfs.btrfs", &["-q"]),
+            Self::Memory => ("true", &[]),
+        }
+    }
 }
 
 impl Scene {
@@ -38,10 +79,11 @@ impl Scene {
             FileSystem::Memory => {
                 rustix::mount::mount("files", &files, "tmpfs", flags, c"size=200m").unwrap();
             }
-            FileSystem::Ext4 => {
+            FileSystem::Ext4 | FileSystem::Xfs | FileSystem::Btrfs => {
                 let image = memory.join("image");
-                std::fs::File::create(&image).unwrap().set_len(128 << 20).unwrap();
-                run(Command::new("mkfs.ext4").arg("-q").arg(&image));
+                std::fs::File::create(&image).unwrap().set_len(IMAGE_BYTES).unwrap();
+                let (program, quietly) = file_system.maker();
+                run(Command::new(program).args(quietly).arg(&image));
                 run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&files));
             }
         }
