@@ -1,6 +1,5 @@
 //! A mount namespace in which nothing of the machine can be written: whatever a test does wrong, it
 //! does to file systems that end with it.
-#![allow(unsafe_code, reason = "a thread must leave its mount namespace")]
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -9,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use rustix::thread::UnshareFlags;
 
 /// What the kernel makes up stays as it is: nothing is stored there.
 const OF_KERNEL: [&str; 6] = ["proc", "sysfs", "cgroup", "cgroup2", "nsfs", "devpts"];
@@ -28,8 +26,7 @@ struct Mount {
 /// Gives this thread, and what it starts, a mount namespace of its own where all mounts that were
 /// there are read-only. Panics where that is not so afterwards.
 pub(crate) fn enter() {
-    // SAFETY: only the mount namespace and the working directory are left, no descriptors.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+    crate::platform::leave_mounts();
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).unwrap();
     for mount in writable() {

@@ -1,5 +1,6 @@
 //! What the tests need of the kernel, and everything that can be known of a file, read without the
 //! code that is tried out here.
+#![allow(unsafe_code, reason = "a thread must leave its mount namespace")]
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,6 +12,13 @@ use rustix::fs::{
     AtFlags, CWD, FileType, IFlags, Mode, SeekFrom, Timespec, Timestamps, XattrFlags,
 };
 use rustix::process::Signal;
+use rustix::thread::UnshareFlags;
+
+/// Gives this thread, and what it starts, a copy of the mounts.
+pub(crate) fn leave_mounts() {
+    // SAFETY: only the mount namespace and the working directory are left, no descriptors.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+}
 
 /// Ends this process here and now, as a crash would.
 pub(crate) fn crash() {
