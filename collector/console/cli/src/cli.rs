@@ -86,6 +86,10 @@ pub enum Command {
     Isolate(act::IsolateArgs),
     /// Let endpoints back onto the network
     Release(act::ReleaseArgs),
+    /// Take a file away into the endpoint's encrypted vault
+    Quarantine(act::QuarantineArgs),
+    /// Put a file back that was taken away
+    Restore(act::RestoreArgs),
     /// Put back what a command changed
     Undo(act::UndoArgs),
     /// Block addresses, names or ports

@@ -6,6 +6,7 @@ mod block;
 mod collect;
 mod group;
 mod isolate;
+mod quarantine;
 pub mod service;
 mod standing;
 pub mod storage;
@@ -37,6 +38,7 @@ pub use block::{BlockArgs, UnblockArgs, block, unblock};
 pub use collect::{CollectArgs, collect};
 pub use group::{LateralArgs, SegmentArgs, lateral, segment};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
+pub use quarantine::{QuarantineArgs, RestoreArgs, quarantine, restore};
 pub use undo::{UndoArgs, undo};
 
 /// Which endpoints.
