@@ -8,5 +8,6 @@ pub mod deny;
 mod hash;
 pub mod isolate;
 pub mod process;
+pub mod quarantine;
 pub mod service;
 pub mod storage;

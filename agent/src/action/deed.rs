@@ -14,6 +14,7 @@ use super::block::Blocking;
 use super::block::fences::{Blocks, ask};
 use super::deny::{DenyDeed, Warden};
 use super::process::{KillDeed, SuspendDeed};
+use super::quarantine::Taking;
 use super::service::Service;
 use super::storage::{Storage, Watch};
 use crate::containment::Ways;
@@ -94,6 +95,7 @@ impl Hand {
         match action {
             Action::Kill(kill) => Ok(Box::new(KillDeed::new(self, kill))),
             Action::Suspend(suspend) => Ok(Box::new(SuspendDeed::new(self, suspend))),
+            Action::Quarantine(quarantine) => Ok(Box::new(Taking::new(&self.tools, quarantine))),
             Action::Deny(deny) => Ok(Box::new(DenyDeed::new(self, deny))),
             Action::Block(block) => Ok(Box::new(Blocking::new(block, self))),
             Action::LockAccount(wanted) => Ok(Box::new(Account::here(wanted, self.tools.lab))),
@@ -109,7 +111,6 @@ impl Hand {
             | Action::Query(_)
             | Action::Undo { .. }
             | Action::ReleaseAll
-            | Action::Quarantine(_)
             | Action::Collect(_) => {
                 let name = action.kind().name();
                 Err(NotDone::Refused(format!("this version of the agent cannot {name}")))

@@ -13,6 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
+use super::collect::Collecting;
 use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
 use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
@@ -65,6 +66,9 @@ pub enum StartError {
     /// Its proxy settings cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// What was collected cannot be looked at.
+    #[error("what was collected and not delivered cannot be read: {0}")]
+    Collected(io::Error),
     /// The machine does not say which boot this is.
     #[error("the machine cannot be looked at: {0}")]
     Machine(io::Error),
@@ -90,7 +94,6 @@ impl Agent {
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let kept = KeptIsolation::load(&dir)?;
         let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
-        let shell = shell(&config);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let findings = outlet.clone();
@@ -113,9 +116,11 @@ impl Agent {
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
+            collecting: Collecting::open(&own)?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             door: door::Door::open(&config),
+            shell: shell(&config),
             spool_thread: Some(thread),
             _lock: lock,
             config,
@@ -129,7 +134,6 @@ impl Agent {
             memory,
             roster,
             containment,
-            shell,
             spool,
             progress,
             known_progress,
@@ -150,6 +154,7 @@ impl Agent {
         self.look_around();
         self.restore().await;
         self.act_deeds();
+        self.act_collect();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);
         let started = Started {

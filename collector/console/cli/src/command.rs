@@ -4,6 +4,7 @@ pub mod act;
 pub mod audit;
 pub mod authority;
 pub mod client;
+pub mod collection;
 pub mod commands;
 pub mod completions;
 pub mod containment;
@@ -59,6 +60,8 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Kill(args) => act::kill(context, args).await,
         Command::Suspend(args) => act::suspend(context, args).await,
         Command::Resume(args) => act::resume(context, args).await,
+        Command::Quarantine(args) => act::quarantine(context, args).await,
+        Command::Restore(args) => act::restore(context, args).await,
         Command::Deny(args) => act::deny(context, args).await,
         Command::Allow(args) => act::allow(context, args).await,
         Command::Undo(args) => act::undo(context, args).await,
@@ -70,6 +73,8 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Unlock(args) => act::unlock(context, args).await,
         Command::Service(command) => act::service::run(context, command).await,
         Command::Storage(command) => act::storage::run(context, command).await,
+        Command::Collect(args) => act::collect(context, args).await,
+        Command::Collection(command) => collection::run(context, command).await,
         Command::Query(args) => query::run(context, args).await,
         Command::Command(command) => commands::run(context, command).await,
         Command::Containment(command) => containment::run(context, command).await,

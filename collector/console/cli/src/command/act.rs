@@ -3,11 +3,13 @@
 
 mod account;
 mod block;
+mod collect;
 mod deny;
 mod group;
 mod isolate;
 mod kill;
 mod process;
+mod quarantine;
 pub mod service;
 mod standing;
 pub mod storage;
@@ -37,10 +39,12 @@ use crate::summary;
 
 pub use account::{LockArgs, UnlockArgs, lock, unlock};
 pub use block::{BlockArgs, UnblockArgs, block, unblock};
+pub use collect::{CollectArgs, collect};
 pub use deny::{AllowArgs, DenyArgs, allow, deny};
 pub use group::{LateralArgs, SegmentArgs, lateral, segment};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
 pub use kill::{KillArgs, kill};
+pub use quarantine::{QuarantineArgs, RestoreArgs, quarantine, restore};
 pub use suspend::{ResumeArgs, SuspendArgs, resume, suspend};
 pub use undo::{UndoArgs, undo};
 
@@ -82,6 +86,9 @@ pub struct Why {
     /// Where the signed command goes instead of to the collector.
     #[arg(skip)]
     to: Option<PathBuf>,
+    /// The command's id, where the caller goes on with it.
+    #[arg(skip)]
+    id: Option<CommandId>,
 }
 
 /// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
@@ -122,7 +129,7 @@ async fn act_on(
     let first = endpoints.first().context("no endpoint was named")?;
     let (roster, _) = desk.roster(api, &first.client).await?;
     let request = Request {
-        id: CommandId(uuid::Uuid::now_v7()),
+        id: args.id.unwrap_or_else(|| CommandId(uuid::Uuid::now_v7())),
         action,
         reason: args.reason,
         incident: args.incident,
