@@ -95,6 +95,10 @@ impl Agent {
         Some(agent)
     }
 
+    pub(super) fn is_busy(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         !self.restoring
     }

@@ -116,9 +116,7 @@ impl Oracle {
     /// Endpoint time is gone: nobody could tell whether a release is fresh, so that what was to
     /// stay may end with its lease.
     pub(super) fn time_lost(&mut self) {
-        for live in self.network.live.iter_mut().filter(|live| live.stays) {
-            live.state = State::Doubtful;
-        }
+        self.network.live.iter_mut().for_each(|live| live.may_end = true);
     }
 
     /// Somebody starts and finds a record that cannot be read.
@@ -137,6 +135,7 @@ impl Oracle {
             from: now,
             lease_secs,
             stays: false,
+            may_end: false,
             lets_go: false,
             reboots: self.reboots,
             lost_secs: self.lost_secs.saturating_sub(self.held_until.saturating_sub(now)),

@@ -167,8 +167,13 @@ impl World {
     fn run(&mut self, secs: u64) {
         let mut left = secs;
         while left > 0 && self.fault().is_none() {
-            let busy = self.machine.oracle.is_uneasy() || matches!(self.runs, Runs::Nobody);
-            let step = if busy { 1 } else { left.min(STEP_SECS_MAX) };
+            let waits = match &self.runs {
+                Runs::Nobody => true,
+                Runs::Agent(agent) => agent.is_busy(),
+                Runs::Holder(_) => false,
+            };
+            let closely = waits || self.machine.oracle.is_uneasy();
+            let step = if closely { 1 } else { left.min(STEP_SECS_MAX) };
             left -= step;
             self.pass(step, true);
         }

@@ -31,6 +31,8 @@ pub(super) struct Live {
     /// None where it stands until it is undone.
     pub(super) lease_secs: Option<u64>,
     pub(super) stays: bool,
+    /// Though it is to stay.
+    pub(super) may_end: bool,
     pub(super) lets_go: bool,
     pub(super) reboots: u64,
     pub(super) lost_secs: u64,
@@ -42,7 +44,7 @@ pub(super) struct Live {
 impl Live {
     /// None where it never ends by itself.
     pub(super) fn earliest_end(&self, reboots: u64) -> Option<u64> {
-        let lease_secs = self.lease_secs.filter(|_| !self.stays)?;
+        let lease_secs = self.lease_secs.filter(|_| !self.stays || self.may_end)?;
         let boots = reboots.saturating_sub(self.reboots);
         // A boot costs a minute on top of the time that runs before anything is taken up.
         let less = boots * (BOOT_SECS + SLACK_SECS) + SLACK_SECS;
