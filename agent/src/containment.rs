@@ -310,11 +310,11 @@ impl Containment {
         standing.into_iter().collect()
     }
 
-    /// When the isolation that stands was asked for, in seconds of endpoint time; 0 where that was
-    /// before the agent last started. None where there is none.
+    /// The command of the isolation that stands, and when the first one that made it stand was asked
+    /// for, in seconds of endpoint time; 0 where that was before the agent last started.
     #[must_use]
-    pub fn since_secs(&self) -> Option<u64> {
-        self.isolation.record().map(|_| self.since_secs)
+    pub fn since(&self) -> Option<(CommandId, u64)> {
+        Some((self.standing_cause()?.id, self.since_secs))
     }
 
     fn remember(&mut self, may: &Authorised) {

@@ -99,8 +99,9 @@ pub enum Step {
     Look(CommandId, Action, Vec<u8>),
     /// Undo it; answer with [`Ledger::handle_undone`].
     Undo(CommandId, Action, Vec<u8>),
-    /// Let the endpoint back onto the network, as part of undoing everything.
-    LetBack(Box<Authorised>),
+    /// Let the endpoint back onto the network, as part of undoing everything, if it is this command
+    /// that cuts it off; one that came later stands.
+    LetBack(Box<Authorised>, CommandId),
     /// Sign this.
     Receipt(Box<Receipt>),
 }
@@ -125,9 +126,8 @@ impl Ledger {
     /// Takes up what stood, or was about to be done, when the agent last ran. What a crash left in
     /// the middle is done to its end.
     #[must_use]
-    pub fn resume(kept: Kept, now_secs: u64) -> Self {
-        // Leases that are counted from now on are written down, or each start counts anew.
-        let anew = kept.deeds.iter().any(|deed| deed.since_secs > now_secs);
+    pub fn resume(mut kept: Kept, now_secs: u64) -> Self {
+        let anew = kept.count_from(now_secs);
         let entries = kept.deeds.into_iter().map(|kept| Entry::resume(kept, now_secs));
         Self { entries: entries.collect(), version: u64::from(anew), ..Self::default() }
     }
@@ -160,12 +160,12 @@ impl Ledger {
         }
     }
 
-    /// Undoes everything that stands, the latest first. `isolated_secs` is when the isolation that
-    /// stands was asked for; it takes its turn among the others.
+    /// Undoes everything that stands, the latest first. `isolated` is the command of the isolation
+    /// that stands, and when it was asked for; it takes its turn among the others.
     pub fn handle_release_all(
         &mut self,
         may: &Authorised,
-        isolated_secs: Option<u64>,
+        isolated: Option<(CommandId, u64)>,
         now_secs: u64,
     ) {
         let cause = Cause::of(may);
@@ -174,7 +174,7 @@ impl Ledger {
             return self.tell(cause.failed(why, now_secs));
         }
         let deeds = self.entries.iter().map(|entry| (entry.since_secs, Turn::Deed(entry.cause.id)));
-        let isolation = isolated_secs.map(|since_secs| (since_secs, Turn::Isolation));
+        let isolation = isolated.map(|(id, since_secs)| (since_secs, Turn::Isolation(id)));
         let clearing = Clearing::new(may.clone(), deeds.chain(isolation).collect());
         self.tell(cause.applied(0, None, clearing.is_over(), now_secs));
         self.clearing = Some(clearing).filter(|clearing| !clearing.is_over());
@@ -259,6 +259,8 @@ impl Ledger {
         let cleared = outcome.as_ref().map_err(NotDone::to_string).and_then(Done::whole);
         let receipts = entry.handle_undone(outcome, change_us, now_secs);
         let id = entry.cause.id;
+        // Whatever came of it, it is not being undone any more.
+        self.version = self.version.saturating_add(1);
         self.took(id, receipts);
         if let Some(clearing) = &mut self.clearing {
             clearing.handle_turn(Turn::Deed(id), cleared);
@@ -269,7 +271,7 @@ impl Ledger {
     /// over.
     pub fn handle_let_back(&mut self, outcome: Result<(), String>) {
         if let Some(clearing) = &mut self.clearing {
-            clearing.handle_turn(Turn::Isolation, outcome);
+            clearing.handle_let_back(outcome);
         }
     }
 
@@ -293,7 +295,8 @@ impl Ledger {
             let version = self.version;
             self.saving = Some(version);
             let deeds = self.entries.iter().filter_map(Entry::kept).collect();
-            return Some(Step::Save { version, kept: Kept { deeds } });
+            let kept = Kept { deeds, saved_secs: Some(now_secs) };
+            return Some(Step::Save { version, kept });
         }
         if self.saving.is_none()
             && let Some(receipt) = self.told.pop_front()
@@ -395,8 +398,8 @@ impl Ledger {
         let clearing = self.clearing.as_mut()?;
         while let Some(turn) = clearing.next_turn() {
             match turn {
-                Turn::Isolation => {
-                    return Some(Step::LetBack(Box::new(clearing.may.clone())));
+                Turn::Isolation(id) => {
+                    return Some(Step::LetBack(Box::new(clearing.may.clone()), id));
                 }
                 Turn::Deed(id) => match self.entries.iter_mut().find(|e| e.cause.id == id) {
                     Some(entry) => {

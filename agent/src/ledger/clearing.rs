@@ -9,7 +9,7 @@ use crate::guard::Authorised;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Turn {
     Deed(CommandId),
-    Isolation,
+    Isolation(CommandId),
 }
 
 /// Who asked for everything to be undone, and how far that is.
@@ -46,13 +46,20 @@ impl Clearing {
         self.under_way = None;
         let what = match turn {
             Turn::Deed(id) => format!("undoing what command {id} did"),
-            Turn::Isolation => "letting the endpoint back onto the network".to_owned(),
+            Turn::Isolation(_) => "letting the endpoint back onto the network".to_owned(),
         };
         let (passed, seen) = match outcome {
             Ok(()) => (true, "nothing of it stands".to_owned()),
             Err(why) => (false, why),
         };
         self.probes.push(Probe { what, passed, seen });
+    }
+
+    /// The isolation is gone, whichever it was.
+    pub(super) fn handle_let_back(&mut self, outcome: Result<(), String>) {
+        if let Some(turn @ Turn::Isolation(_)) = self.under_way {
+            self.handle_turn(turn, outcome);
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {

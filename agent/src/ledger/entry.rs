@@ -16,6 +16,25 @@ pub struct Kept {
     /// What stands, and what is about to be done.
     #[n(0)]
     pub deeds: Vec<KeptDeed>,
+    /// Endpoint time when this was written. None in ledgers of earlier versions.
+    #[n(1)]
+    pub saved_secs: Option<u64>,
+}
+
+impl Kept {
+    /// Counts what was left of the leases from now on, where endpoint time was begun anew since
+    /// this was written. True if so: it must be written, or each start counts from its own.
+    pub(super) fn count_from(&mut self, now_secs: u64) -> bool {
+        let Some(saved_secs) = self.saved_secs.filter(|saved_secs| *saved_secs > now_secs) else {
+            return false;
+        };
+        for deed in &mut self.deeds {
+            let from_now = |secs: u64| now_secs.saturating_add(secs.saturating_sub(saved_secs));
+            deed.until_secs = deed.until_secs.map(from_now);
+            deed.since_secs = deed.since_secs.min(now_secs);
+        }
+        true
+    }
 }
 
 /// What is on disk of one deed.
@@ -123,14 +142,8 @@ impl Entry {
 
     /// What stood is looked at, at once; what was about to be done is done.
     pub(super) fn resume(kept: KeptDeed, now_secs: u64) -> Self {
-        let KeptDeed { command, command_hash, action, before, mut since_secs, .. } = kept;
-        let KeptDeed { mut until_secs, applied, undoing, .. } = kept;
-        if since_secs > now_secs {
-            // Endpoint time was begun anew: the lease is counted from now.
-            let lease_secs = |until_secs: u64| until_secs.saturating_sub(since_secs);
-            until_secs = until_secs.map(|until| now_secs.saturating_add(lease_secs(until)));
-            since_secs = now_secs;
-        }
+        let KeptDeed { command, command_hash, action, before, since_secs, .. } = kept;
+        let KeptDeed { until_secs, applied, undoing, .. } = kept;
         let cause = Cause { id: command, hash: command_hash, action: action.kind() };
         let mut entry = Self::new(cause, action, since_secs);
         entry.until_secs = until_secs;

@@ -84,7 +84,8 @@ impl Scene {
             }
             "clear" => {
                 let may = authorised(number.parse().unwrap(), Action::ReleaseAll);
-                let isolated = what.strip_prefix("isolated ").map(|secs| secs.parse().unwrap());
+                let isolated = what.strip_prefix("isolated ");
+                let isolated = isolated.map(|secs| (id(99), secs.parse().unwrap()));
                 self.ledger.handle_release_all(&may, isolated, now);
             }
             "prepared" => {
@@ -138,7 +139,7 @@ impl Scene {
                 }
                 Step::Look(id, _, _) => format!("look {}", number(id)),
                 Step::Undo(id, _, _) => format!("undo {}", number(id)),
-                Step::LetBack(_) => "let back".to_owned(),
+                Step::LetBack(..) => "let back".to_owned(),
             };
             self.steps.push(format!("{now}: {step}"));
         }
@@ -416,7 +417,8 @@ fn what_a_crash_left_half_done_is_not_dropped_when_another_cannot_be_recorded() 
         applied: false,
         undoing: None,
     };
-    let mut ledger = Ledger::resume(Kept { deeds: vec![deed] }, 0);
+    let kept = Kept { deeds: vec![deed], ..Kept::default() };
+    let mut ledger = Ledger::resume(kept, 0);
     ledger.handle_saved(1, Err("full".to_owned()), 0);
     assert!(matches!(ledger.poll_step(true, 0), Some(Step::Apply(..))));
 }
@@ -428,5 +430,16 @@ fn everything_is_undone_though_one_of_it_could_not_be_recorded() {
         "0: prepare 1",
         "0: 2 applied None\n 1: 2 observed 1 of 1
          1: 1 failed: it could not be recorded: full\n 2: 3 stood already None",
+    );
+}
+
+#[test]
+fn a_lease_is_counted_from_now_where_endpoint_time_was_begun_anew() {
+    check(
+        "500: ask 1 storage 60\n 500: prepared 1 done\n 500: applied 1 done\n 10: crash
+         10: seen 1 holds\n 69: wait\n 70: wait\n 70: undone 1 done",
+        "500: prepare 1\n 500: apply 1\n 10: look 1\n 70: undo 1",
+        "500: 1 applied Some(560)\n 500: 1 observed 1 of 1\n 10: 1 observed 1 of 1
+         70: 1 ended: LeaseEnded, true",
     );
 }

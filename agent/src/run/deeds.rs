@@ -41,8 +41,8 @@ impl Agent {
             }
             Action::Undo { of } => self.ledger.handle_undo(may, *of, secs),
             Action::ReleaseAll => {
-                let isolated_secs = self.containment.since_secs();
-                self.ledger.handle_release_all(may, isolated_secs, secs);
+                let isolated = self.containment.since();
+                self.ledger.handle_release_all(may, isolated, secs);
             }
             Action::Isolate(_)
             | Action::Release
@@ -84,14 +84,11 @@ impl Agent {
     fn deed_step(&mut self, step: Step) {
         match step {
             Step::Receipt(receipt) => self.tell_receipt(*receipt),
-            Step::LetBack(may) => {
-                if self.containment.standing().is_empty() {
-                    self.ledger.handle_let_back(Ok(()));
-                } else {
-                    self.containment.handle_release(&may);
-                    self.act();
-                }
+            Step::LetBack(may, isolation) if self.isolated_by(isolation) => {
+                self.containment.handle_release(&may);
+                self.act();
             }
+            Step::LetBack(..) => self.ledger.handle_let_back(Ok(())),
             Step::Save { version, kept } => {
                 let dir = self.dir.clone();
                 self.jobs.push(async move {

@@ -344,7 +344,7 @@ pub(crate) fn kept(deeds: &[(&Block, &[u8])]) -> Kept {
         applied: true,
         undoing: None,
     };
-    Kept { deeds: deeds.iter().map(deed).collect() }
+    Kept { deeds: deeds.iter().map(deed).collect(), saved_secs: None }
 }
 
 fn outlives(lab: &Lab) {

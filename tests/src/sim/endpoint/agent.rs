@@ -162,8 +162,8 @@ impl Agent {
             Action::Release => self.containment.handle_release(may),
             Action::Undo { of } => self.ledger.handle_undo(may, *of, secs),
             Action::ReleaseAll => {
-                let isolated_secs = self.containment.since_secs();
-                self.ledger.handle_release_all(may, isolated_secs, secs);
+                let isolated = self.containment.since();
+                self.ledger.handle_release_all(may, isolated, secs);
             }
             _ => self.ledger.handle_command(may, secs),
         }
@@ -258,12 +258,13 @@ impl Agent {
                     machine.tell(&receipt);
                     continue;
                 }
-                Step::LetBack(may) => {
-                    if self.containment.standing().is_empty() {
-                        self.ledger.handle_let_back(Ok(()));
-                    } else {
+                Step::LetBack(may, isolation) => {
+                    let isolated = self.containment.since().map(|(id, _)| id);
+                    if isolated == Some(isolation) {
                         self.containment.handle_release(&may);
                         self.act(machine);
+                    } else {
+                        self.ledger.handle_let_back(Ok(()));
                     }
                     continue;
                 }

@@ -136,6 +136,7 @@ impl Oracle {
             lease_secs,
             stays: false,
             may_end: false,
+            was_asked: false,
             lets_go: false,
             reboots: self.reboots,
             lost_secs: self.lost_secs.saturating_sub(self.held_until.saturating_sub(now)),
@@ -244,7 +245,7 @@ impl Oracle {
             EndCause::LeaseEnded if early && live.state != State::Doubtful => {
                 Some(Fault::Lost(format!("the lease of {id} ended too early")))
             }
-            EndCause::Released if live.state == State::Told => {
+            EndCause::Released if live.state == State::Told && !live.was_asked => {
                 Some(Fault::Lost(format!("{id} was released and nobody asked for it")))
             }
             EndCause::Unproved => {
@@ -293,8 +294,8 @@ impl Oracle {
     ) -> Option<Fault> {
         let (reboots, lost) = (self.reboots, self.lost_secs);
         let (whole, stands) = (matches!(wall, Wall::Whole(_)), *wall != Wall::Absent);
-        // While endpoint time stands still nothing is due.
-        let runs_on = now >= self.held_until;
+        // While endpoint time stands still nothing is due; a step may have begun in that time.
+        let runs_on = now >= self.held_until + WALL_GRACE_SECS;
         let step_of = |runs: bool| (runs && runs_on).then_some(step);
         let mut faults = vec![self.network.observe(
             (now, reboots, lost),

@@ -33,6 +33,8 @@ pub(super) struct Live {
     pub(super) stays: bool,
     /// Though it is to stay.
     pub(super) may_end: bool,
+    /// Somebody with the right to it asked for its end.
+    pub(super) was_asked: bool,
     pub(super) lets_go: bool,
     pub(super) reboots: u64,
     pub(super) lost_secs: u64,
@@ -81,7 +83,7 @@ impl Thing {
     /// Somebody may end these, and asked for it.
     pub(super) fn release(&mut self, which: impl Fn(&Live) -> bool) {
         let which = self.live.iter_mut().filter(|live| which(live));
-        which.for_each(|live| live.state = State::Releasing);
+        which.for_each(|live| (live.state, live.was_asked) = (State::Releasing, true));
     }
 
     pub(super) fn doubt(&mut self, which: impl Fn(&Live) -> bool) {
