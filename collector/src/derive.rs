@@ -96,7 +96,8 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         | Body::Account(_)
         | Body::Inventory(_)
         | Body::Device(_)
-        | Body::Finding(_) => return None,
+        | Body::Finding(_)
+        | Body::WayOut(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

@@ -185,6 +185,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![OperatorKey::File(key(name).verifying())],
             roles: roles.to_vec(),
+            sealing: None,
         };
         Roster {
             client: client.parse().unwrap(),

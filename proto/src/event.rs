@@ -19,6 +19,7 @@ pub mod network;
 pub mod process;
 pub mod receipt;
 pub mod redaction;
+pub mod way_out;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,7 @@ pub use network::NetworkEvent;
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
 pub use redaction::Redaction;
+pub use way_out::WayOut;
 
 /// One of the agent's two ordered streams.
 #[derive(
@@ -226,7 +228,10 @@ impl Class {
     /// The number of the class that an event's body belongs to, by the number of the body.
     #[must_use]
     pub fn number_of_body(body: u32) -> u32 {
-        if body == NOTICE_BODY { Self::Lifecycle.number() } else { body }
+        match body {
+            NOTICE_BODY | WAY_OUT_BODY => Self::Lifecycle.number(),
+            _ => body,
+        }
     }
 
     /// The lane that events of this class travel in.
@@ -250,8 +255,9 @@ impl Class {
     }
 }
 
-/// A notice is the one body that has no class of its own.
+/// Bodies that have no class of their own.
 const NOTICE_BODY: u32 = 15;
+const WAY_OUT_BODY: u32 = 16;
 
 /// The fact itself.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
@@ -304,6 +310,9 @@ pub enum Body {
     /// The agent stops, or its machine sleeps.
     #[n(15)]
     Notice(#[n(0)] Notice),
+    /// A break-glass code was made, and sealed to operators.
+    #[n(16)]
+    WayOut(#[n(0)] Box<WayOut>),
 }
 
 impl Body {
@@ -323,7 +332,7 @@ impl Body {
             Self::Health(_) => Class::Health,
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
-            Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
+            Self::Lifecycle(_) | Self::Notice(_) | Self::WayOut(_) => Class::Lifecycle,
             Self::Network(_) => Class::Network,
             Self::Dns(_) => Class::Dns,
             Self::File(_) => Class::File,

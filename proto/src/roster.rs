@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::ActionKind;
 use crate::id::{ClientId, Hash, KeyId, OperatorId};
-use crate::sign::{PasskeyAlgorithm, VerifyingKey};
+use crate::sign::{PasskeyAlgorithm, SealingKey, VerifyingKey};
 
 /// Names one roster: its version and the hash of its signed bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
@@ -88,6 +88,9 @@ pub struct Operator {
     /// The person's roles at this client.
     #[n(2)]
     pub roles: Vec<Role>,
+    /// What break-glass codes are sealed to; none where the person made no such key.
+    #[n(3)]
+    pub sealing: Option<SealingKey>,
 }
 
 /// One row of the table: this many operators of this role may do this to this many endpoints.
@@ -189,6 +192,15 @@ impl Roster {
         })
     }
 
+    /// Who has a role that may do this, be it together with others.
+    pub fn who_may(&self, action: ActionKind) -> impl Iterator<Item = &Operator> {
+        let may = move |operator: &&Operator| {
+            let grants = self.grants.iter().filter(|grant| grant.action == action);
+            grants.map(|grant| grant.role).any(|role| operator.roles.contains(&role))
+        };
+        self.operators.iter().filter(may)
+    }
+
     /// Whether these persons together may do this to so many endpoints.
     ///
     /// `critical` endpoints need two persons whatever the table says.
@@ -231,7 +243,7 @@ mod tests {
     use super::*;
 
     fn operator(name: &str, role: Role) -> Operator {
-        Operator { id: name.parse().unwrap(), keys: vec![], roles: vec![role] }
+        Operator { id: name.parse().unwrap(), keys: vec![], roles: vec![role], sealing: None }
     }
 
     /// `grants` as (approvals, targets_max) for isolating by responders.
@@ -303,5 +315,24 @@ mod tests {
             false,
             "signed by 1 of 2 operators that isolate on 1 endpoint(s) needs",
         );
+    }
+
+    #[test]
+    fn who_may_act_has_a_granted_role_though_others_must_agree() {
+        let mut roster = Roster {
+            client: "acme".parse().unwrap(),
+            version: 1,
+            made_ns: 0,
+            operators: vec![operator("ann", Role::Responder), operator("eve", Role::Viewer)],
+            grants: vec![],
+            ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 1, policy_min: 0 },
+            ca_pins: vec![],
+            collectors: vec![],
+        };
+        assert_eq!(roster.who_may(ActionKind::Release).count(), 0);
+        let (action, role) = (ActionKind::Release, Role::Responder);
+        roster.grants.push(Grant { action, role, approvals: 2, targets_max: 1 });
+        let who: Vec<_> = roster.who_may(action).map(|who| who.id.as_str()).collect();
+        assert_eq!(who, ["ann"]);
     }
 }

@@ -11,6 +11,8 @@ mod inventory;
 mod login_record;
 #[path = "samples/logins.rs"]
 mod logins;
+#[path = "samples/way_out.rs"]
+mod way_out;
 
 use std::path::PathBuf;
 
@@ -193,6 +195,7 @@ fn roster() -> Roster {
         id: name.parse().unwrap(),
         keys: vec![OperatorKey::File(key(number).verifying())],
         roles: vec![Role::Responder],
+        sealing: None,
     };
     let action = Action::Release.kind();
     Roster {

@@ -21,7 +21,7 @@ fn operator(name: &str, role: Role) -> Operator {
         OperatorKey::File(key(name).verifying()),
         OperatorKey::File(key(&format!("{name}'s other")).verifying()),
     ];
-    Operator { id: name.parse().unwrap(), keys, roles: vec![role] }
+    Operator { id: name.parse().unwrap(), keys, roles: vec![role], sealing: None }
 }
 
 fn roster() -> Held {

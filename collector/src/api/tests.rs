@@ -63,6 +63,7 @@ fn roster(client: &str, version: u64, people: &[(&str, Role)]) -> Vec<u8> {
         id: name.parse().unwrap(),
         keys: vec![OperatorKey::File(key(name).verifying())],
         roles: vec![*role],
+        sealing: None,
     };
     let grant = |action, approvals, targets_max| Grant {
         action,

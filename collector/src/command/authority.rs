@@ -172,6 +172,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![OperatorKey::File(key(name).verifying())],
             roles: vec![role],
+            sealing: None,
         };
         let grant = |approvals, targets_max| Grant {
             action: ActionKind::Isolate,

@@ -159,6 +159,7 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::Device(event) => device::fields(event, map),
         Body::Inventory(event) => inventory::fields(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
+        Body::WayOut(way_out) => agent::way_out_fields(way_out, map),
     }
 }
 

@@ -102,6 +102,9 @@ pub enum EndCause {
     /// It could not be proved, and the command said to let go in that case.
     #[n(2)]
     Unproved,
+    /// The single-use code was typed at the endpoint.
+    #[n(3)]
+    BreakGlass,
 }
 
 /// What became of a command.

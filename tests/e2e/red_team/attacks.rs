@@ -332,5 +332,5 @@ fn parts(signed: SignedCommand) -> Result<CoseSign> {
 
 fn operator(name: &str, key: &SigningKey, roles: &[Role]) -> Result<Operator> {
     let keys = vec![OperatorKey::File(key.verifying())];
-    Ok(Operator { id: name.parse()?, keys, roles: roles.to_vec() })
+    Ok(Operator { id: name.parse()?, keys, roles: roles.to_vec(), sealing: None })
 }

@@ -147,6 +147,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![OperatorKey::File(key(seed).verifying())],
             roles: vec![Role::Responder, Role::Administrator],
+            sealing: None,
         }
     }
 

@@ -188,6 +188,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![],
             roles: vec![role],
+            sealing: None,
         };
         let (ann, eve) = (operator("ann", Role::Responder), operator("eve", Role::Viewer));
         let mut roster =

@@ -138,6 +138,7 @@ pub fn outcome(outcome: &Outcome) -> String {
                 EndCause::Released => "released by a signed command",
                 EndCause::LeaseEnded => "its lease ran out",
                 EndCause::Unproved => "it could not be proved, and the command said to let go",
+                EndCause::BreakGlass => "the break-glass code was typed at the endpoint",
             };
             let seen = if *observed_gone {
                 "the rules were seen to be gone"

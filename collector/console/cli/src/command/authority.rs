@@ -85,6 +85,7 @@ fn init(context: &mut Context, args: &InitArgs) -> anyhow::Result<Exit> {
             id: name.clone(),
             keys: vec![OperatorKey::File(key.verifying())],
             roles: vec![Role::Responder, Role::Administrator],
+            sealing: None,
         });
     }
     let alone = operators.len() == 1;

@@ -259,7 +259,7 @@ impl DraftOperator {
                 origins: passkey.origins.clone(),
             });
         }
-        Ok(Operator { id: self.name.clone(), keys, roles: self.roles.clone() })
+        Ok(Operator { id: self.name.clone(), keys, roles: self.roles.clone(), sealing: None })
     }
 }
 
@@ -340,6 +340,7 @@ mod tests {
                 },
             ],
             roles: vec![Role::Responder],
+            sealing: None,
         };
         super::super::first("acme".parse().unwrap(), vec![ann], 7)
     }
