@@ -20,5 +20,6 @@ pub mod output;
 pub mod passphrase;
 pub mod resolve;
 pub mod roster;
+pub mod sealing;
 pub mod sign;
 pub mod summary;

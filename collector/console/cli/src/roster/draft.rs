@@ -5,7 +5,7 @@
 use cordon_proto::command::ActionKind;
 use cordon_proto::id::{ClientId, Hash, OperatorId};
 use cordon_proto::roster::{Ceilings, Grant, Operator, OperatorKey, Role, Roster};
-use cordon_proto::sign::{PasskeyAlgorithm, VerifyingKey};
+use cordon_proto::sign::{PasskeyAlgorithm, SealingKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::role_name;
@@ -43,6 +43,9 @@ struct DraftOperator {
     roles: Vec<Role>,
     /// Public halves of key files: 64 digits each.
     keys: Vec<String>,
+    /// What break-glass codes are sealed to: 64 digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealing: Option<String>,
     #[serde(default, rename = "passkey", skip_serializing_if = "Vec::is_empty")]
     passkeys: Vec<DraftPasskey>,
 }
@@ -139,22 +142,39 @@ impl Draft {
     }
 
     /// Adds a person, or a key and roles to one.
-    pub fn add(&mut self, name: &OperatorId, key: &VerifyingKey, roles: &[Role]) {
+    pub fn add(&mut self, name: &OperatorId, keys: &PublicKeys, roles: &[Role]) {
+        let PublicKeys { signing: key, sealing } = keys;
         let digits = hex::encode(&key.0);
         let at = self.operators.iter().position(|operator| operator.name == *name);
         let at = at.unwrap_or_else(|| {
-            let (roles, keys, passkeys) = (Vec::new(), Vec::new(), Vec::new());
-            self.operators.push(DraftOperator { name: name.clone(), roles, keys, passkeys });
+            self.operators.push(DraftOperator {
+                name: name.clone(),
+                roles: Vec::new(),
+                keys: Vec::new(),
+                sealing: None,
+                passkeys: Vec::new(),
+            });
             self.operators.len() - 1
         });
         if let Some(operator) = self.operators.get_mut(at) {
             if !operator.keys.contains(&digits) {
                 operator.keys.push(digits);
             }
+            if let Some(sealing) = sealing {
+                operator.sealing = Some(hex::encode(&sealing.0));
+            }
             operator.roles.extend(roles);
             operator.roles.sort_unstable();
             operator.roles.dedup();
         }
+    }
+
+    /// Says what codes for a person are sealed to.
+    pub fn set_sealing(&mut self, name: &OperatorId, key: &SealingKey) -> Result<(), DraftError> {
+        let operator = self.operators.iter_mut().find(|operator| operator.name == *name);
+        let operator = operator.ok_or_else(|| DraftError::NoSuch(name.clone()))?;
+        operator.sealing = Some(hex::encode(&key.0));
+        Ok(())
     }
 
     /// Takes a person away.
@@ -221,6 +241,7 @@ impl DraftOperator {
             name: operator.id.clone(),
             roles: operator.roles.clone(),
             keys: Vec::new(),
+            sealing: operator.sealing.map(|key| hex::encode(&key.0)),
             passkeys: Vec::new(),
         };
         for key in &operator.keys {
@@ -259,7 +280,9 @@ impl DraftOperator {
                 origins: passkey.origins.clone(),
             });
         }
-        Ok(Operator { id: self.name.clone(), keys, roles: self.roles.clone(), sealing: None })
+        let read = |key: &String| hex::public_key::parse_sealing(key).ok_or_else(|| wrong(key));
+        let sealing = self.sealing.as_ref().map(read).transpose()?;
+        Ok(Operator { id: self.name.clone(), keys, roles: self.roles.clone(), sealing })
     }
 }
 
@@ -282,6 +305,28 @@ fn algorithm_name(algorithm: PasskeyAlgorithm) -> &'static str {
     }
 }
 
+/// A person's public halves, as `cordon operator key show` prints them.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicKeys {
+    /// What signatures are checked with.
+    pub signing: VerifyingKey,
+    /// What codes are sealed to.
+    pub sealing: Option<SealingKey>,
+}
+
+/// What becomes of the key that codes for a person are sealed to.
+fn sealing_change(from: &Roster, operator: &Operator) -> Option<String> {
+    let before = from.operators.iter().find(|before| before.id == operator.id);
+    let before = before.and_then(|before| before.sealing);
+    let id = &operator.id;
+    match (before, operator.sealing) {
+        (None, Some(_)) => Some(format!("break-glass codes are sealed to {id} too, by role")),
+        (Some(_), None) => Some(format!("break-glass codes are no longer sealed to {id}")),
+        (Some(old), Some(new)) if old != new => Some(format!("{id} has another sealing key")),
+        (Some(_) | None, _) => None,
+    }
+}
+
 /// What a change does, one sentence each; for the person who is about to sign it.
 #[must_use]
 pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
@@ -300,6 +345,7 @@ pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
             }
             Some(_) => {}
         }
+        said.extend(sealing_change(from, operator));
     }
     for before in &from.operators {
         if !to.operators.iter().any(|operator| operator.id == before.id) {
@@ -340,7 +386,7 @@ mod tests {
                 },
             ],
             roles: vec![Role::Responder],
-            sealing: None,
+            sealing: Some(SealingKey([3; 32])),
         };
         super::super::first("acme".parse().unwrap(), vec![ann], 7)
     }
@@ -355,13 +401,25 @@ mod tests {
     fn a_person_is_added_and_taken_away_in_a_new_version() {
         let bob: OperatorId = "bob".parse().unwrap();
         let mut draft = Draft::after(&roster());
-        draft.add(&bob, &key(2), &[Role::Viewer]);
+        draft.add(&bob, &PublicKeys { signing: key(2), sealing: None }, &[Role::Viewer]);
         let with_bob = draft.roster(8).unwrap();
         assert_eq!(with_bob.version, 2);
         assert!(with_bob.key(key(2).id()).is_some());
         assert_eq!(
             changes(Some(&roster()), &with_bob),
             ["version 1 becomes 2", "bob is added as viewer"]
+        );
+        let mut draft = Draft::after(&with_bob);
+        draft.set_sealing(&bob, &SealingKey([4; 32])).unwrap();
+        let sealed = draft.roster(9).unwrap();
+        assert_eq!(sealed.operators[1].sealing, Some(SealingKey([4; 32])));
+        assert_eq!(
+            changes(Some(&with_bob), &sealed)[1..],
+            ["break-glass codes are sealed to bob too, by role"]
+        );
+        assert_eq!(
+            changes(Some(&sealed), &with_bob)[1..],
+            ["break-glass codes are no longer sealed to bob"]
         );
         let mut draft = Draft::after(&with_bob);
         draft.remove(&bob).unwrap();
