@@ -19,6 +19,7 @@ pub mod packet;
 pub mod route;
 pub mod sock_diag;
 pub mod socket;
+pub mod terminal;
 pub mod uevent;
 pub mod wait;
 pub mod zone;
