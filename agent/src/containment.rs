@@ -16,8 +16,8 @@ use cordon_proto::event::receipt::Proof;
 use cordon_proto::id::{CommandId, Hash};
 use cordon_proto::policy::{self, Policy};
 
-use crate::action::isolate::record::{AtEnd, Order, Plan, Terms, Unproved};
-use crate::action::isolate::{Check, CutOutcome, Effect, Isolation, Seen};
+use crate::action::isolate::record::{AtEnd, Order, Plan, Record, Terms, Unproved};
+use crate::action::isolate::{Check, CutOutcome, Effect, Isolation, Seen, Why};
 use crate::guard::Authorised;
 use crate::kept::KeptIsolation;
 use crate::platform::linux::nft::wall::{Exemption, Transport};
@@ -101,12 +101,22 @@ impl Containment {
     /// Takes up what stood when the agent last ran.
     #[must_use]
     pub fn resume(kept: Option<KeptIsolation>, endpoint_secs: u64) -> Self {
+        Self::take_up(kept, |record| Isolation::resume(record, endpoint_secs))
+    }
+
+    /// Takes up what stood when the agent last ran, to let it back because the single-use code was
+    /// typed; it may be gone already.
+    #[must_use]
+    pub fn resume_ending(kept: Option<KeptIsolation>) -> Self {
+        Self::take_up(kept, |record| Isolation::resume_ending(record, Why::BreakGlass))
+    }
+
+    fn take_up(kept: Option<KeptIsolation>, resume: impl FnOnce(Record) -> Isolation) -> Self {
         let Some(kept) = kept else { return Self::default() };
         let id = CommandId(uuid::Uuid::from_bytes(kept.record.command));
         let cause = Cause { id, hash: kept.command_hash, action: ActionKind::Isolate };
         let causes = VecDeque::from([cause]);
-        let isolation = Isolation::resume(kept.record, endpoint_secs);
-        Self { isolation, causes, ..Self::default() }
+        Self { isolation: resume(kept.record), causes, ..Self::default() }
     }
 
     /// Cuts the endpoint off, or changes how it is.
@@ -133,6 +143,11 @@ impl Containment {
         self.ending = self.standing_cause();
         self.remember(may);
         self.isolation.handle_release(may.command.id.0.into_bytes());
+    }
+
+    /// The single-use code was typed: lets the endpoint back; answers whether anything stands.
+    pub fn handle_break_glass(&mut self) -> bool {
+        self.isolation.handle_break_glass()
     }
 
     /// The outcome of [`Step::Save`] or [`Step::Forget`].
@@ -278,6 +293,7 @@ fn exemption(exemption: &policy::Exemption) -> Exemption {
 #[cfg(test)]
 mod tests {
     use cordon_proto::command::{Action, Command};
+    use cordon_proto::event::receipt::{EndCause, Outcome};
     use cordon_proto::roster::RosterRef;
 
     use super::*;
@@ -324,6 +340,34 @@ mod tests {
         let Some(Step::Receipt(receipt)) = resumed.poll_step(10) else { panic!("no receipt") };
         assert_eq!((receipt.command, receipt.command_hash), (Some(may.command.id), may.hash));
         assert_eq!(resumed.standing()[0].until_secs, Isolate::default().lease_secs);
+    }
+
+    #[test]
+    fn what_a_typed_code_ended_is_receipted_once_under_the_isolation_also_after_a_restart() {
+        let mut before = Containment::default();
+        let may = authorised(1, ActionKind::Isolate);
+        before.handle_isolate(&may, &Isolate::default(), None, ways(), 0);
+        let Some(Step::Save(kept)) = before.poll_step(0) else { panic!("nothing saved") };
+        assert!(before.handle_break_glass());
+        let resumed = Containment::resume_ending(Some(kept));
+        for mut containment in [before, resumed] {
+            let mut receipts = Vec::new();
+            while let Some(step) = containment.poll_step(10) {
+                match step {
+                    Step::LetBack { turn } => containment.handle_let_back(turn, Ok(()), 5, 10),
+                    Step::Receipt(receipt) => receipts.push(*receipt),
+                    Step::Forget | Step::CutOff { .. } => {}
+                    other @ (Step::Save(_) | Step::Prove { .. }) => panic!("{other:?}"),
+                }
+            }
+            let [receipt] = receipts.as_slice() else { panic!("{receipts:?}") };
+            assert_eq!((receipt.command, receipt.command_hash), (Some(may.command.id), may.hash));
+            let ended = Outcome::Ended { cause: EndCause::BreakGlass, observed_gone: true };
+            assert_eq!(receipt.outcome, ended);
+            assert!(containment.standing().is_empty());
+            assert!(!containment.handle_break_glass(), "nothing is left");
+        }
+        assert!(Containment::resume_ending(None).poll_step(0).is_none());
     }
 
     #[test]

@@ -146,14 +146,19 @@ impl KeptIsolation {
     /// What stood when the agent last ran.
     pub fn load(dir: &StateDir) -> Result<Option<Self>, KeptError> {
         let Some(bytes) = dir.read_secret(ISOLATION)? else { return Ok(None) };
-        let read = codec::decode_strict::<IsolationFile>(&bytes).ok().and_then(|file| {
-            let record = Record::from_bytes(&file.record).ok()?;
-            Some(Self { record, command_hash: file.command_hash })
-        });
+        let read = Self::from_bytes(&bytes);
         if read.is_none() {
             tracing::error!("the record of an isolation cannot be read; what stands of it remains");
         }
         Ok(read)
+    }
+
+    /// As it was written; none where it was not.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let file = codec::decode_strict::<IsolationFile>(bytes).ok()?;
+        let record = Record::from_bytes(&file.record).ok()?;
+        Some(Self { record, command_hash: file.command_hash })
     }
 
     /// For the disk; none where the record is longer than any may be.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use cordon_agent::config::{self, Config};
-use cordon_agent::{doctor, query, run, tell};
+use cordon_agent::{break_glass, doctor, query, run, tell};
 
 /// Watches this endpoint, streams signed events to your collector, and contains the endpoint on
 /// signed command.
@@ -45,6 +45,12 @@ enum Deed {
         /// By which the agent knows it.
         token: String,
     },
+    /// End everything that contains this endpoint with a code that an operator reads to you.
+    ///
+    /// For when the collector cannot be reached. The operator gets the code from `cordon
+    /// break-glass`; it is asked for here, counts once, and works whether the agent runs or not.
+    /// Wrong codes are slowed, up to five minutes each, and never used up.
+    Release,
     /// The list of people who may act on this endpoint.
     Roster {
         #[command(subcommand)]
@@ -101,6 +107,7 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
         Deed::Canary { .. } => {}
         Deed::Enroll { string, force } => tell::enroll(&config, &string, force)?,
         Deed::Status => tell::status(&config)?,
+        Deed::Release => return break_glass::enter::run(&config),
         Deed::Roster { deed: RosterDeed::Install { file } } => {
             tell::install_roster(&config, &file)
                 .with_context(|| format!("installing {} failed", file.display()))?;

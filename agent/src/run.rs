@@ -4,6 +4,7 @@
 //! job beside the loop whose answer wakes it; jobs of one kind run one after the other, so that
 //! their order is that of their asking.
 
+mod break_glass;
 mod budget;
 mod canary;
 mod command;
@@ -97,6 +98,7 @@ struct Agent {
     known_progress: Progress,
     delivery: Delivery,
     queries: query::Queries,
+    way_out: break_glass::WayOut,
     link: Link,
     /// Addresses at which the collector, or the proxy on the way, was reached.
     reached: Vec<SocketAddr>,
@@ -197,6 +199,7 @@ impl Agent {
             Done::Drift(found) => self.drift_seen(found),
             Done::Queried(read) => self.queried(*read),
             Done::Swept => {}
+            Done::WayOut(turn) => self.way_out_turn(*turn),
         }
     }
 

@@ -131,6 +131,8 @@ pub enum Why {
     LeaseOver,
     /// The collector stayed silent, and the order said to release then.
     Unproved,
+    /// The single-use code was typed here.
+    BreakGlass,
 }
 
 #[derive(Debug, Default)]
@@ -197,6 +199,14 @@ impl Isolation {
         isolation
     }
 
+    /// Takes up what was recorded before a restart, to let it back for this reason.
+    pub fn resume_ending(record: Record, why: Why) -> Self {
+        let mut isolation = Self::default();
+        let command = record.command;
+        isolation.let_back(record, command, why);
+        isolation
+    }
+
     /// Isolates, renews the lease, or changes what stays open.
     pub fn handle_order(&mut self, order: Order, now_secs: u64) {
         let Order { command, lease_secs, terms, plan } = order;
@@ -239,6 +249,19 @@ impl Isolation {
                 self.state = State::Releasing { record, command, why, retry_at };
             }
         }
+    }
+
+    /// The single-use code was typed; answers whether there is anything to let back.
+    pub fn handle_break_glass(&mut self) -> bool {
+        match std::mem::take(&mut self.state) {
+            State::Open => return false,
+            State::Applying { record, .. } | State::Isolated { record, .. } => {
+                let command = record.command;
+                self.let_back(record, command, Why::BreakGlass);
+            }
+            State::Releasing { record, command, why, .. } => self.let_back(record, command, why),
+        }
+        true
     }
 
     /// The outcome of [`Effect::CutOff`].

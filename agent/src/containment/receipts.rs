@@ -63,6 +63,7 @@ impl Containment {
             Why::Command => EndCause::Released,
             Why::LeaseOver => EndCause::LeaseEnded,
             Why::Unproved => EndCause::Unproved,
+            Why::BreakGlass => EndCause::BreakGlass,
         };
         let ended = Outcome::Ended { cause: ended, observed_gone: true };
         let isolation = self.ending.take().filter(|ending| ending.id != cause.id);
@@ -77,7 +78,7 @@ impl Containment {
                     receipt(isolation, ended, endpoint_secs),
                 ]
             }
-            (Why::Command | Why::LeaseOver | Why::Unproved, _) => {
+            (Why::Command | Why::LeaseOver | Why::Unproved | Why::BreakGlass, _) => {
                 vec![receipt(cause, ended, endpoint_secs)]
             }
         }

@@ -67,6 +67,7 @@ impl Agent {
         self.answer(&may, Outcome::Accepted { signers: may.signers.clone() });
         match &may.command.action {
             Action::Isolate(isolate) => {
+                self.give_up_end();
                 let (ways, secs) = (self.ways(), self.secs());
                 let policy = self.policy.as_ref();
                 self.containment.handle_isolate(&may, isolate, policy, ways, secs);
@@ -129,6 +130,7 @@ impl Agent {
                 let version = self.roster.held().reference.version;
                 tracing::info!(version, "took a newer roster");
                 self.follow_roster();
+                self.keep_way_out();
                 // Signed health names the roster held, and operators wait for that.
                 self.ask_health();
             }

@@ -160,6 +160,7 @@ impl Agent {
             }
         }
         self.act();
+        self.keep_way_out();
     }
 
     /// While the endpoint is cut off, sockets are marked before they connect, and go to the
@@ -226,7 +227,7 @@ fn unsaved(why: String) -> Outcome {
 }
 
 /// A panic in an earlier step leaves nothing half done here: every call looks at the kernel anew.
-fn locked(shell: &Mutex<Shell>) -> std::sync::MutexGuard<'_, Shell> {
+pub(super) fn locked(shell: &Mutex<Shell>) -> std::sync::MutexGuard<'_, Shell> {
     shell.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -204,6 +204,7 @@ impl Agent {
             tracing::warn!(lane = lane.name(), ?cause, "a new epoch begins");
             if *cause == EpochCause::RolledBack {
                 self.renew_secret();
+                self.renew_way_out();
             }
         }
         let spool = self.spool.clone();

@@ -10,6 +10,7 @@ use cordon_proto::session::AgentEffect;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::break_glass::Turn;
 use super::contain::Outcome;
 use super::deliver::Spooled;
 use super::query::Read;
@@ -45,6 +46,8 @@ pub(super) enum Done {
     Queried(Box<Read>),
     /// Something that is of no use any more is gone.
     Swept,
+    /// Something of the way out is done, or somebody asks for it.
+    WayOut(Box<Turn>),
 }
 
 type Job = Pin<Box<dyn Future<Output = Done>>>;

@@ -12,9 +12,12 @@ use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
+use super::break_glass::WayOut;
 use super::budget::Thrift;
 use super::{Agent, command, contain, deliver, jobs, query, sensors, upkeep};
 use crate::action::isolate::shell::{Safety, Shell};
+use crate::break_glass::kept::{Kept, Opening};
+use crate::break_glass::{BreakGlass, ask};
 use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
 use crate::config::Config;
@@ -83,8 +86,9 @@ impl Agent {
         let spool = open_spool(&config, &own, &identity, &machine, stamp)?;
         let found = spool.start().clone();
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
-        let kept = KeptIsolation::load(&dir)?;
-        let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
+        let way_out = Kept::load(&own)?;
+        let containment = stood(&dir, &way_out, time.secs(stamp.boot_ns))?;
+        let way_out = WayOut::new(BreakGlass::resume(way_out), ask::listen(&dir.path(ask::SOCKET)));
         let safety = Safety { outside_initial_netns_only: config.lab };
         let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
@@ -107,6 +111,7 @@ impl Agent {
             acting: contain::Acting::default(),
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
+            way_out,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             spool_thread: Some(thread),
@@ -150,6 +155,8 @@ impl Agent {
             unclean: found.unclean,
         };
         self.tell(Severity::Informational, Body::Lifecycle(started));
+        self.keep_way_out();
+        self.listen_for_code();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
         tracing::info!(endpoint, %client, version = VERSION, "started");
@@ -166,6 +173,16 @@ impl Agent {
             Err(error) => tracing::error!(%error, "the roster's doors and pins cannot be used"),
         }
     }
+}
+
+/// What stood when the agent last ran; it is let back where the single-use code was typed since.
+fn stood(dir: &StateDir, way_out: &Kept, secs: u64) -> Result<Containment, StartError> {
+    let kept = KeptIsolation::load(dir)?;
+    let Some(Opening { isolation, .. }) = &way_out.opening else {
+        return Ok(Containment::resume(kept, secs));
+    };
+    let alone = || KeptIsolation::from_bytes(isolation.as_deref()?);
+    Ok(Containment::resume_ending(kept.or_else(alone)))
 }
 
 fn open_spool(

@@ -46,6 +46,8 @@ pub(super) struct Upkeep {
     /// How far the boot-time clock was ahead of the monotonic one.
     ahead_ns: u64,
     dropped: BTreeMap<Class, u64>,
+    /// Nobody waits for those who type a code.
+    pub(super) listen_again: bool,
 }
 
 impl Upkeep {
@@ -59,6 +61,7 @@ impl Upkeep {
             keeping_time: false,
             ahead_ns: ahead_ns(now, boot_ns),
             dropped: BTreeMap::new(),
+            listen_again: false,
         }
     }
 
@@ -108,6 +111,10 @@ impl Agent {
         self.containment.handle_timeout(secs);
         self.act();
         self.look_for_drift();
+        self.keep_way_out();
+        if std::mem::take(&mut self.upkeep.listen_again) {
+            self.listen_for_code();
+        }
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();

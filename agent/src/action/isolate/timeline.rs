@@ -7,7 +7,7 @@ use super::{Check, CutOutcome, Effect, Isolation, Report, Seen, What, Why};
 ///
 /// Events: `isolate NAME LEASE [release-if-unproved] [stay] [accept-loss] [other-plan]`,
 /// `release NAME`, `cut done|refused|failed`, `seen proved|silent|open|drifted|blind`,
-/// `let-back done|failed`, `drift`, `wait`, `restart`. Outcomes are of the latest turn.
+/// `let-back done|failed`, `drift`, `code`, `wait`, `restart`. Outcomes are of the latest turn.
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut isolation = Isolation::default();
@@ -57,6 +57,7 @@ fn tell(isolation: &mut Isolation, words: &[&str], now: u64) {
         ["seen", seen] => isolation.handle_seen(turn, look(seen), now),
         ["let-back", "done"] => isolation.handle_let_back(turn, Ok(()), now),
         ["let-back", "failed"] => isolation.handle_let_back(turn, Err("held".into()), now),
+        ["code"] => assert!(isolation.handle_break_glass(), "nothing to let back"),
         ["drift"] => isolation.handle_drift("gone".into()),
         ["wait"] => isolation.handle_timeout(now),
         other => panic!("no such event: {other:?}"),
@@ -128,6 +129,7 @@ fn told(what: &What) -> String {
         What::Released(Why::Command) => "released".into(),
         What::Released(Why::LeaseOver) => "released, lease over".into(),
         What::Released(Why::Unproved) => "released, unproved".into(),
+        What::Released(Why::BreakGlass) => "released, code typed".into(),
         What::ReleaseFailed(why) => format!("release failed: {why}"),
         What::AlreadyIsolated { until_secs, proved } => {
             format!("already until {until_secs}, {}", if *proved { "proved" } else { "unproved" })
@@ -339,4 +341,49 @@ fn outcomes_of_an_earlier_turn_are_not_listened_to() {
         "0: save A until 60\n 0: cut off with mark 1\n 0: save B until 60\n 0: cut off with mark 2
          1: B applied until 60\n 1: prove\n 1: B drifted: gone\n 1: cut off again with mark 2",
     );
+}
+
+#[test]
+fn a_typed_code_lets_back_and_ends_the_isolation_under_its_own_name() {
+    check(
+        "0: isolate a 60\n 0: cut done\n 5: code\n 6: let-back failed\n 11: wait\n 11: let-back done",
+        "0: save a until 60
+         0: cut off with mark 1
+         0: a applied until 60
+         0: prove
+         5: let back
+         6: a release failed: held
+         11: let back
+         11: forget
+         11: a released, code typed",
+    );
+}
+
+#[test]
+fn a_code_typed_while_it_is_cut_off_or_let_back_does_not_wait() {
+    check(
+        "0: isolate a 60\n 1: code\n 1: late cut done\n 2: let-back done",
+        "0: save a until 60
+         0: cut off with mark 1
+         1: let back
+         2: forget
+         2: a released, code typed",
+    );
+    check(
+        "0: isolate a 60\n 0: cut done\n 1: release b\n 2: let-back failed\n 3: code\n 4: let-back done",
+        "0: save a until 60
+         0: cut off with mark 1
+         0: a applied until 60
+         0: prove
+         1: let back
+         2: b release failed: held
+         3: let back
+         4: forget
+         4: b released",
+    );
+}
+
+#[test]
+fn where_nothing_stands_a_code_has_nothing_to_let_back() {
+    assert!(!Isolation::default().handle_break_glass());
 }
