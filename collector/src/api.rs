@@ -24,6 +24,7 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod way_out;
 
 use std::sync::{Arc, Mutex};
 
@@ -111,6 +112,7 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(endpoints::list))
         .routes(routes!(endpoints::show))
         .routes(routes!(proof::proof))
+        .routes(routes!(way_out::way_out))
         .routes(routes!(events::search))
         .routes(routes!(live::feed))
         .routes(routes!(commands::list, commands::upload))

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cordon_proto::event::{Body, Gap, Health, Lane, Notice, Receipt};
+use cordon_proto::event::{Body, Gap, Health, Lane, Notice, Receipt, WayOut};
 use cordon_proto::id::EndpointId;
 use cordon_proto::sign::batch::{self, Header};
 use cordon_proto::sign::document::{self, Kind};
@@ -53,6 +53,8 @@ pub enum News {
     Gap(Gap),
     /// Why it will be silent, or was.
     Notice(Notice),
+    /// A code that lets it back when nothing else does, sealed to operators.
+    WayOut(Box<WayOut>),
 }
 
 /// Why a step was not taken.
@@ -85,6 +87,7 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         Body::Receipt(receipt) => News::Receipt(receipt),
         Body::Gap(gap) => News::Gap(gap),
         Body::Notice(notice) => News::Notice(notice),
+        Body::WayOut(way_out) => News::WayOut(way_out),
         Body::Process(_)
         | Body::Log(_)
         | Body::Disk(_)
@@ -96,8 +99,7 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
         | Body::Account(_)
         | Body::Inventory(_)
         | Body::Device(_)
-        | Body::Finding(_)
-        | Body::WayOut(_) => return None,
+        | Body::Finding(_) => return None,
     };
     let place = Place { epoch: arrival.header.epoch, seq: event.seq };
     let at = Time::corrected(event.time_ns, arrival.clock_offset_ns, arrival.received_ns);

@@ -34,7 +34,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 pub use command::{NewCommand, StoredCommand, Taken};
-pub use derived::{Fared, Laggard, ToldGap};
+pub use derived::{Fared, Laggard, StoredWayOut, ToldGap};
 pub use endpoint::{Endpoint, EndpointFilter, NotedClone, Registration};
 pub use log_sqlite::{LogOptions, SqliteLog};
 pub use log_write::LogWriter;

@@ -15,10 +15,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::page::{Page, Params, limit, to_b64};
 use super::person::Person;
 use super::problem::ProblemBody;
+use super::way_out::WayOutShown;
 use super::{App, Problem};
 use crate::command::Place;
 use crate::presence::{self, Condition, Said, Silence};
-use crate::store::{Endpoint, EndpointFilter, Fared, ToldGap};
+use crate::store::{Endpoint, EndpointFilter, Fared, StoredWayOut, ToldGap};
 use crate::time::Time;
 
 /// Losses shown of one endpoint.
@@ -78,6 +79,8 @@ pub(crate) struct EndpointShown {
     /// When that health was made, by the collector's clock; how old it is, is for the reader.
     #[schema(value_type = Option<String>, format = DateTime)]
     health_at: Option<Time>,
+    /// The way out that is stored for it; none if there is none.
+    way_out: Option<WayOutShown>,
     /// Machines noticed to share its key.
     clones: u64,
     /// When it enrolled.
@@ -205,7 +208,8 @@ fn shown(app: &App, endpoints: Vec<Endpoint>) -> Result<Vec<EndpointShown>, Prob
     let fared = app.collector.state.fared(&ids)?;
     let notices = app.collector.state.notices(&ids)?;
     let clones = app.collector.state.clone_counts(&ids)?;
-    let known = Known { fared, notices, clones };
+    let ways_out = app.collector.state.ways_out(&ids)?;
+    let known = Known { fared, notices, clones, ways_out };
     Ok(endpoints.into_iter().map(|endpoint| show_one(app, endpoint, &known)).collect())
 }
 
@@ -214,6 +218,7 @@ struct Known {
     fared: BTreeMap<EndpointId, Fared>,
     notices: BTreeMap<EndpointId, Said>,
     clones: BTreeMap<EndpointId, u64>,
+    ways_out: BTreeMap<EndpointId, StoredWayOut>,
 }
 
 fn show_one(app: &App, endpoint: Endpoint, known: &Known) -> EndpointShown {
@@ -242,6 +247,10 @@ fn show_one(app: &App, endpoint: Endpoint, known: &Known) -> EndpointShown {
         isolated: standing.iter().any(|one| one.action.name() == "isolate"),
         standing,
         health_at: fared.map(|fared| fared.at),
+        way_out: known
+            .ways_out
+            .get(&endpoint.id)
+            .and_then(|stored| WayOutShown::of(stored, endpoint.roster.version)),
         clones: known.clones.get(&endpoint.id).copied().unwrap_or_default(),
         enrolled_at: Time(endpoint.enrolled_ns),
     }

@@ -5,6 +5,7 @@ mod events;
 mod people;
 mod queries;
 mod routes;
+mod ways_out;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use cordon_proto::command::{Action, ActionKind, Command, Isolate, Nonce, Target}
 use cordon_proto::event::agent::Standing;
 use cordon_proto::event::log::LogLine;
 use cordon_proto::event::receipt::Outcome;
+use cordon_proto::event::way_out::{MadeFor, SealedCode, WayOut};
 use cordon_proto::event::{Body as Fact, Event, Health, Lane, Receipt, Severity};
 use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash, TokenId};
 use cordon_proto::message::LanePosition;
@@ -307,6 +309,19 @@ fn health(endpoint_secs: u64, roster_version: u64, containments: Vec<Standing>) 
         containments,
         given_up: None,
     }))
+}
+
+fn way_out(serial: u64, roster_version: u64, operators: &[&str]) -> Fact {
+    let sealed = |name: &&str| SealedCode {
+        operator: name.parse().unwrap(),
+        key: key(name).id(),
+        encapsulated: [1; 32],
+        text: vec![2; 26],
+    };
+    let roster = RosterRef { version: roster_version, hash: Hash::default() };
+    let boxes = operators.iter().map(sealed).collect();
+    let made_for = MadeFor::First;
+    Fact::WayOut(Box::new(WayOut { serial, roster, endpoint_secs: 60, made_for, boxes }))
 }
 
 fn receipt(command: &Command, outcome: Outcome) -> Fact {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cordon_proto::event::receipt::{EndCause, Outcome};
-use cordon_proto::event::{Body, Gap, Health, Receipt};
+use cordon_proto::event::{Body, Gap, Health, Receipt, WayOut};
 use cordon_proto::id::{ClientId, CommandId, EndpointId};
 use cordon_proto::roster::RosterRef;
 use cordon_proto::sign::batch;
@@ -43,6 +43,17 @@ pub struct ToldGap {
     pub place: Place,
     /// What it said.
     pub gap: Gap,
+}
+
+/// The way out that an endpoint told of last.
+#[derive(Clone, Debug)]
+pub struct StoredWayOut {
+    /// When, by the collector's clock.
+    pub at: Time,
+    /// Where in its control lane.
+    pub place: Place,
+    /// What it said.
+    pub way_out: WayOut,
 }
 
 /// An endpoint that does not hold a roster.
@@ -105,6 +116,25 @@ impl State {
                 }
             }
             Ok(said)
+        })
+    }
+
+    /// The ways out that endpoints told of last; of those that never did there is none.
+    pub fn ways_out(
+        &self,
+        endpoints: &[EndpointId],
+    ) -> Result<BTreeMap<EndpointId, StoredWayOut>, StateError> {
+        self.read("read the ways out of endpoints", |connection| {
+            let mut found = BTreeMap::new();
+            for endpoint in endpoints {
+                let sql = "SELECT at_ns, epoch, seq, event FROM way_out WHERE endpoint = ?1";
+                if let Some((at, place, Body::WayOut(way_out))) =
+                    said_last(connection, sql, *endpoint)?
+                {
+                    found.insert(*endpoint, StoredWayOut { at, place, way_out: *way_out });
+                }
+            }
+            Ok(found)
         })
     }
 
@@ -197,6 +227,7 @@ fn take_in(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
         News::Receipt(receipt) => take_receipt(change, told, receipt),
         News::Gap(_) => take_gap(change, told),
         News::Notice(_) => take_notice(change, told),
+        News::WayOut(_) => take_way_out(change, told),
     }
 }
 
@@ -268,6 +299,15 @@ fn take_receipt(change: &Transaction<'_>, told: &Told, receipt: &Receipt) -> rus
 fn take_notice(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
     let Told { endpoint, place, at, bytes, .. } = told;
     let sql = "INSERT INTO notice (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO UPDATE SET epoch = ?2, seq = ?3, at_ns = ?4, event = ?5
+               WHERE (?2, ?3) > (epoch, seq)";
+    let values = params![endpoint.0, place.epoch, to_sql(place.seq), to_sql(at.0), bytes];
+    change.prepare_cached(sql)?.execute(values).map(|_| ())
+}
+
+fn take_way_out(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
+    let Told { endpoint, place, at, bytes, .. } = told;
+    let sql = "INSERT INTO way_out (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO UPDATE SET epoch = ?2, seq = ?3, at_ns = ?4, event = ?5
                WHERE (?2, ?3) > (epoch, seq)";
     let values = params![endpoint.0, place.epoch, to_sql(place.seq), to_sql(at.0), bytes];
