@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    act, audit, authority, client, commands, completions, containment, endpoint, events, export,
-    operator, profile, query, roster, token, verify,
+    act, audit, authority, break_glass, client, commands, completions, containment, endpoint,
+    events, export, operator, profile, query, roster, token, verify,
 };
 use crate::exit;
 
@@ -86,6 +86,8 @@ pub enum Command {
     Isolate(act::IsolateArgs),
     /// Let endpoints back onto the network
     Release(act::ReleaseArgs),
+    /// Show the code that lets an endpoint back when nothing else does
+    BreakGlass(break_glass::Args),
     /// Ask endpoints what is on them now, in SQL
     Query(query::Args),
     /// Look at signed commands, and add your signature

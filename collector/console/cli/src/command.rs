@@ -3,6 +3,7 @@
 pub mod act;
 pub mod audit;
 pub mod authority;
+pub mod break_glass;
 pub mod client;
 pub mod commands;
 pub mod completions;
@@ -56,6 +57,7 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Events(args) => events::run(context, args).await,
         Command::Isolate(args) => act::isolate(context, args).await,
         Command::Release(args) => act::release(context, args).await,
+        Command::BreakGlass(args) => break_glass::run(context, args).await,
         Command::Query(args) => query::run(context, args).await,
         Command::Command(command) => commands::run(context, command).await,
         Command::Containment(command) => containment::run(context, command).await,

@@ -23,3 +23,4 @@ pub mod roster;
 pub mod sealing;
 pub mod sign;
 pub mod summary;
+pub mod way_out;

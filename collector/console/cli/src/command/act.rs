@@ -149,6 +149,9 @@ async fn act(context: &mut Context, args: Common, action: Action) -> anyhow::Res
     };
     let missing = sign::missing(&command, &roster.roster, [operator])?;
     warn_of_offline(context, &endpoints, args.queued)?;
+    if matches!(command.action, Action::Isolate(_)) {
+        warn_of_no_way_out(context, &endpoints)?;
+    }
     if args.dry_run {
         return dry_run(context, &command, &endpoints, missing.as_ref());
     }
@@ -199,6 +202,25 @@ fn warn_of_offline(
              reboot; --queued lets the command wait"
         };
         context.output.warn(&format!("{name} is offline; {what}"))?;
+    }
+    Ok(())
+}
+
+/// Says, before anything is signed, which endpoints could not be let back with a code.
+fn warn_of_no_way_out(context: &mut Context, endpoints: &[Endpoint]) -> anyhow::Result<()> {
+    for endpoint in endpoints {
+        let name = plain(&endpoint.host_name);
+        let what = match &endpoint.way_out {
+            Some(way_out) if !way_out.is_void => continue,
+            Some(_) => {
+                "the way out stored is void by a newer roster, and the next is not stored yet"
+            }
+            None => "no way out stored",
+        };
+        context.output.warn(&format!(
+            "{what} for {name}: if everything else fails, nobody can let it back with `cordon \
+             break-glass`; only a signed release or the end of its lease can"
+        ))?;
     }
     Ok(())
 }
