@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -270,14 +270,32 @@ impl Fleet {
 
     /// Runs `cordon-agent` once inside an endpoint's namespace.
     pub fn run_agent(&self, name: &str, arguments: &[&std::ffi::OsStr]) -> Result<Output> {
+        self.run_agent_typing(name, arguments, "")
+    }
+
+    /// The same, with something typed into it.
+    pub fn run_agent_typing(
+        &self,
+        name: &str,
+        arguments: &[&std::ffi::OsStr],
+        typed: &str,
+    ) -> Result<Output> {
         let program = programs::find("cordon-agent")?;
+        let run = move |command: &mut Command| {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn()?;
+            if let Some(mut input) = child.stdin.take() {
+                // It may end before it has read what it does not want.
+                input.write_all(typed.as_bytes()).ok();
+            }
+            child.wait_with_output()
+        };
         if self.stage.is_none() {
-            let mut command = Command::new(program);
-            return command.args(arguments).output().context("running cordon-agent");
+            return run(Command::new(program).args(arguments)).context("running cordon-agent");
         }
         let mut command = Command::new("unshare");
         command.args(HOST_NAMED).args([name.as_ref(), program.as_os_str()]).args(arguments);
-        self.namespace(name)?.run(|| command.output())?.context("running cordon-agent")
+        self.namespace(name)?.run(|| run(&mut command))?.context("running cordon-agent")
     }
 
     /// Starts an endpoint's agent; its host name is the endpoint's.

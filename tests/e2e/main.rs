@@ -5,6 +5,7 @@
 
 mod bad_enrolment;
 mod bad_settings;
+mod break_glass;
 mod certificate;
 mod disk_full;
 mod doors;
@@ -27,7 +28,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 17] = [
+const TESTS: [(&str, Body); 19] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -39,6 +40,8 @@ const TESTS: [(&str, Body); 17] = [
     ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
+    ("a code typed at the endpoint ends an isolation, once", break_glass::agent_running),
+    ("a code typed while the agent is dead does too", break_glass::agent_dead),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),
