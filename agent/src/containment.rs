@@ -81,6 +81,7 @@ pub struct Containment {
     change_us: u64,
     /// What was found drifted and is being put back.
     drifted: Option<String>,
+    since_secs: u64,
     /// The isolation that is being ended, for its own last receipt.
     ending: Option<Cause>,
     told: VecDeque<Receipt>,
@@ -129,6 +130,9 @@ impl Containment {
         endpoint_secs: u64,
     ) {
         self.remember(may);
+        if self.isolation.record().is_none() {
+            self.since_secs = endpoint_secs;
+        }
         let Ways { mark, collectors, dhcp_servers } = ways;
         let exempt = policy.map(|policy| policy.exemptions.iter().map(exemption).collect());
         let exemptions = exempt.unwrap_or_default();
@@ -243,10 +247,17 @@ impl Containment {
         let standing = record.map(|record| Standing {
             command: CommandId(uuid::Uuid::from_bytes(record.command)),
             action: ActionKind::Isolate,
-            until_secs: record.until_secs,
+            until_secs: Some(record.until_secs),
             proved: self.proved,
         });
         standing.into_iter().collect()
+    }
+
+    /// When the isolation that stands was asked for, in seconds of endpoint time; 0 where that was
+    /// before the agent last started. None where there is none.
+    #[must_use]
+    pub fn since_secs(&self) -> Option<u64> {
+        self.isolation.record().map(|_| self.since_secs)
     }
 
     fn remember(&mut self, may: &Authorised) {
@@ -301,9 +312,10 @@ mod tests {
     /// A command of this number, which is its id; its hash is that of the id's text.
     pub(super) fn authorised(number: u128, action: ActionKind) -> Authorised {
         let id = CommandId(uuid::Uuid::from_u128(number));
-        let action = match action {
-            ActionKind::Isolate => Action::Isolate(Isolate::default()),
-            ActionKind::Release | ActionKind::SetPolicy | ActionKind::Query => Action::Release,
+        let action = if action == ActionKind::Isolate {
+            Action::Isolate(Isolate::default())
+        } else {
+            Action::Release
         };
         let command = Command {
             id,
@@ -339,7 +351,7 @@ mod tests {
         resumed.handle_cut(turn, CutOutcome::Done, 5, 10);
         let Some(Step::Receipt(receipt)) = resumed.poll_step(10) else { panic!("no receipt") };
         assert_eq!((receipt.command, receipt.command_hash), (Some(may.command.id), may.hash));
-        assert_eq!(resumed.standing()[0].until_secs, Isolate::default().lease_secs);
+        assert_eq!(resumed.standing()[0].until_secs, Some(Isolate::default().lease_secs));
     }
 
     #[test]

@@ -182,19 +182,28 @@ fn enough(command: &Command, signers: &[&Operator], own: &Own<'_>) -> Verdict {
 
 fn parameters(action: &Action, own: &Own<'_>) -> Result<(), String> {
     let ceilings = &own.roster.roster.ceilings;
+    let max = ceilings.lease_secs_max;
+    if let Some(asked) = action.lease_secs().filter(|asked| *asked > max) {
+        return Err(format!("a lease of {asked} s is over the roster's ceiling of {max} s"));
+    }
     match action {
-        Action::Isolate(isolate) => {
-            let (asked, max) = (isolate.lease_secs, ceilings.lease_secs_max);
-            if asked > max {
-                return Err(format!(
-                    "a lease of {asked} s is over the roster's ceiling of {max} s"
-                ));
-            }
-            Ok(())
-        }
-        // What a query may cost is bounded by its form.
-        Action::Release | Action::Query(_) => Ok(()),
         Action::SetPolicy(policy) => policy_fits(policy, ceilings, own),
+        // What a query may cost is bounded by its form; what a deed is done to is looked at when
+        // it is done.
+        Action::Isolate(_)
+        | Action::Release
+        | Action::Query(_)
+        | Action::Undo { .. }
+        | Action::ReleaseAll
+        | Action::Kill(_)
+        | Action::Suspend(_)
+        | Action::Quarantine(_)
+        | Action::Deny(_)
+        | Action::Block(_)
+        | Action::LockAccount(_)
+        | Action::StopService(_)
+        | Action::BlockStorage(_)
+        | Action::Collect(_) => Ok(()),
     }
 }
 

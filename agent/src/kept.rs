@@ -15,6 +15,7 @@ use crate::action::isolate::record::Record;
 use crate::endpoint_time::{EndpointTime, Kept};
 use crate::guard::Accepted;
 use crate::identity::{StateDir, StateDirError};
+use crate::ledger;
 use crate::nonce::SECRET_BYTES;
 
 /// Endpoint time.
@@ -27,6 +28,8 @@ pub const POLICY: &str = "policy.cbor";
 /// The isolation that stands. It outlives the identity: a machine that is enrolled anew is still
 /// let back when its lease ends.
 pub const ISOLATION: &str = "isolation.cbor";
+/// What else stands. It outlives the identity, too.
+pub const LEDGER: &str = "ledger.cbor";
 
 /// Why what was kept cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +124,21 @@ pub fn load_policy(dir: &StateDir) -> Result<Option<Policy>, KeptError> {
         Err(error) => {
             tracing::error!(%error, "the stored policy cannot be used; there is none until the next");
             Ok(None)
+        }
+    }
+}
+
+/// What stood besides an isolation when the agent last ran. A ledger that cannot be read is set
+/// aside, because it is the only one who knows what was there before.
+pub fn load_ledger(dir: &StateDir) -> Result<ledger::Kept, KeptError> {
+    let Some(bytes) = dir.read_secret(LEDGER)? else { return Ok(ledger::Kept::default()) };
+    match codec::decode_strict(&bytes) {
+        Ok(kept) => Ok(kept),
+        Err(error) => {
+            let aside = format!("{LEDGER}.damaged");
+            dir.write(&aside, &bytes)?;
+            tracing::error!(%error, aside, "the ledger of what stands cannot be read; set aside");
+            Ok(ledger::Kept::default())
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod health;
 pub mod identity;
 pub mod inventory;
 pub mod kept;
+pub mod ledger;
 pub mod link;
 pub mod machine;
 pub mod nonce;

@@ -9,6 +9,7 @@ mod budget;
 mod canary;
 mod command;
 mod contain;
+mod deeds;
 mod deliver;
 mod jobs;
 mod query;
@@ -28,6 +29,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::action::deed::Tools;
 use crate::action::isolate::shell::Shell;
 use crate::canary::Canaries;
 use crate::clock::{self, Clock};
@@ -37,6 +39,7 @@ use crate::endpoint_time::EndpointTime;
 use crate::guard::Refusals;
 use crate::identity::{Identity, StateDir};
 use crate::kept::GuardMemory;
+use crate::ledger::Ledger;
 use crate::link::{Link, LinkEvent};
 use crate::machine::Machine;
 use crate::nonce::{Moment, Nonces};
@@ -93,6 +96,9 @@ struct Agent {
     containment: Containment,
     shell: Arc<Mutex<Shell>>,
     acting: contain::Acting,
+    ledger: Ledger,
+    tools: Arc<Tools>,
+    deeds_under_way: usize,
     spool: SpoolHandle,
     progress: watch::Receiver<Progress>,
     known_progress: Progress,
@@ -189,6 +195,7 @@ impl Agent {
             Done::Delivered => self.delivered(),
             Done::Spooled(answer) => self.spooled(answer),
             Done::Acted(outcome) => self.acted(outcome),
+            Done::Deed(done) => self.deed_done(*done),
             Done::Noted(noted) => self.noted(*noted),
             Done::PolicyKept(kept) => self.policy_kept(*kept),
             Done::TimeKept(kept) => self.time_kept(kept),

@@ -59,6 +59,9 @@ pub struct Facts {
     pub refused: Option<Refused>,
     /// The endpoint tried and could not; nothing stands.
     pub failed: Option<Failed>,
+    /// It was done in part, and stands as far as it was done.
+    #[serde(default)]
+    pub partial: Option<Partial>,
     /// What stood no longer matched what was asked for.
     pub drifted: Option<Drifted>,
     /// It no longer stands.
@@ -123,6 +126,17 @@ pub struct Failed {
     pub at: Time,
     /// Why, for a person; the endpoint's words.
     pub reason: String,
+}
+
+/// The endpoint did it in part.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Partial {
+    /// When.
+    pub at: Time,
+    /// What was done; the endpoint's words.
+    pub done: Vec<String>,
+    /// What was not, and why; the endpoint's words.
+    pub missing: Vec<String>,
 }
 
 /// What stood no longer matched; the latest time, and how often.
@@ -209,6 +223,7 @@ impl Life {
             proved: None,
             refused: None,
             failed: None,
+            partial: None,
             drifted: None,
             ended: None,
             lapsed: None,
@@ -271,6 +286,15 @@ impl Life {
                 self.observe(ObservedState::Holds, at);
             }
             Outcome::Unproved(_) => self.observe(ObservedState::Unproved, at),
+            Outcome::Observed { .. } if outcome.proves() => {
+                facts.proved.get_or_insert(At { at });
+                self.observe(ObservedState::Holds, at);
+            }
+            Outcome::Observed { .. } => self.observe(ObservedState::Unproved, at),
+            Outcome::Partial { done, missing } => {
+                let (done, missing) = (done.clone(), missing.clone());
+                facts.partial = Some(Partial { at, done, missing });
+            }
             Outcome::Drifted { found, reapplied } => self.handle_drift(found, *reapplied, at),
             Outcome::Failed { reason } => {
                 facts.failed.get_or_insert(Failed { at, reason: reason.clone() });
@@ -280,12 +304,12 @@ impl Life {
                 if facts.ended.is_none_or(|ended| ended.cause.is_none()) {
                     facts.ended = Some(Ended { at, cause, observed_gone });
                 }
-                // A release asks for nothing else: that the rules are gone is its proof.
-                let release = self.action == ActionKind::Release;
+                // Undoing one thing asks for nothing else: that it is gone is its proof.
+                let release = matches!(self.action, ActionKind::Release | ActionKind::Undo);
                 if observed_gone && release {
                     facts.proved.get_or_insert(At { at });
                 }
-                if observed_gone {
+                if observed_gone && self.action != ActionKind::ReleaseAll {
                     let holds = if release { ObservedState::Holds } else { ObservedState::Gone };
                     self.observe(holds, at);
                 }
@@ -324,11 +348,7 @@ impl Life {
     #[must_use]
     pub fn stands(&self) -> bool {
         let Facts { applied, ended, failed, .. } = &self.facts;
-        let lasts = match self.action {
-            ActionKind::Isolate => true,
-            ActionKind::Release | ActionKind::SetPolicy | ActionKind::Query => false,
-        };
-        lasts && applied.is_some() && ended.is_none() && failed.is_none()
+        self.action.lasts() && applied.is_some() && ended.is_none() && failed.is_none()
     }
 
     /// What this release was to end was seen to be gone: the endpoint says so about the isolation.

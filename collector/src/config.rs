@@ -35,6 +35,9 @@ pub struct Config {
     pub people_max: usize,
     /// Commands that one client's operators may bring in an hour, on top of the roster's limits.
     pub commands_per_hour_max: usize,
+    /// The part of a client's endpoints, in hundredths, that one person's commands may reach in an
+    /// hour before a second person must sign, too.
+    pub alone_percent_max: u8,
     /// Queries that one client's operators may bring in an hour.
     pub queries_per_hour_max: usize,
 }
@@ -53,6 +56,7 @@ impl Default for Config {
             agents_per_address_max: 5_000,
             people_max: 512,
             commands_per_hour_max: 60,
+            alone_percent_max: 25,
             queries_per_hour_max: 600,
         }
     }
@@ -158,6 +162,10 @@ impl Config {
         wrong(self.agents_per_address_max == 0, "`agents_per_address_max` must be at least 1");
         wrong(self.people_max == 0, "`people_max` must be at least 1");
         wrong(self.commands_per_hour_max == 0, "`commands_per_hour_max` must be at least 1");
+        wrong(
+            !(1..=100).contains(&self.alone_percent_max),
+            "`alone_percent_max` must be from 1 to 100",
+        );
         wrong(self.queries_per_hour_max == 0, "`queries_per_hour_max` must be at least 1");
         mistakes
     }
@@ -194,7 +202,7 @@ mod tests {
         let lines = packaged.lines().filter(setting).map(|line| line.trim_start_matches('#'));
         let text = lines.collect::<Vec<_>>().join("\n");
         assert_eq!(Config::parse(&text, Path::new("x")).unwrap(), Config::default());
-        assert_eq!(text.lines().count(), 12, "every setting stands in the file");
+        assert_eq!(text.lines().count(), 13, "every setting stands in the file");
         assert_eq!(Config::parse(packaged, Path::new("x")).unwrap(), Config::default());
     }
 

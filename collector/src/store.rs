@@ -4,6 +4,7 @@
 //! about clients and endpoints. Everything else is derived and can be made again.
 
 mod audit;
+mod brake;
 mod command;
 #[cfg(test)]
 mod conformance;

@@ -2,14 +2,35 @@
 //!
 //! A command names every target; nothing in it is left for the collector to fill in.
 
+mod account;
+mod action;
+mod block;
+mod collect;
+mod deny;
+mod isolate;
+mod process;
+mod quarantine;
+mod service;
+mod storage;
+
 use minicbor::{Decode, Encode};
-use serde::{Deserialize, Serialize};
 
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
-use crate::policy::{Policy, Redactions, RedactionsError};
+use crate::policy::{Redactions, RedactionsError};
 use crate::query::Query;
 use crate::roster::RosterRef;
+
+pub use account::LockAccount;
+pub use action::{Action, ActionKind};
+pub use block::{Block, Direction, Peer, Ports, Rule};
+pub use collect::{Collect, Source};
+pub use deny::{Deny, Executable};
+pub use isolate::{AtEnd, IfUnproved, Isolate};
+pub use process::{Kill, ProcessTarget, Suspend};
+pub use quarantine::Quarantine;
+pub use service::StopService;
+pub use storage::BlockStorage;
 
 /// What an endpoint publishes in its signed health so that commands can prove to be fresh.
 ///
@@ -39,136 +60,6 @@ pub struct Target {
     /// The nonce that the endpoint published.
     #[n(2)]
     pub nonce: Nonce,
-}
-
-/// What to do when an isolation cannot be proved.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cbor(index_only)]
-pub enum IfUnproved {
-    /// It stands until its lease ends.
-    #[default]
-    #[n(0)]
-    Hold,
-    /// It is undone. Whoever can block the collector can wait for this.
-    #[n(1)]
-    Release,
-}
-
-/// What to do when an isolation's lease ends.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cbor(index_only)]
-pub enum AtEnd {
-    /// The endpoint is let back.
-    #[default]
-    #[n(0)]
-    LetBack,
-    /// It stays cut off until a signed release.
-    #[n(1)]
-    Stay,
-}
-
-/// Cut the endpoint off from the network (D3FEND D3-NI).
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
-pub struct Isolate {
-    /// How long it stands, in seconds of endpoint time.
-    #[n(0)]
-    pub lease_secs: u64,
-    /// What to do when it cannot be proved.
-    #[n(1)]
-    pub if_unproved: IfUnproved,
-    /// What to do when the lease ends.
-    #[n(2)]
-    pub at_end: AtEnd,
-    /// Whether to go on though something that the endpoint needs cannot be kept open.
-    #[n(3)]
-    pub accept_loss: bool,
-}
-
-impl Default for Isolate {
-    fn default() -> Self {
-        Self {
-            lease_secs: limits::LEASE_SECS_DEFAULT,
-            if_unproved: IfUnproved::Hold,
-            at_end: AtEnd::LetBack,
-            accept_loss: false,
-        }
-    }
-}
-
-/// What a command asks for.
-#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
-pub enum Action {
-    /// Cut the endpoint off from the network.
-    #[n(0)]
-    Isolate(#[n(0)] Isolate),
-    /// Let it back (D3FEND D3-RNA).
-    #[n(1)]
-    Release,
-    /// Take a new configuration.
-    #[n(2)]
-    SetPolicy(#[n(0)] Policy),
-    /// Answer a question; changes nothing.
-    #[n(3)]
-    Query(#[n(0)] Query),
-}
-
-impl Action {
-    /// The action without its parameters.
-    #[must_use]
-    pub fn kind(&self) -> ActionKind {
-        match self {
-            Self::Isolate(_) => ActionKind::Isolate,
-            Self::Release => ActionKind::Release,
-            Self::SetPolicy(_) => ActionKind::SetPolicy,
-            Self::Query(_) => ActionKind::Query,
-        }
-    }
-}
-
-/// An action without its parameters: what the roster's table speaks of.
-#[derive(
-    Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Encode, Decode, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-#[cbor(index_only)]
-pub enum ActionKind {
-    /// Cut the endpoint off from the network.
-    #[n(0)]
-    Isolate,
-    /// Let it back.
-    #[n(1)]
-    Release,
-    /// Take a new configuration.
-    #[n(2)]
-    SetPolicy,
-    /// Answer a question.
-    #[n(3)]
-    Query,
-}
-
-impl ActionKind {
-    /// Whether it changes the endpoint; what only reads needs no second person at critical ones.
-    #[must_use]
-    pub fn changes(self) -> bool {
-        match self {
-            Self::Isolate | Self::Release | Self::SetPolicy => true,
-            Self::Query => false,
-        }
-    }
-
-    /// The name used in rosters, on pages and in the terminal.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Isolate => "isolate",
-            Self::Release => "release",
-            Self::SetPolicy => "set_policy",
-            Self::Query => "query",
-        }
-    }
 }
 
 /// A request for a change to endpoints. It counts only under the signatures that the roster asks
@@ -233,6 +124,19 @@ pub enum CommandFormError {
         /// The limit.
         max: u64,
     },
+    /// A process, a file, an account is one endpoint's.
+    #[error("names several endpoints; {} is about one", .0.name())]
+    OneEndpoint(ActionKind),
+    /// A parameter that cannot be.
+    #[error("says {field} {found}, which is no {what}")]
+    Parameter {
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        what: &'static str,
+    },
     /// Nobody waits for days for rows that nobody keeps.
     #[error("is a query that may wait for an endpoint that is switched off; queries cannot")]
     QueuedQuery,
@@ -260,15 +164,35 @@ impl Command {
             text("incident", incident, limits::HOST_NAME_BYTES_MAX)?;
         }
         range("age_max_secs", self.age_max_secs, limits::NONCE_AGE_SECS_MAX)?;
+        self.check_action()
+    }
+
+    fn check_action(&self) -> Result<(), CommandFormError> {
+        if let Some(lease_secs) = self.action.lease_secs() {
+            range("lease_secs", lease_secs, limits::LEASE_SECS_MAX)?;
+        }
+        if self.action.is_of_one_endpoint() && self.targets.len() > 1 {
+            return Err(CommandFormError::OneEndpoint(self.action.kind()));
+        }
         match &self.action {
-            Action::Isolate(isolate) => {
-                range("lease_secs", isolate.lease_secs, limits::LEASE_SECS_MAX)
-            }
-            Action::Release => Ok(()),
+            Action::Isolate(_)
+            | Action::Release
+            | Action::Undo { .. }
+            | Action::ReleaseAll
+            | Action::BlockStorage(_) => Ok(()),
             Action::SetPolicy(policy) => {
                 Ok(policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?)
             }
             Action::Query(query) => self.check_query(query),
+            Action::Kill(Kill { process, .. }) | Action::Suspend(Suspend { process, .. }) => {
+                process.check()
+            }
+            Action::Quarantine(quarantine) => quarantine.check(),
+            Action::Deny(deny) => deny.check(),
+            Action::Block(block) => block.check(),
+            Action::LockAccount(lock) => lock.check(),
+            Action::StopService(stop) => stop.check(),
+            Action::Collect(collect) => collect.check(),
         }
     }
 

@@ -192,13 +192,13 @@ impl Roster {
         })
     }
 
-    /// Who has a role that may do this, be it together with others.
-    pub fn who_may(&self, action: ActionKind) -> impl Iterator<Item = &Operator> {
-        let may = move |operator: &&Operator| {
-            let grants = self.grants.iter().filter(|grant| grant.action == action);
-            grants.map(|grant| grant.role).any(|role| operator.roles.contains(&role))
+    /// The operators who may sign for an action, alone or with others.
+    pub fn may(&self, action: ActionKind) -> impl Iterator<Item = &Operator> {
+        let granted = move |operator: &Operator, grant: &Grant| {
+            grant.action == action && operator.roles.contains(&grant.role)
         };
-        self.operators.iter().filter(may)
+        let operators = self.operators.iter();
+        operators.filter(move |operator| self.grants.iter().any(|grant| granted(operator, grant)))
     }
 
     /// Whether these persons together may do this to so many endpoints.
@@ -329,10 +329,10 @@ mod tests {
             ca_pins: vec![],
             collectors: vec![],
         };
-        assert_eq!(roster.who_may(ActionKind::Release).count(), 0);
+        assert_eq!(roster.may(ActionKind::Release).count(), 0);
         let (action, role) = (ActionKind::Release, Role::Responder);
         roster.grants.push(Grant { action, role, approvals: 2, targets_max: 1 });
-        let who: Vec<_> = roster.who_may(action).map(|who| who.id.as_str()).collect();
+        let who: Vec<_> = roster.may(action).map(|who| who.id.as_str()).collect();
         assert_eq!(who, ["ann"]);
     }
 }

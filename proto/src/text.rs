@@ -10,6 +10,7 @@ use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use minicbor::encode::{Encoder, Write};
 use minicbor::{Decode, Encode, decode, encode};
+use serde::{Serialize, Serializer};
 
 /// Bytes that a person will read, kept exactly as they were found.
 #[derive(Clone, Default, Eq, PartialEq, Ord, PartialOrd, Hash)]
@@ -94,6 +95,13 @@ impl<'b, C> Decode<'b, C> for Text {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let bytes = if d.datatype()? == Type::Bytes { d.bytes()? } else { d.str()?.as_bytes() };
         Ok(Self(bytes.to_vec()))
+    }
+}
+
+/// For showing: what is not UTF-8 is replaced.
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_lossy())
     }
 }
 

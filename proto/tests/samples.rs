@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 
+#[path = "samples/deeds.rs"]
+mod deeds;
 #[path = "samples/inventory.rs"]
 mod inventory;
 #[path = "samples/login_record.rs"]

@@ -35,7 +35,7 @@ pub(crate) fn agent_running() -> Result<()> {
         Ok(text(&said).contains("That is not the code").then_some(()))
     })?;
     fleet.start_collector()?;
-    reported_once(&fleet, 2)?;
+    reported_once(&fleet, "2")?;
     let fetches = fleet.cordon_json(&["audit", "list"])?;
     let fetches = fetches.iter().filter(|entry| entry["what"] == "way-out.fetch").count();
     ensure!(fetches == 1, "{fetches} fetches are in the audit trail");
@@ -57,6 +57,11 @@ pub(crate) fn agent_dead() -> Result<()> {
     ensure!(traffic(&fleet, WEB, DB)? == [true; 4], "let back, and traffic does not pass");
     ensure!(ruleset(fleet.namespace(WEB)?)? == before, "rules are left");
     fleet.start_agent(WEB)?;
+    await_some("the agent is up", || {
+        let log = fleet.log_tail(WEB);
+        let since = log.rsplit("-- started").next().unwrap_or_default();
+        Ok(since.contains("a way out is sealed").then_some(()))
+    })?;
     await_some("the agent made the next code", || {
         let said = type_code(&fleet, &code)?;
         refused(&said, "")?;
@@ -64,7 +69,7 @@ pub(crate) fn agent_dead() -> Result<()> {
     })?;
     ensure!(traffic(&fleet, WEB, DB)? == [true; 4], "the agent put the wall up again");
     fleet.start_collector()?;
-    reported_once(&fleet, 2)
+    reported_once(&fleet, "2")
 }
 
 /// The code that an operator opens, once the collector has it.
@@ -106,12 +111,12 @@ fn closed(fleet: &Fleet) -> Result<()> {
 }
 
 /// The end and the use arrive, each once, and the next code is stored.
-fn reported_once(fleet: &Fleet, serial: u64) -> Result<()> {
+fn reported_once(fleet: &Fleet, serial: &str) -> Result<()> {
     fleet.wait_for_state(WEB, "online", PATIENCE)?;
     await_some("the next way out is stored, and the isolation is over", || {
         let shown = fleet.endpoint_json(WEB)?;
         let over = shown["isolated"] == Value::Bool(false);
-        Ok((shown["way_out"]["serial"] == serial.to_string() && over).then_some(()))
+        Ok((shown["way_out"]["serial"] == serial && over).then_some(()))
     })?;
     let events = Stored::of(fleet, WEB)?.events()?;
     let ends = events.iter().filter(|(_, event)| is_end(&event.body)).count();

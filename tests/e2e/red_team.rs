@@ -128,7 +128,9 @@ impl Siege {
             | Outcome::Drifted { .. }
             | Outcome::Failed { .. }
             | Outcome::Ended { .. }
-            | Outcome::Answered { .. } => None,
+            | Outcome::Answered { .. }
+            | Outcome::Observed { .. }
+            | Outcome::Partial { .. } => None,
         };
         let (check, reason) = self.await_receipt(&what, &attack.command, refused)?;
         say::line(&format!("{:?}: {}: {reason}", check, attack.what));

@@ -94,7 +94,10 @@ fn read_code(serial: u64, stand: u64) -> anyhow::Result<Code> {
 fn told(answer: &Answer) -> ExitCode {
     match answer {
         Answer::Open => {
-            say("The code was right. Nothing stands here any more; the code is used up.");
+            say(
+                "The code was right and is used up. The network is open; whatever else stood is put \
+                 back by the agent.",
+            );
             return ExitCode::SUCCESS;
         }
         Answer::GoesOn => complain(
@@ -153,7 +156,10 @@ impl<'a> Alone<'a> {
             Attempt::NoCode => return Ok(Answer::NoCode),
             Attempt::Slowed(wait_secs) => return Ok(Answer::Slowed { wait_secs }),
             // It was noted, and then something failed: no second code is asked for.
-            Attempt::UnderWay => return self.let_back(isolation),
+            Attempt::UnderWay => {
+                complain("A right code was typed before, and no other is asked for.");
+                return self.let_back(isolation);
+            }
         };
         let code = read_code(serial, u64::from(isolation.is_some()))?;
         let right = check.holds(&code);

@@ -89,7 +89,7 @@ pub fn make(
 
 /// A key that cannot be sealed to costs its owner the way out, and nobody else.
 fn boxes(roster: &Roster, info: &[u8], code: &Code) -> Vec<SealedCode> {
-    let who = roster.who_may(ActionKind::Release);
+    let who = roster.may(ActionKind::Release);
     let who = who.filter_map(|operator| Some((&operator.id, operator.sealing.as_ref()?)));
     let sealed = who.filter_map(|(operator, key)| {
         let sealed = seal(operator, key, info, code.bytes());

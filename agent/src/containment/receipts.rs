@@ -228,7 +228,11 @@ mod tests {
             Outcome::Drifted { found, reapplied } => format!("drifted: {found}, {reapplied}"),
             Outcome::Failed { reason } => format!("failed: {reason}"),
             Outcome::Ended { cause, .. } => format!("ended: {cause:?}"),
-            Outcome::Refused { .. } | Outcome::Accepted { .. } | Outcome::Answered { .. } => {
+            Outcome::Refused { .. }
+            | Outcome::Accepted { .. }
+            | Outcome::Answered { .. }
+            | Outcome::Observed { .. }
+            | Outcome::Partial { .. } => {
                 panic!("{receipt:?}")
             }
         };

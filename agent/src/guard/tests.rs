@@ -311,6 +311,7 @@ fn checks_run_in_their_declared_order_and_the_first_that_fails_is_named() {
             Check::Freshness => world.stale = None,
             Check::Replay => world.accepted.forget(1001),
             Check::Parameters => spoilt.action = command().action,
+            Check::Subject => panic!("the guard does not look at what it would be done to"),
         }
     }
     let order = [

@@ -16,9 +16,11 @@ use super::Agent;
 use super::command::flat;
 use super::jobs::{Done, blocking};
 use crate::break_glass::ask::{self, Answer, END_MAX, Question};
+use crate::break_glass::kept::Kept;
 use crate::break_glass::make::{self, Made, ROUNDS};
 use crate::break_glass::{Attempt, BreakGlass, Effect, Use, Verdict};
 use crate::clock;
+use crate::identity::StateDir;
 
 /// The way out, and who is at it.
 pub(super) struct WayOut {
@@ -50,8 +52,9 @@ pub(super) enum Turn {
 
 impl WayOut {
     /// Without a listener, `cordon-agent release` works only while the agent does not run.
-    pub(super) fn new(core: BreakGlass, listener: io::Result<UnixListener>) -> Self {
-        let listener = listener.map(Arc::new).map_err(|error| {
+    pub(super) fn open(kept: Kept, dir: &StateDir) -> Self {
+        let core = BreakGlass::resume(kept);
+        let listener = ask::listen(&dir.path(ask::SOCKET)).map(Arc::new).map_err(|error| {
             tracing::error!(%error, "nobody can type a break-glass code while the agent runs");
         });
         let (busy, checking, sweeping) = (false, false, false);
@@ -134,6 +137,8 @@ impl Agent {
     /// The one place where a typed code ends what stands. Where nothing is recorded, what may have
     /// been left behind in the kernel is taken down all the same.
     fn end_everything(&mut self) {
+        self.ledger.handle_break_glass(self.secs());
+        self.act_deeds();
         if self.containment.handle_break_glass() {
             return self.act();
         }
@@ -203,7 +208,7 @@ impl Agent {
     fn standing_answer(&self) -> Answer {
         let (held, secs) = (self.roster.held().reference, self.secs());
         let core = &self.way_out.core;
-        let stand = u64::try_from(self.containment.standing().len()).unwrap_or(u64::MAX);
+        let stand = u64::try_from(self.standing().len()).unwrap_or(u64::MAX);
         let number = core.kept().serial;
         let (serial, wait_secs, under_way) = match core.attempt(held, secs) {
             Attempt::Check { .. } => (Some(number), 0, false),

@@ -77,6 +77,17 @@ impl Agent {
                 self.containment.handle_release(&may);
                 self.act();
             }
+            Action::Undo { .. }
+            | Action::ReleaseAll
+            | Action::Kill(_)
+            | Action::Suspend(_)
+            | Action::Quarantine(_)
+            | Action::Deny(_)
+            | Action::Block(_)
+            | Action::LockAccount(_)
+            | Action::StopService(_)
+            | Action::BlockStorage(_)
+            | Action::Collect(_) => self.deed(&may),
             Action::SetPolicy(policy) => {
                 let policy = policy.clone();
                 self.keep_policy(may, policy);

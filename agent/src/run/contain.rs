@@ -156,11 +156,13 @@ impl Agent {
             Outcome::LetBack(turn, gone, took) => {
                 let change_us = micros(took);
                 tracing::info!(?gone, change_us, "let back");
+                self.ledger.handle_let_back(gone.clone());
                 self.containment.handle_let_back(turn, gone, change_us, secs);
             }
         }
         self.act();
         self.keep_way_out();
+        self.act_deeds();
     }
 
     /// While the endpoint is cut off, sockets are marked before they connect, and go to the
@@ -218,7 +220,7 @@ impl Agent {
     }
 }
 
-fn micros(took: Duration) -> u64 {
+pub(super) fn micros(took: Duration) -> u64 {
     u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::break_glass::Turn;
 use super::contain::Outcome;
+use super::deeds::DeedDone;
 use super::deliver::Spooled;
 use super::query::Read;
 use crate::enrol::EnrolError;
@@ -26,6 +27,8 @@ pub(super) enum Done {
     Spooled(Spooled),
     /// A step of a containment was taken.
     Acted(Outcome),
+    /// A step of a deed was taken.
+    Deed(Box<DeedDone>),
     /// The id of an authorised command is on disk, or could not be brought there.
     Noted(Box<(Authorised, Result<(), StateDirError>)>),
     /// A policy is on disk, or could not be brought there.

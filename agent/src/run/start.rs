@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, watch};
 use super::break_glass::WayOut;
 use super::budget::Thrift;
 use super::{Agent, command, contain, deliver, jobs, query, sensors, upkeep};
+use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::break_glass::kept::{Kept, Opening};
-use crate::break_glass::{BreakGlass, ask};
 use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
 use crate::config::Config;
@@ -26,6 +26,7 @@ use crate::guard::Refusals;
 use crate::health::VERSION;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
+use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::link::dial::Dialer;
 use crate::link::proxy::{ProxyError, ProxyWay};
@@ -88,7 +89,6 @@ impl Agent {
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let way_out = Kept::load(&own)?;
         let containment = stood(&dir, &way_out, time.secs(stamp.boot_ns))?;
-        let way_out = WayOut::new(BreakGlass::resume(way_out), ask::listen(&dir.path(ask::SOCKET)));
         let safety = Safety { outside_initial_netns_only: config.lab };
         let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
@@ -109,9 +109,12 @@ impl Agent {
             policy: kept::load_policy(&own)?,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
+            ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
+            tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
+            deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
-            way_out,
+            way_out: WayOut::open(way_out, &dir),
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             spool_thread: Some(thread),
@@ -146,6 +149,7 @@ impl Agent {
             self.renew_secret();
         }
         self.restore().await;
+        self.act_deeds();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);
         let started = Started {

@@ -110,6 +110,8 @@ impl Agent {
         self.memory.accepted.forget(secs);
         self.containment.handle_timeout(secs);
         self.act();
+        self.ledger.handle_timeout(secs);
+        self.act_deeds();
         self.look_for_drift();
         self.keep_way_out();
         if std::mem::take(&mut self.upkeep.listen_again) {
@@ -181,7 +183,7 @@ impl Agent {
             lanes,
             sensors: self.sensors.health(self.clock.now()),
             dropped: dropped.collect(),
-            containments: self.containment.standing(),
+            containments: self.standing(),
             given_up: self.thrift.given_up(),
         }
     }

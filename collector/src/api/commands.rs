@@ -185,13 +185,7 @@ pub(super) async fn upload(
             Authority::Waiting { .. } => None,
         };
         let now = Time(app.collector.clock.wall_ns());
-        let config = &app.collector.config;
-        let commands_per_hour_max = if command.action.kind().changes() {
-            config.commands_per_hour_max
-        } else {
-            config.queries_per_hour_max
-        };
-        let brake = Brake { commands_per_hour_max };
+        let brake = brake(app, command);
         let by = act.who.clone();
         let new = NewCommand { signed: &signed, by, authorised, act, brake, now };
         match app.collector.state.add_command(new)? {
@@ -246,10 +240,21 @@ pub(super) async fn sign(
         let detail = format!("under the keys {}", keys.join(" "));
         let act = person.act(&client, Role::Responder, deed, id.to_string(), detail)?;
         let now = Time(app.collector.clock.wall_ns());
-        app.collector.state.sign_command(&joined, authorised.as_deref(), act, now)?;
+        let brake = brake(app, joined.command());
+        app.collector.state.sign_command(&joined, authorised, act, brake, now)?;
         Ok(Json(hand_out(app, &client, id)?))
     })
     .await
+}
+
+fn brake(app: &App, command: &Command) -> Brake {
+    let config = &app.collector.config;
+    let kind = command.action.kind();
+    let commands_per_hour_max =
+        if kind.changes() { config.commands_per_hour_max } else { config.queries_per_hour_max };
+    let held = app.tenants.roster(&command.client);
+    let several = held.is_some_and(|held| held.roster.may(kind).count() > 1);
+    Brake { commands_per_hour_max, alone_percent_max: several.then_some(config.alone_percent_max) }
 }
 
 /// Hands a stored command to those of its endpoints that are connected, and shows it.
@@ -307,9 +312,20 @@ fn trail(command: &Command) -> String {
     let (action, hosts, reason) = (command.action.kind().name(), hosts(command), &command.reason);
     match &command.action {
         Action::Query(query) => format!("{action} {hosts}: {reason}: {}", query.sql),
-        Action::Isolate(_) | Action::Release | Action::SetPolicy(_) => {
-            format!("{action} {hosts}: {reason}")
-        }
+        Action::Undo { of } => format!("{action} {hosts}: {reason}: of {of}"),
+        Action::Isolate(_)
+        | Action::Release
+        | Action::SetPolicy(_)
+        | Action::ReleaseAll
+        | Action::Kill(_)
+        | Action::Suspend(_)
+        | Action::Quarantine(_)
+        | Action::Deny(_)
+        | Action::Block(_)
+        | Action::LockAccount(_)
+        | Action::StopService(_)
+        | Action::BlockStorage(_)
+        | Action::Collect(_) => format!("{action} {hosts}: {reason}"),
     }
 }
 
@@ -368,8 +384,12 @@ fn signatures(
     }
     let waits_for = match check(app, signed) {
         Ok(Authority::Waiting { shortfall, .. }) => Some(shortfall.to_string()),
-        // It would do now, but did not when it was signed: a further signature sends it out.
-        Ok(Authority::Enough(_)) => Some("one more signature, since the roster changed".to_owned()),
+        // It would do by the roster held now: the brake holds it, or another roster did.
+        Ok(Authority::Enough(_)) => Some(
+            "another person's signature: one person alone may reach only so many of the client's \
+             endpoints within an hour, or the roster has changed since"
+                .to_owned(),
+        ),
         Err(_) => Some("a signature no longer counts under the roster held now".to_owned()),
     };
     (names, waits_for)

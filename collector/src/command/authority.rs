@@ -125,29 +125,25 @@ pub fn authority(
 
 fn check_ceilings(command: &Command, roster: &Roster) -> Result<(), CommandRefused> {
     let ceilings = &roster.ceilings;
-    match &command.action {
-        Action::Isolate(isolate) if isolate.lease_secs > ceilings.lease_secs_max => {
-            let (asked, ceiling) = (isolate.lease_secs, ceilings.lease_secs_max);
-            Err(CommandRefused::Lease { asked, ceiling })
-        }
-        Action::Isolate(_) | Action::Release | Action::Query(_) => Ok(()),
-        Action::SetPolicy(policy) => {
-            if policy.client != command.client {
-                let (client, policy) = (command.client.clone(), policy.client.clone());
-                return Err(CommandRefused::PolicyClient { client, policy });
-            }
-            if policy.version < ceilings.policy_min {
-                let (asked, limit) = (policy.version, ceilings.policy_min);
-                return Err(CommandRefused::Policy { what: "version", asked, limit });
-            }
-            let asked = u64::try_from(policy.exemptions.len()).unwrap_or(u64::MAX);
-            let limit = u64::from(ceilings.exemptions_max);
-            if asked > limit {
-                return Err(CommandRefused::Policy { what: "count of exemptions", asked, limit });
-            }
-            Ok(())
-        }
+    let ceiling = ceilings.lease_secs_max;
+    if let Some(asked) = command.action.lease_secs().filter(|asked| *asked > ceiling) {
+        return Err(CommandRefused::Lease { asked, ceiling });
     }
+    let Action::SetPolicy(policy) = &command.action else { return Ok(()) };
+    if policy.client != command.client {
+        let (client, policy) = (command.client.clone(), policy.client.clone());
+        return Err(CommandRefused::PolicyClient { client, policy });
+    }
+    if policy.version < ceilings.policy_min {
+        let (asked, limit) = (policy.version, ceilings.policy_min);
+        return Err(CommandRefused::Policy { what: "version", asked, limit });
+    }
+    let asked = u64::try_from(policy.exemptions.len()).unwrap_or(u64::MAX);
+    let limit = u64::from(ceilings.exemptions_max);
+    if asked > limit {
+        return Err(CommandRefused::Policy { what: "count of exemptions", asked, limit });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ fn outcome(word: &str) -> Outcome {
 
 fn standing(proved: bool) -> Vec<Standing> {
     let (command, action) = (command(), ActionKind::Isolate);
-    vec![Standing { command, action, until_secs: 0, proved }]
+    vec![Standing { command, action, until_secs: Some(0), proved }]
 }
 
 /// Lines of `SECOND: word`, each said at the place of its second; `SECOND@PLACE: word` is said

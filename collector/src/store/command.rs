@@ -7,8 +7,8 @@ use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash, OperatorId};
 use cordon_proto::sign::command::SignedCommand;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::audit;
 use super::state::{State, StateError, from_sql, parsed, to_sql};
+use super::{audit, brake};
 use crate::audit::Act;
 use crate::command::{Brake, Life};
 use crate::time::Time;
@@ -76,12 +76,13 @@ impl State {
                 }
             }
             let changes = command.action.kind().changes();
-            let recent = recent(change, &command.client, changes, now.minus_secs(3600))?;
+            let recent = brake::recent(change, &command.client, changes, now.minus_secs(3600))?;
             if let Err(retry_secs) = brake.check(&recent, now) {
                 return Ok(Taken::Braked(retry_secs));
             }
             let document = signed.to_bytes();
             insert(change, command, &document, now)?;
+            let authorised = not_held(change, command, authorised, brake, now)?;
             let mut life = Life::requested(command.action.kind(), by, now);
             if let Some(by) = authorised {
                 life.handle_authorised(by, now);
@@ -100,8 +101,9 @@ impl State {
     pub fn sign_command(
         &self,
         signed: &SignedCommand,
-        authorised: Option<&[OperatorId]>,
+        authorised: Option<Vec<OperatorId>>,
         act: Act,
+        brake: Brake,
         now: Time,
     ) -> Result<(), StateError> {
         self.write("keep a signature", |change| {
@@ -109,11 +111,11 @@ impl State {
             let document = signed.to_bytes();
             let sql = "UPDATE command SET document = ?2 WHERE id = ?1";
             change.execute(sql, params![command.id.0.as_bytes(), document])?;
-            if let Some(by) = authorised {
+            if let Some(by) = not_held(change, command, authorised, brake, now)? {
                 keep_form(change, command.id, &document)?;
                 for target in &command.targets {
                     if let Some(mut life) = life(change, command.id, target.endpoint)? {
-                        life.handle_authorised(by.to_vec(), now);
+                        life.handle_authorised(by.clone(), now);
                         put_life(change, command.id, target.endpoint, &life)?;
                     }
                 }
@@ -296,6 +298,25 @@ fn insert(
     change.execute(sql, values).map(|_| ())
 }
 
+/// Whose signatures suffice, unless the brake holds one person's command back for a second one.
+fn not_held(
+    connection: &Connection,
+    command: &Command,
+    authorised: Option<Vec<OperatorId>>,
+    brake: Brake,
+    now: Time,
+) -> rusqlite::Result<Option<Vec<OperatorId>>> {
+    let kind = command.action.kind();
+    let alone = authorised.as_ref().is_some_and(|by| by.len() < 2);
+    if !alone || !kind.changes() || kind.undoes() {
+        return Ok(authorised);
+    }
+    let mut reached = brake::reached_alone(connection, &command.client, now.minus_secs(3600))?;
+    reached.extend(command.targets.iter().map(|target| target.endpoint));
+    let endpoints = brake::endpoints_of(connection, &command.client)?;
+    Ok(authorised.filter(|_| brake.lets_alone(reached.len(), endpoints)))
+}
+
 fn keep_form(
     change: &Transaction<'_>,
     command: CommandId,
@@ -303,25 +324,6 @@ fn keep_form(
 ) -> rusqlite::Result<()> {
     let sql = "INSERT INTO command_form (hash, command) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     change.execute(sql, params![Hash::of(document).0, command.0.as_bytes()]).map(|_| ())
-}
-
-/// When commands that change something, or those that only read, were taken: each has a brake of its
-/// own, so that nobody who looks around is kept from containing.
-fn recent(
-    connection: &Connection,
-    client: &ClientId,
-    changes: bool,
-    since: Time,
-) -> rusqlite::Result<Vec<Time>> {
-    let sql = "SELECT requested_ns, document FROM command WHERE client = ?1 AND requested_ns > ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    let values = params![client.as_str(), to_sql(since.0)];
-    let found = statement.query_map(values, |row| {
-        let signed = parsed(SignedCommand::read(&row.get::<_, Vec<u8>>(1)?), 1)?;
-        let at = Time(from_sql(row.get(0)?));
-        Ok((signed.command().action.kind().changes() == changes).then_some(at))
-    })?;
-    found.filter_map(Result::transpose).collect()
 }
 
 fn find(connection: &Connection, id: CommandId) -> rusqlite::Result<Option<StoredCommand>> {

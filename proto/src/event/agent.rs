@@ -141,9 +141,9 @@ pub struct Standing {
     /// What it is.
     #[n(1)]
     pub action: ActionKind,
-    /// When its lease ends, in seconds of endpoint time.
+    /// When its lease ends, in seconds of endpoint time; none where it stands until it is undone.
     #[n(2)]
-    pub until_secs: u64,
+    pub until_secs: Option<u64>,
     /// Whether the last look at it found it as it should be.
     #[n(3)]
     pub proved: bool,

@@ -44,6 +44,9 @@ pub enum Check {
     /// A parameter is outside what the roster or this agent allows.
     #[n(9)]
     Parameters,
+    /// What it would be done to is protected, or is not what the command says it is.
+    #[n(10)]
+    Subject,
 }
 
 /// One attempt to get through, and whether it was stopped.
@@ -105,6 +108,12 @@ pub enum EndCause {
     /// The single-use code was typed at the endpoint.
     #[n(3)]
     BreakGlass,
+    /// A later command that asks for the same took it over.
+    #[n(4)]
+    Replaced,
+    /// What it was done to is gone: the process ended, the stick was pulled.
+    #[n(5)]
+    Gone,
 }
 
 /// What became of a command.
@@ -192,6 +201,23 @@ pub enum Outcome {
         #[n(4)]
         took_ms: u64,
     },
+    /// What was seen afterwards of anything but an isolation.
+    #[n(9)]
+    Observed {
+        /// What was looked at, and whether it was as it must be.
+        #[n(0)]
+        probes: Vec<Probe>,
+    },
+    /// It was done in part; it stands as far as it was done.
+    #[n(10)]
+    Partial {
+        /// What was done.
+        #[n(0)]
+        done: Vec<String>,
+        /// What was not, and why.
+        #[n(1)]
+        missing: Vec<String>,
+    },
 }
 
 impl Outcome {
@@ -208,6 +234,28 @@ impl Outcome {
             Self::Failed { .. } => "failed",
             Self::Ended { .. } => "ended",
             Self::Answered { .. } => "answered",
+            Self::Observed { .. } => "observed",
+            Self::Partial { .. } => "partial",
+        }
+    }
+
+    /// Whether the endpoint saw the effect that the command asks for.
+    #[must_use]
+    pub fn proves(&self) -> bool {
+        match self {
+            Self::Proved(proof) => proof.holds(),
+            Self::Observed { probes } => {
+                !probes.is_empty() && probes.iter().all(|probe| probe.passed)
+            }
+            Self::Refused { .. }
+            | Self::Accepted { .. }
+            | Self::Applied { .. }
+            | Self::Unproved(_)
+            | Self::Drifted { .. }
+            | Self::Failed { .. }
+            | Self::Ended { .. }
+            | Self::Answered { .. }
+            | Self::Partial { .. } => false,
         }
     }
 }

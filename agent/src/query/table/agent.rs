@@ -123,7 +123,12 @@ impl Table for Containments {
     fn rows(&self, _asked: &[Asked]) -> Result<Rows, String> {
         let row = |one: &Standing| {
             let command = word(one.command.to_string());
-            vec![command, word(one.action.name()), number(one.until_secs), flag(one.proved)]
+            vec![
+                command,
+                word(one.action.name()),
+                one.until_secs.map_or(Value::Null, number),
+                flag(one.proved),
+            ]
         };
         Ok(rows(self.0.iter().map(row).collect()))
     }

@@ -26,7 +26,8 @@ fn facts() -> Facts {
         dropped_why: None,
     };
     let command = CommandId(uuid::Uuid::from_u128(1));
-    let standing = Standing { command, action: ActionKind::Isolate, until_secs: 9, proved: true };
+    let standing =
+        Standing { command, action: ActionKind::Isolate, until_secs: Some(9), proved: true };
     let health = Health {
         agent_version: "1.2.3".to_owned(),
         endpoint_secs: 100,

@@ -88,6 +88,8 @@ pub enum Command {
     Release(act::ReleaseArgs),
     /// Show the code that lets an endpoint back when nothing else does
     BreakGlass(break_glass::Args),
+    /// Put back what a command changed
+    Undo(act::UndoArgs),
     /// Ask endpoints what is on them now, in SQL
     Query(query::Args),
     /// Look at signed commands, and add your signature

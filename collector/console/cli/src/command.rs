@@ -58,6 +58,7 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Isolate(args) => act::isolate(context, args).await,
         Command::Release(args) => act::release(context, args).await,
         Command::BreakGlass(args) => break_glass::run(context, args).await,
+        Command::Undo(args) => act::undo(context, args).await,
         Command::Query(args) => query::run(context, args).await,
         Command::Command(command) => commands::run(context, command).await,
         Command::Containment(command) => containment::run(context, command).await,

@@ -337,30 +337,25 @@ impl Track {
                 self.applied = true;
                 // A policy is in force once it is taken; where nothing was to be released, nothing
                 // will end.
-                let done = match kind {
-                    ActionKind::SetPolicy => true,
-                    ActionKind::Release => *stood_already,
-                    ActionKind::Isolate | ActionKind::Query => false,
-                };
+                let done = kind == ActionKind::SetPolicy || (kind.undoes() && *stood_already);
                 (done.then_some(Exit::Done), Tone::Plain)
             }
             Outcome::Proved(proof) if proof.holds() => (Some(Exit::Done), Tone::Good),
             Outcome::Proved(_) | Outcome::Unproved(_) => (Some(Exit::Unproved), Tone::Bad),
+            Outcome::Observed { .. } if outcome.proves() => (Some(Exit::Done), Tone::Good),
+            Outcome::Observed { .. } => (Some(Exit::Unproved), Tone::Bad),
+            Outcome::Partial { .. } => (Some(Exit::ActionFailed), Tone::Bad),
             Outcome::Drifted { .. } => (None, Tone::Notice),
             Outcome::Failed { .. } | Outcome::Answered { error: Some(_), .. } => {
                 (Some(Exit::ActionFailed), Tone::Bad)
             }
             Outcome::Answered { error: None, .. } => (Some(Exit::Done), Tone::Good),
-            Outcome::Ended { observed_gone, .. } => match (kind, observed_gone) {
-                (ActionKind::Release, true) => (Some(Exit::Done), Tone::Good),
-                (
-                    ActionKind::Release
-                    | ActionKind::Isolate
-                    | ActionKind::SetPolicy
-                    | ActionKind::Query,
-                    _,
-                ) => (Some(Exit::Unproved), Tone::Notice),
-            },
+            // Its isolation was one of all that is undone.
+            Outcome::Ended { .. } if kind == ActionKind::ReleaseAll => (None, Tone::Plain),
+            Outcome::Ended { observed_gone: true, .. } if kind.undoes() => {
+                (Some(Exit::Done), Tone::Good)
+            }
+            Outcome::Ended { .. } => (Some(Exit::Unproved), Tone::Notice),
         }
     }
 

@@ -92,7 +92,7 @@ pub fn newest(
 }
 
 /// A client's first roster: containment by one responder up to five endpoints and by two up to a
-/// hundred, queries by one up to a hundred; policy by two administrators, or by the only one there
+/// hundred, what only reads by one up to a hundred; policy by two administrators, or by the only one there
 /// is.
 #[must_use]
 pub fn first(client: ClientId, operators: Vec<Operator>, made_ns: u64) -> Roster {
@@ -105,14 +105,34 @@ pub fn first(client: ClientId, operators: Vec<Operator>, made_ns: u64) -> Roster
         version: 1,
         made_ns,
         operators,
-        grants: vec![
-            grant(ActionKind::Isolate, Role::Responder, 1, 5),
-            grant(ActionKind::Isolate, Role::Responder, 2, 100),
-            grant(ActionKind::Release, Role::Responder, 1, 5),
-            grant(ActionKind::Release, Role::Responder, 2, 100),
-            grant(ActionKind::SetPolicy, Role::Administrator, policy_approvals, targets_max),
-            grant(ActionKind::Query, Role::Responder, 1, 100),
-        ],
+        grants: ActionKind::ALL
+            .into_iter()
+            .flat_map(|action| match action {
+                ActionKind::SetPolicy => {
+                    vec![grant(action, Role::Administrator, policy_approvals, targets_max)]
+                }
+                ActionKind::Query | ActionKind::Collect => {
+                    vec![grant(action, Role::Responder, 1, 100)]
+                }
+                ActionKind::Isolate
+                | ActionKind::Release
+                | ActionKind::Undo
+                | ActionKind::ReleaseAll
+                | ActionKind::Kill
+                | ActionKind::Suspend
+                | ActionKind::Quarantine
+                | ActionKind::Deny
+                | ActionKind::Block
+                | ActionKind::LockAccount
+                | ActionKind::StopService
+                | ActionKind::BlockStorage => {
+                    vec![
+                        grant(action, Role::Responder, 1, 5),
+                        grant(action, Role::Responder, 2, 100),
+                    ]
+                }
+            })
+            .collect(),
         ceilings: Ceilings {
             lease_secs_max: limits::LEASE_SECS_MAX,
             exemptions_max: u32::try_from(Policy::EXEMPTIONS_MAX).unwrap_or(u32::MAX),

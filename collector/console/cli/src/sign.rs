@@ -7,6 +7,7 @@ use cordon_proto::limits;
 use cordon_proto::roster::{Operator, Roster, RosterRef, Shortfall};
 
 use crate::api::model::Endpoint;
+use crate::moment;
 use crate::output::text;
 
 /// What an operator asks for.
@@ -101,15 +102,10 @@ pub fn missing<'r>(
     roster: &Roster,
     signers: impl IntoIterator<Item = &'r Operator>,
 ) -> Result<Option<Shortfall>, ComposeError> {
-    if let Action::Isolate(isolate) = &command.action {
-        let ceiling_secs = roster.ceilings.lease_secs_max;
-        if isolate.lease_secs > ceiling_secs {
-            let asked = crate::moment::length(isolate.lease_secs);
-            return Err(ComposeError::Lease {
-                asked,
-                ceiling: crate::moment::length(ceiling_secs),
-            });
-        }
+    let ceiling_secs = roster.ceilings.lease_secs_max;
+    if let Some(asked) = command.action.lease_secs().filter(|asked| *asked > ceiling_secs) {
+        let (asked, ceiling) = (moment::length(asked), moment::length(ceiling_secs));
+        return Err(ComposeError::Lease { asked, ceiling });
     }
     let kind = command.action.kind();
     match roster.authorise(kind, signers, command.targets.len(), false) {

@@ -1,13 +1,14 @@
 //! Commands, receipts and events in words. Pure; every foreign text is escaped here.
 
+mod action;
 pub mod event;
 
-use cordon_proto::command::{Action, AtEnd, Command, IfUnproved};
-use cordon_proto::event::receipt::{Check, EndCause, Outcome, Proof};
-use cordon_proto::policy::Redactions;
+use cordon_proto::command::Command;
+use cordon_proto::event::receipt::{Check, EndCause, Outcome, Probe, Proof};
 
 use crate::moment;
 use crate::output::text::plain;
+pub use action::action;
 
 /// A command, a line each for what it says, from its own bytes.
 #[must_use]
@@ -37,63 +38,6 @@ pub fn command(command: &Command) -> Vec<(&'static str, String)> {
     lines
         .push(("roster", format!("version {} or later ({})", roster.version, roster.hash.short())));
     lines
-}
-
-/// An action with all its parameters.
-#[must_use]
-pub fn action(action: &Action) -> String {
-    match action {
-        Action::Isolate(isolate) => {
-            let lease = moment::length(isolate.lease_secs);
-            let at_end = match isolate.at_end {
-                AtEnd::LetBack => "is let back when it ends",
-                AtEnd::Stay => "STAYS CUT OFF when it ends, until a signed release",
-            };
-            let if_unproved = match isolate.if_unproved {
-                IfUnproved::Hold => "stands even if it cannot be proved",
-                IfUnproved::Release => {
-                    "is UNDONE if it cannot be proved (who blocks the collector can wait for that)"
-                }
-            };
-            let accept_loss = if isolate.accept_loss {
-                "; goes on EVEN IF something the endpoint needs cannot be kept open"
-            } else {
-                ""
-            };
-            format!(
-                "isolate: cut off from the network for {lease}; {at_end}; {if_unproved}{accept_loss}"
-            )
-        }
-        Action::Release => "release: let back onto the network".to_owned(),
-        Action::SetPolicy(policy) => format!(
-            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}",
-            policy.version,
-            policy.client,
-            policy.exemptions.len(),
-            policy.critical.len(),
-            policy.redactions.as_ref().map(redactions).unwrap_or_default()
-        ),
-        Action::Query(query) => format!(
-            "query: read, for {} ms, {} row(s) and {} bytes at most: {}",
-            query.time_ms_max,
-            query.rows_max,
-            query.bytes_max,
-            plain(&query.sql)
-        ),
-    }
-}
-
-/// What a policy lets out or takes out must be read by whoever signs it.
-fn redactions(redactions: &Redactions) -> String {
-    let own: Vec<_> = redactions.patterns.iter().map(|pattern| pattern.name.as_str()).collect();
-    let mut words = format!("; {} redaction(s) of its own", own.len());
-    if !own.is_empty() {
-        words.push_str(&format!(": {}", plain(&own.join(", "))));
-    }
-    if !redactions.off.is_empty() {
-        words.push_str(&format!("; SECRETS ARE LET OUT by {}", plain(&redactions.off.join(", "))));
-    }
-    words
 }
 
 /// What became of a command, in words.
@@ -133,12 +77,19 @@ pub fn outcome(outcome: &Outcome) -> String {
                 error.unwrap_or_default()
             )
         }
+        Outcome::Observed { probes } => seen(probes),
+        Outcome::Partial { done, missing } => {
+            let done = if done.is_empty() { "nothing".to_owned() } else { done.join("; ") };
+            format!("done: {}; NOT done: {}", plain(&done), plain(&missing.join("; ")))
+        }
         Outcome::Ended { cause, observed_gone } => {
             let cause = match cause {
                 EndCause::Released => "released by a signed command",
                 EndCause::LeaseEnded => "its lease ran out",
                 EndCause::Unproved => "it could not be proved, and the command said to let go",
                 EndCause::BreakGlass => "the break-glass code was typed at the endpoint",
+                EndCause::Replaced => "a later command that asks for the same took it over",
+                EndCause::Gone => "what it was done to is gone",
             };
             let seen = if *observed_gone {
                 "the rules were seen to be gone"
@@ -169,6 +120,15 @@ fn proof(proof: &Proof) -> String {
     words.join("; ")
 }
 
+/// What was looked at, the failures first.
+fn seen(probes: &[Probe]) -> String {
+    let failed = probes.iter().filter(|probe| !probe.passed);
+    let failed: Vec<_> = failed.map(|p| format!("NOT {}: {}", p.what, p.seen)).collect();
+    let passed = probes.iter().filter(|probe| probe.passed);
+    let passed: Vec<_> = passed.map(|probe| format!("{}: {}", probe.what, probe.seen)).collect();
+    plain(&[failed, passed].concat().join("; ")).into_owned()
+}
+
 fn check(check: Check) -> &'static str {
     match check {
         Check::Form => "the bytes are not a command",
@@ -181,34 +141,14 @@ fn check(check: Check) -> &'static str {
         Check::Freshness => "the command is not fresh",
         Check::Replay => "the command was obeyed before",
         Check::Parameters => "a parameter is outside what is allowed",
+        Check::Subject => "what it would be done to is protected, or is something else",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cordon_proto::command::Isolate;
-    use cordon_proto::event::receipt::Probe;
     use cordon_proto::id::Hash;
-
-    #[test]
-    fn what_is_dangerous_about_an_isolation_is_said_aloud() {
-        let usual = action(&Action::Isolate(Isolate::default()));
-        assert_eq!(
-            usual,
-            "isolate: cut off from the network for 1d; is let back when it ends; stands even if it \
-             cannot be proved"
-        );
-        let all = action(&Action::Isolate(Isolate {
-            lease_secs: 3600,
-            if_unproved: IfUnproved::Release,
-            at_end: AtEnd::Stay,
-            accept_loss: true,
-        }));
-        for word in ["STAYS CUT OFF", "is UNDONE", "EVEN IF"] {
-            assert!(all.contains(word), "{all}");
-        }
-    }
 
     #[test]
     fn a_probe_that_failed_is_named_and_its_words_are_harmless() {

@@ -229,6 +229,38 @@ async fn the_brake_holds_for_a_client_and_lets_go_after_its_hour() {
 }
 
 #[tokio::test]
+async fn one_person_alone_reaches_only_a_part_of_the_endpoints_in_an_hour() {
+    let world = World::new();
+    let mut hosts = Vec::new();
+    for number in 0..7 {
+        hosts.push(world.enrol("acme", &format!("web-{number}")));
+    }
+    let rob = world.sign_in("rob").await;
+    for (number, host) in (1..).zip(&hosts[..5]) {
+        let upload = signed(&isolation(number, &[host]), &["rob"]);
+        let (_, shown) = world.call("POST", "/commands", Some(&rob), Some(upload)).await;
+        assert!(shown["waits_for"].is_null(), "{shown}");
+    }
+    let sixth = isolation(6, &[&hosts[5]]);
+    let (_, shown) =
+        world.call("POST", "/commands", Some(&rob), Some(signed(&sixth, &["rob"]))).await;
+    assert!(shown["waits_for"].as_str().unwrap().contains("another person's"), "{shown}");
+    assert!(shown["targets"][0]["facts"]["authorised"].is_null());
+    let again = isolation(7, &[&hosts[0]]);
+    let (_, shown) =
+        world.call("POST", "/commands", Some(&rob), Some(signed(&again, &["rob"]))).await;
+    assert!(shown["waits_for"].is_null(), "the same endpoint is no further one: {shown}");
+    let release = Command { action: Action::Release, ..isolation(8, &[&hosts[6]]) };
+    let (_, shown) =
+        world.call("POST", "/commands", Some(&rob), Some(signed(&release, &["rob"]))).await;
+    assert!(shown["waits_for"].is_null(), "what repairs is not held: {shown}");
+    let ria = world.sign_in("ria").await;
+    let path = format!("/commands/{}/signatures", sixth.id);
+    let (_, shown) = world.call("POST", &path, Some(&ria), Some(signed(&sixth, &["ria"]))).await;
+    assert_eq!(shown["targets"][0]["facts"]["authorised"]["by"], json!(["ria", "rob"]));
+}
+
+#[tokio::test]
 async fn deriving_the_whole_log_again_changes_nothing() {
     let world = World::new();
     let mut host = world.enrol("acme", "web-01");

@@ -151,7 +151,7 @@ async fn endpoints_are_listed_by_page_and_name_with_what_their_health_said() {
     let standing = Standing {
         command: CommandId(uuid::Uuid::from_u128(1)),
         action: ActionKind::Isolate,
-        until_secs: 9000,
+        until_secs: Some(9000),
         proved: true,
     };
     world.store(&mut hosts[0], Lane::Control, vec![health(1234, 1, vec![standing])]).await;

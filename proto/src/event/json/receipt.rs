@@ -35,6 +35,8 @@ fn outcome_activity(outcome: &Outcome) -> (u32, &'static str) {
         Outcome::Failed { .. } => (7, "Failed"),
         Outcome::Ended { .. } => (8, "Ended"),
         Outcome::Answered { .. } => (9, "Answered"),
+        Outcome::Observed { .. } => (10, "Observed"),
+        Outcome::Partial { .. } => (11, "Partial"),
     }
 }
 
@@ -58,6 +60,8 @@ fn outcome_json(outcome: &Outcome) -> Map<String, Value> {
             "error": error,
             "took_ms": took_ms,
         }),
+        Outcome::Observed { probes } => json!({ "probes": probes }),
+        Outcome::Partial { done, missing } => json!({ "done": done, "missing": missing }),
     };
     match value {
         Value::Object(map) => map,

@@ -1,11 +1,15 @@
-//! `cordon isolate` and `cordon release`: find the endpoints, compose, sign, hand over, and follow.
+//! What changes endpoints: find them, compose a command, sign it, hand it over, and follow it. One
+//! action a file.
+
+mod isolate;
+mod undo;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cordon_proto::command::{Action, AtEnd, Command, IfUnproved, Isolate};
+use cordon_proto::command::{Action, Command};
 use cordon_proto::id::{ClientId, CommandId};
 use cordon_proto::sign::command::SignedCommand;
 use serde_json::json;
@@ -20,12 +24,20 @@ use crate::output::text::plain;
 use crate::sign::{self, Request};
 use crate::summary;
 
-/// Which endpoints, why, and how long to wait.
+pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
+pub use undo::{UndoArgs, undo};
+
+/// Which endpoints.
 #[derive(Debug, clap::Args)]
-pub struct Common {
+pub struct Whom {
     /// Host names, or the beginnings of ids (6 digits or more)
     #[arg(required = true, value_name = "ENDPOINT")]
-    endpoints: Vec<String>,
+    pub endpoints: Vec<String>,
+}
+
+/// Why, for how long it counts, and how long to wait.
+#[derive(Debug, clap::Args)]
+pub struct Why {
     /// Why; everybody sees it, and the endpoint keeps it
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -52,85 +64,18 @@ pub struct Common {
     dry_run: bool,
 }
 
-/// What `isolate` needs to know.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  cordon isolate web-01 --reason 'beaconing to 203.0.113.7' --wait
-  cordon isolate web-01 web-02 --reason 'ransomware' --lease 4h
-  cordon isolate laptop-7 --reason 'stolen' --queued --at-end stay
-  cordon isolate web-01 --reason 'drill' --dry-run
-
-The endpoint keeps its connection to the collector and loopback; everything else is closed, sessions
-that stand included. The isolation is a lease: it ends by itself, and `cordon release` ends it
-sooner. With --wait the exit code is 0 only if a receipt that verified here proves it; see
-`cordon help exit-codes`.")]
-pub struct IsolateArgs {
-    #[command(flatten)]
-    common: Common,
-    /// How long it stands, in the endpoint's own time
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_length)]
-    lease: Duration,
-    /// Go on even if something that the endpoint needs cannot be kept open
-    #[arg(long)]
-    accept_loss: bool,
-    /// If it cannot be proved: hold, or release (which whoever blocks the collector can wait for)
-    #[arg(long, value_name = "WHAT", default_value = "hold", value_parser = if_unproved)]
-    if_unproved: IfUnproved,
-    /// When the lease ends: let-back, or stay (cut off until a signed release)
-    #[arg(long, value_name = "WHAT", default_value = "let-back", value_parser = at_end)]
-    at_end: AtEnd,
-}
-
-/// What `release` needs to know.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  cordon release web-01 --reason 'cleaned and patched' --wait
-  cordon release 3fa9c1 --reason 'false alarm'
-
-With --wait the exit code is 0 only if a receipt that verified here says that the rules were seen to
-be gone.")]
-pub struct ReleaseArgs {
-    #[command(flatten)]
-    common: Common,
-}
-
-fn if_unproved(text: &str) -> Result<IfUnproved, String> {
-    match text {
-        "hold" => Ok(IfUnproved::Hold),
-        "release" => Ok(IfUnproved::Release),
-        _ => Err("it is 'hold' or 'release'".to_owned()),
-    }
-}
-
-fn at_end(text: &str) -> Result<AtEnd, String> {
-    match text {
-        "let-back" => Ok(AtEnd::LetBack),
-        "stay" => Ok(AtEnd::Stay),
-        _ => Err("it is 'let-back' or 'stay'".to_owned()),
-    }
-}
-
-/// Runs `isolate`.
-pub async fn isolate(context: &mut Context, args: IsolateArgs) -> anyhow::Result<Exit> {
-    let isolate = Isolate {
-        lease_secs: args.lease.as_secs(),
-        if_unproved: args.if_unproved,
-        at_end: args.at_end,
-        accept_loss: args.accept_loss,
-    };
-    act(context, args.common, Action::Isolate(isolate)).await
-}
-
-/// Runs `release`.
-pub async fn release(context: &mut Context, args: ReleaseArgs) -> anyhow::Result<Exit> {
-    act(context, args.common, Action::Release).await
-}
-
-async fn act(context: &mut Context, args: Common, action: Action) -> anyhow::Result<Exit> {
+/// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
+/// and follows it.
+pub(super) async fn act(
+    context: &mut Context,
+    whom: &[String],
+    args: Why,
+    action: Action,
+) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
     let api = desk.api()?;
     let client = args.client.as_ref();
-    let endpoints = find::endpoints(&api, &context.output, &args.endpoints, client).await?;
+    let endpoints = find::endpoints(&api, &context.output, whom, client).await?;
     let first = endpoints.first().context("no endpoint was named")?;
     let (roster, _) = desk.roster(&api, &first.client).await?;
     let request = Request {

@@ -1,0 +1,94 @@
+//! `cordon isolate` and `cordon release`.
+
+use std::time::Duration;
+
+use cordon_proto::command::{Action, AtEnd, IfUnproved, Isolate};
+
+use super::{Whom, Why, act};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::moment::parse_length;
+
+/// What `isolate` needs to know.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon isolate web-01 --reason 'beaconing to 203.0.113.7' --wait
+  cordon isolate web-01 web-02 --reason 'ransomware' --lease 4h
+  cordon isolate laptop-7 --reason 'stolen' --queued --at-end stay
+  cordon isolate web-01 --reason 'drill' --dry-run
+
+The endpoint keeps its connection to the collector and loopback; everything else is closed, sessions
+that stand included. The isolation is a lease: it ends by itself, and `cordon release` ends it
+sooner. With --wait the exit code is 0 only if a receipt that verified here proves it; see
+`cordon help exit-codes`.")]
+pub struct IsolateArgs {
+    #[command(flatten)]
+    whom: Whom,
+    #[command(flatten)]
+    why: Why,
+    /// How long it stands, in the endpoint's own time
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_length)]
+    lease: Duration,
+    /// Go on even if something that the endpoint needs cannot be kept open
+    #[arg(long)]
+    accept_loss: bool,
+    /// If it cannot be proved: hold, or release (which whoever blocks the collector can wait for)
+    #[arg(long, value_name = "WHAT", default_value = "hold", value_parser = if_unproved)]
+    if_unproved: IfUnproved,
+    /// When the lease ends: let-back, or stay (cut off until a signed release)
+    #[arg(long, value_name = "WHAT", default_value = "let-back", value_parser = at_end)]
+    at_end: AtEnd,
+}
+
+/// What `release` needs to know.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon release web-01 --reason 'cleaned and patched' --wait
+  cordon release 3fa9c1 --reason 'false alarm'
+  cordon release web-01 --all --reason 'case closed' --wait
+
+With --wait the exit code is 0 only if a receipt that verified here says that the rules were seen to
+be gone. `cordon undo` puts back what any other command changed; --all puts back everything that
+stands on the endpoint, the latest first, the isolation in its turn.")]
+pub struct ReleaseArgs {
+    #[command(flatten)]
+    whom: Whom,
+    #[command(flatten)]
+    why: Why,
+    /// Undo everything else that stands, too
+    #[arg(long)]
+    all: bool,
+}
+
+fn if_unproved(text: &str) -> Result<IfUnproved, String> {
+    match text {
+        "hold" => Ok(IfUnproved::Hold),
+        "release" => Ok(IfUnproved::Release),
+        _ => Err("it is 'hold' or 'release'".to_owned()),
+    }
+}
+
+fn at_end(text: &str) -> Result<AtEnd, String> {
+    match text {
+        "let-back" => Ok(AtEnd::LetBack),
+        "stay" => Ok(AtEnd::Stay),
+        _ => Err("it is 'let-back' or 'stay'".to_owned()),
+    }
+}
+
+/// Runs `isolate`.
+pub async fn isolate(context: &mut Context, args: IsolateArgs) -> anyhow::Result<Exit> {
+    let isolate = Isolate {
+        lease_secs: args.lease.as_secs(),
+        if_unproved: args.if_unproved,
+        at_end: args.at_end,
+        accept_loss: args.accept_loss,
+    };
+    act(context, &args.whom.endpoints, args.why, Action::Isolate(isolate)).await
+}
+
+/// Runs `release`.
+pub async fn release(context: &mut Context, args: ReleaseArgs) -> anyhow::Result<Exit> {
+    let action = if args.all { Action::ReleaseAll } else { Action::Release };
+    act(context, &args.whom.endpoints, args.why, action).await
+}

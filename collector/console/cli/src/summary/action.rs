@@ -1,0 +1,171 @@
+//! An action in words, with every parameter: what an operator reads before he signs.
+
+use cordon_proto::command::{
+    Action, AtEnd, Direction, Executable, IfUnproved, Isolate, Peer, Ports, ProcessTarget, Rule,
+};
+use cordon_proto::policy::{Redactions, Transport};
+
+use crate::moment;
+use crate::output::text::plain;
+
+/// An action with all its parameters.
+#[must_use]
+pub fn action(action: &Action) -> String {
+    match action {
+        Action::Isolate(isolate) => self::isolate(isolate),
+        Action::Release => "release: let back onto the network".to_owned(),
+        Action::SetPolicy(policy) => format!(
+            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}",
+            policy.version,
+            policy.client,
+            policy.exemptions.len(),
+            policy.critical.len(),
+            policy.redactions.as_ref().map(redactions).unwrap_or_default()
+        ),
+        Action::Query(query) => format!(
+            "query: read, for {} ms, {} row(s) and {} bytes at most: {}",
+            query.time_ms_max,
+            query.rows_max,
+            query.bytes_max,
+            plain(&query.sql)
+        ),
+        Action::Undo { of } => format!("undo: put back what command {of} changed"),
+        Action::ReleaseAll => {
+            "release_all: undo EVERYTHING that stands, the latest first".to_owned()
+        }
+        Action::Kill(kill) => format!("kill: end {}", process(&kill.process, kill.tree)),
+        Action::Suspend(suspend) => format!(
+            "suspend: stop {} where it is{}",
+            process(&suspend.process, suspend.tree),
+            lease(suspend.lease_secs)
+        ),
+        Action::Quarantine(quarantine) => {
+            let content = quarantine.sha256.map(|hash| format!(", if its SHA-256 is {hash}"));
+            let content = content.unwrap_or_else(|| ", WHATEVER IT CONTAINS".to_owned());
+            format!("quarantine: take {} away{content}", plain(&quarantine.path.to_lossy()))
+        }
+        Action::Deny(deny) => {
+            let what = match &deny.what {
+                Executable::Sha256(hash) => format!("whatever has the SHA-256 {hash}"),
+                Executable::Path(path) => format!("whatever is at {}", plain(&path.to_lossy())),
+            };
+            format!("deny: let {what} not be started{}", lease(deny.lease_secs))
+        }
+        Action::Block(block) => {
+            let rules: Vec<_> = block.rules.iter().map(rule).collect();
+            format!("block: {}{}", rules.join("; "), lease(block.lease_secs))
+        }
+        Action::LockAccount(lock) => {
+            let sessions = if lock.end_sessions { " and END ITS SESSIONS" } else { "" };
+            let user = plain(&lock.user);
+            format!("lock_account: lock {user}{sessions}{}", lease(lock.lease_secs))
+        }
+        Action::StopService(stop) => {
+            let disable = if stop.disable { " and keep it from starting" } else { "" };
+            format!("stop_service: stop {}{disable}{}", plain(&stop.unit), lease(stop.lease_secs))
+        }
+        Action::BlockStorage(storage) => {
+            format!("block_storage: no removable storage{}", lease(storage.lease_secs))
+        }
+        Action::Collect(collect) => {
+            let sources = collect.sources.iter().map(|source| source.name().to_owned());
+            let globs = collect.globs.iter().map(|glob| plain(&glob.to_lossy()).into_owned());
+            let all: Vec<_> = sources.chain(globs).collect();
+            format!("collect: {}; {} bytes at most", all.join(", "), collect.bytes_max)
+        }
+    }
+}
+
+fn process(process: &ProcessTarget, tree: bool) -> String {
+    let tree = if tree { " and all that it started" } else { "" };
+    let content = process.sha256.map(|hash| format!(", if its executable is {}", hash.short()));
+    let started = process.start_boot_ns / 1_000_000;
+    let (pid, content) = (process.pid, content.unwrap_or_default());
+    format!("process {pid}, started {started} ms after boot{content},{tree}")
+}
+
+fn rule(rule: &Rule) -> String {
+    let peer = match &rule.peer {
+        Peer::Anyone => "anyone".to_owned(),
+        Peer::Network { address, bits } => format!("{address}/{bits}"),
+        Peer::Name(name) => plain(name).into_owned(),
+    };
+    let way = match rule.direction {
+        Direction::Both => "to and from",
+        Direction::In => "from",
+        Direction::Out => "to",
+    };
+    let ports = rule.ports.map(|ports| {
+        let name = match ports.transport {
+            Transport::Tcp => "TCP",
+            Transport::Udp => "UDP",
+        };
+        let Ports { first, last, .. } = ports;
+        if first == last { format!("{name} {first} ") } else { format!("{name} {first}-{last} ") }
+    });
+    format!("{}{way} {peer}", ports.unwrap_or_default())
+}
+
+fn lease(lease_secs: Option<u64>) -> String {
+    match lease_secs {
+        Some(secs) => format!(", for {}", moment::length(secs)),
+        None => ", UNTIL IT IS UNDONE".to_owned(),
+    }
+}
+
+fn isolate(isolate: &Isolate) -> String {
+    let lease = moment::length(isolate.lease_secs);
+    let at_end = match isolate.at_end {
+        AtEnd::LetBack => "is let back when it ends",
+        AtEnd::Stay => "STAYS CUT OFF when it ends, until a signed release",
+    };
+    let if_unproved = match isolate.if_unproved {
+        IfUnproved::Hold => "stands even if it cannot be proved",
+        IfUnproved::Release => {
+            "is UNDONE if it cannot be proved (who blocks the collector can wait for that)"
+        }
+    };
+    let accept_loss = if isolate.accept_loss {
+        "; goes on EVEN IF something the endpoint needs cannot be kept open"
+    } else {
+        ""
+    };
+    format!("isolate: cut off from the network for {lease}; {at_end}; {if_unproved}{accept_loss}")
+}
+
+/// What a policy lets out or takes out must be read by whoever signs it.
+fn redactions(redactions: &Redactions) -> String {
+    let own: Vec<_> = redactions.patterns.iter().map(|pattern| pattern.name.as_str()).collect();
+    let mut words = format!("; {} redaction(s) of its own", own.len());
+    if !own.is_empty() {
+        words.push_str(&format!(": {}", plain(&own.join(", "))));
+    }
+    if !redactions.off.is_empty() {
+        words.push_str(&format!("; SECRETS ARE LET OUT by {}", plain(&redactions.off.join(", "))));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dangerous_about_an_isolation_is_said_aloud() {
+        let usual = action(&Action::Isolate(Isolate::default()));
+        assert_eq!(
+            usual,
+            "isolate: cut off from the network for 1d; is let back when it ends; stands even if it \
+             cannot be proved"
+        );
+        let all = action(&Action::Isolate(Isolate {
+            lease_secs: 3600,
+            if_unproved: IfUnproved::Release,
+            at_end: AtEnd::Stay,
+            accept_loss: true,
+        }));
+        for word in ["STAYS CUT OFF", "is UNDONE", "EVEN IF"] {
+            assert!(all.contains(word), "{all}");
+        }
+    }
+}
