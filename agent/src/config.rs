@@ -105,11 +105,14 @@ impl Default for Spool {
 pub struct Isolation {
     /// The socket mark by which the agent's own packets are known.
     pub mark: u32,
+    /// Whether the rules are owned where the kernel can, so that no other program can edit them.
+    /// Only a lab may do without, to be like an older kernel.
+    pub own_tables: bool,
 }
 
 impl Default for Isolation {
     fn default() -> Self {
-        Self { mark: 0x00c0_4d0e }
+        Self { mark: 0x00c0_4d0e, own_tables: true }
     }
 }
 
@@ -203,6 +206,8 @@ impl Config {
         let rate = rate == 0 || rate >= BANDWIDTH_MIN;
         check(rate, "budget.bandwidth_bytes_per_s", "must be 0 or 1024 or more");
         check(self.isolation.mark != 0, "isolation.mark", "must not be 0, the mark of all packets");
+        let owned = self.isolation.own_tables || self.lab;
+        check(owned, "isolation.own_tables", "can be false in a lab only");
         self.sensors.impossible(&mut check);
         let Proxy { address, user, password_file } = &self.proxy;
         let with_port = |text: &String| {

@@ -4,25 +4,28 @@
 //! Pure. The event loop hands in commands, outcomes and endpoint time, carries [`Step`]s out one
 //! after the other, and signs the receipts that come back.
 
+mod drifts;
 mod receipts;
+mod ways;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
 
 use cordon_proto::command::{self, ActionKind, IfUnproved, Isolate};
 use cordon_proto::event::Receipt;
 use cordon_proto::event::agent::Standing;
 use cordon_proto::event::receipt::Proof;
 use cordon_proto::id::{CommandId, Hash};
-use cordon_proto::policy::{self, Policy};
+use cordon_proto::policy::Policy;
 
 use crate::action::isolate::record::{AtEnd, Order, Plan, Record, Terms, Unproved};
 use crate::action::isolate::{Check, CutOutcome, Effect, Isolation, Seen, Why};
 use crate::guard::Authorised;
 use crate::kept::KeptIsolation;
-use crate::platform::linux::nft::wall::{Exemption, Transport};
+use drifts::Drifts;
 
 pub(crate) use receipts::proof;
+pub(crate) use ways::COLLECTORS_MAX;
+pub use ways::Ways;
 
 /// What the event loop must do, one after the other.
 #[derive(Clone, Debug)]
@@ -79,23 +82,11 @@ pub struct Containment {
     unsaved: Option<String>,
     /// How long the last change took.
     change_us: u64,
-    /// What was found drifted and is being put back.
-    drifted: Option<String>,
+    drifts: Drifts,
     since_secs: u64,
     /// The isolation that is being ended, for its own last receipt.
     ending: Option<Cause>,
     told: VecDeque<Receipt>,
-}
-
-/// The ways that must stay open, as the event loop knows them at this moment.
-#[derive(Clone, Debug, Default)]
-pub struct Ways {
-    /// The mark of the agent's own packets.
-    pub mark: u32,
-    /// The addresses of the agents' doors, or of the proxy on the way.
-    pub collectors: Vec<SocketAddr>,
-    /// Who gave this endpoint its addresses.
-    pub dhcp_servers: Vec<IpAddr>,
 }
 
 impl Containment {
@@ -133,13 +124,17 @@ impl Containment {
         if self.isolation.record().is_none() {
             self.since_secs = endpoint_secs;
         }
-        let Ways { mark, collectors, dhcp_servers } = ways;
-        let exempt = policy.map(|policy| policy.exemptions.iter().map(exemption).collect());
-        let exemptions = exempt.unwrap_or_default();
-        let plan = Plan { mark, collectors, exemptions, dhcp_servers };
+        let plan = ways.plan(policy, None);
         let command = may.command.id.0.into_bytes();
         let order = Order { command, lease_secs: isolate.lease_secs, terms: terms(isolate), plan };
         self.isolation.handle_order(order, endpoint_secs);
+    }
+
+    /// The policy, or the ways that must stay open, may have changed.
+    pub fn handle_ways(&mut self, policy: Option<&Policy>, ways: Ways) {
+        if let Some(standing) = self.plan() {
+            self.isolation.handle_plan(ways.plan(policy, Some(&standing)));
+        }
     }
 
     /// Lets the endpoint back.
@@ -197,8 +192,18 @@ impl Containment {
         self.isolation.handle_drift(found);
     }
 
-    /// Ends leases, proves again, tries again.
+    /// Devices came or went.
+    pub fn handle_devices(&mut self) {
+        self.isolation.handle_devices();
+    }
+
+    /// Ends leases, proves again, tries again, sums up.
     pub fn handle_timeout(&mut self, now_secs: u64) {
+        if let (Some(cause), Some(sum)) =
+            (self.standing_cause(), self.drifts.handle_timeout(now_secs))
+        {
+            self.told.push_back(receipts::receipt(cause, sum, now_secs));
+        }
         self.isolation.handle_timeout(now_secs);
     }
 
@@ -293,18 +298,11 @@ fn terms(isolate: &Isolate) -> Terms {
     Terms::new(if_unproved, at_end, isolate.accept_loss)
 }
 
-fn exemption(exemption: &policy::Exemption) -> Exemption {
-    let transport = match exemption.transport {
-        policy::Transport::Tcp => Transport::Tcp,
-        policy::Transport::Udp => Transport::Udp,
-    };
-    Exemption { transport, peer: SocketAddr::new(exemption.address, exemption.port) }
-}
-
 #[cfg(test)]
 mod tests {
     use cordon_proto::command::{Action, Command};
     use cordon_proto::event::receipt::{EndCause, Outcome};
+    use cordon_proto::policy;
     use cordon_proto::roster::RosterRef;
 
     use super::*;
@@ -334,7 +332,7 @@ mod tests {
 
     pub(super) fn ways() -> Ways {
         let collectors = vec!["192.0.2.7:7443".parse().unwrap()];
-        Ways { mark: 7, collectors, dhcp_servers: vec![] }
+        Ways { mark: 7, collectors, ..Ways::default() }
     }
 
     #[test]
@@ -388,6 +386,8 @@ mod tests {
             address: "192.0.2.9".parse().unwrap(),
             port: 22,
             transport: policy::Transport::Tcp,
+            process: None,
+            user: None,
         };
         let client = "acme".parse().unwrap();
         let policy = Policy {

@@ -100,7 +100,7 @@ fn nftables(config: &Config) -> Finding {
             Err(error) => return Finding::of(check, Grade::Bad, error.to_string()),
         }
     }
-    match Nftables::open() {
+    match Nftables::open(true) {
         Ok(_) => Finding::of(check, Grade::Fine, "nf_tables answers"),
         Err(error) => {
             Finding::of(check, Grade::Bad, format!("this endpoint cannot be isolated: {error}"))

@@ -228,6 +228,16 @@ fn policy_fits(policy: &Policy, ceilings: &Ceilings, own: &Own<'_>) -> Result<()
         let (address, port) = (exemption.address, exemption.port);
         return Err(format!("the policy exempts {address} port {port}, which is no one place"));
     }
+    if policy.exemptions.iter().any(|exemption| exemption.process.is_some()) {
+        let why = "the policy exempts a program, and a packet does not show which program sent it; \
+                   name a user instead";
+        return Err(why.to_owned());
+    }
+    let nobody = |user: &String| user.is_empty() || user.len() > Policy::USER_BYTES_MAX;
+    if policy.exemptions.iter().filter_map(|exemption| exemption.user.as_ref()).any(nobody) {
+        let most = Policy::USER_BYTES_MAX;
+        return Err(format!("the policy exempts a user whose name is not 1 to {most} bytes long"));
+    }
     Redactor::new(policy.redactions.as_ref()).map_err(|error| error.to_string())?;
     let critical = policy.critical.len();
     if critical > Policy::CRITICAL_MAX {

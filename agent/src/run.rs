@@ -12,6 +12,7 @@ mod contain;
 mod deeds;
 mod deliver;
 mod jobs;
+mod lookout;
 mod query;
 mod sensors;
 mod start;
@@ -72,6 +73,8 @@ enum Wake {
     Link(LinkEvent),
     /// The spool has sealed more, or fares differently.
     Progress,
+    /// Somebody may have touched the wall.
+    Stirred,
     /// A job is done.
     Done(Done),
 }
@@ -96,6 +99,7 @@ struct Agent {
     containment: Containment,
     shell: Arc<Mutex<Shell>>,
     acting: contain::Acting,
+    lookout: lookout::Lookout,
     ledger: Ledger,
     tools: Arc<Tools>,
     deeds_under_way: usize,
@@ -170,6 +174,7 @@ impl Agent {
             ended = self.sensors.ended() => Wake::SensorEnded(ended),
             event = self.link.next() => Wake::Link(event),
             Ok(()) = self.progress.changed() => Wake::Progress,
+            () = self.lookout.stirred() => Wake::Stirred,
             done = self.jobs.next() => Wake::Done(done),
         }
     }
@@ -186,6 +191,7 @@ impl Agent {
             Wake::SensorEnded(ended) => self.sensor_ended(ended),
             Wake::Link(event) => self.link_event(event),
             Wake::Progress => self.note_progress(),
+            Wake::Stirred => self.stirred(),
             Wake::Done(done) => self.done(done),
         }
     }
@@ -203,7 +209,8 @@ impl Agent {
             Done::Depths(depths) => self.tell_health(depths),
             Done::Renewed(renewed) => self.renewed(*renewed),
             Done::CanarySent => {}
-            Done::Drift(found) => self.drift_seen(found),
+            Done::Looked(drift) => self.looked(drift),
+            Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
             Done::Swept => {}
             Done::WayOut(turn) => self.way_out_turn(*turn),

@@ -29,7 +29,7 @@ pub enum Transport {
 
 /// A destination that stays reachable while an endpoint is cut off (the MSP's own remote
 /// management, for one).
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
 pub struct Exemption {
     /// The one address; names are not resolved, because what answers could lie.
     #[cbor(n(0), with = "address")]
@@ -40,6 +40,17 @@ pub struct Exemption {
     /// TCP or UDP.
     #[n(2)]
     pub transport: Transport,
+    /// Only for the program at this path. Endpoints refuse it: a packet shows whose socket sent it,
+    /// not which program, and a rule that cannot be enforced must not be promised.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    /// Only for what this user sends, by name; none for everybody. Where nobody has that name the
+    /// destination stays closed. What arrives from there is let in for everybody, so that without
+    /// this user's answer nothing comes of it but one packet.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// A client's configuration. Versions only grow; a lower one is refused.
@@ -67,6 +78,9 @@ pub struct Policy {
 impl Policy {
     /// Exemptions in one policy, unless the roster's ceiling is lower.
     pub const EXEMPTIONS_MAX: usize = 32;
+
+    /// The longest name of a user that Linux takes.
+    pub const USER_BYTES_MAX: usize = 32;
 
     /// Critical endpoints in one policy.
     pub const CRITICAL_MAX: usize = 4096;

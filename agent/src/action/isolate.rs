@@ -6,6 +6,12 @@
 //! that is gone cannot strand an endpoint; and nothing opens because something is silent, unless
 //! the order signed that it may.
 
+mod break_glass;
+#[cfg(target_os = "linux")]
+pub mod dhcp;
+#[cfg(target_os = "linux")]
+pub mod drift;
+mod effect;
 #[cfg(target_os = "linux")]
 pub mod preflight;
 #[cfg(target_os = "linux")]
@@ -15,13 +21,16 @@ pub mod record;
 pub mod shell;
 #[cfg(test)]
 mod timeline;
+#[cfg(target_os = "linux")]
+pub mod users;
 
 use std::collections::VecDeque;
 
+use cordon_proto::limits::LEASE_SECS_MAX;
 use record::{CommandId, Order, Plan, Record, Unproved};
 
-/// No order can ask for more, whatever the roster's own ceiling says.
-pub const LEASE_MAX_SECS: u64 = 30 * 24 * 60 * 60;
+pub use effect::{Check, CutOutcome, Effect, Report, Seen, What, Why};
+
 /// A standing isolation is proved this often.
 pub const PROOF_EVERY_SECS: u64 = 60;
 /// What failed is tried again after this long.
@@ -29,111 +38,6 @@ pub const RETRY_SECS: u64 = 5;
 /// With `if_unproved: release`, the collector must be silent this long, over several proofs: one
 /// lost packet does not open an endpoint.
 pub const UNPROVED_RELEASE_SECS: u64 = 5 * 60;
-
-/// What the shell did when it was told to cut off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CutOutcome {
-    Done,
-    /// Nothing was changed, and trying again will not help.
-    Refused(String),
-    /// Nothing was changed, or what stood before still stands.
-    Failed(String),
-}
-
-/// What a proof showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// The rules read back equal, the collector answered, nothing else did.
-    Proved,
-    /// The rules stand, but no collector's address answers.
-    CollectorSilent,
-    /// Something that must be closed is open.
-    Open(String),
-    /// The rules are not the ones that were applied.
-    Drifted(String),
-    /// The check could not run; that says nothing about the network.
-    CannotLook(String),
-}
-
-/// What the event loop must do, now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Write the record so that it survives a crash, before anything that follows.
-    Save(Record),
-    /// Put up the wall, replacing the one that stands; answer with [`Isolation::handle_cut`].
-    CutOff {
-        turn: u32,
-        plan: Plan,
-        check: Check,
-    },
-    /// Look at the wall; answer with [`Isolation::handle_seen`].
-    Prove {
-        turn: u32,
-    },
-    /// Take the wall down; answer with [`Isolation::handle_let_back`].
-    LetBack {
-        turn: u32,
-    },
-    /// Forget the record.
-    Forget,
-    Report(Report),
-}
-
-/// What must be found good before the wall is put up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// That nothing the agent needs is lost.
-    Full,
-    /// The order signed that it accepts the loss.
-    AcceptLoss,
-    /// A wall that stood is put up again; now is no time to find a reason against it.
-    Again,
-}
-
-/// What the collector is told, under the command that it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    pub command: CommandId,
-    pub what: What,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    Applied {
-        until_secs: u64,
-    },
-    Renewed {
-        until_secs: u64,
-    },
-    Refused(String),
-    /// Could not be applied (again) just now; will be tried again while the lease runs.
-    Failed(String),
-    Proved,
-    Unproved(String),
-    Drifted(String),
-    /// The lease is over and the order was to stay.
-    LeaseOver,
-    Released(Why),
-    ReleaseFailed(String),
-    /// The same command again: how things stand.
-    AlreadyIsolated {
-        until_secs: u64,
-        proved: bool,
-    },
-    /// A release of an endpoint that is not isolated.
-    AlreadyOpen,
-}
-
-/// Why an endpoint is let back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    Command,
-    LeaseOver,
-    /// The collector stayed silent, and the order said to release then.
-    Unproved,
-    /// The single-use code was typed here.
-    BreakGlass,
-}
 
 #[derive(Debug, Default)]
 enum State {
@@ -143,6 +47,8 @@ enum State {
     Applying {
         record: Record,
         before: Before,
+        because: Because,
+        proof: Proof,
         retry_at: Option<u64>,
     },
     Isolated {
@@ -167,14 +73,30 @@ enum Before {
     Unknown,
 }
 
+/// Why a wall is put up; decides what is told when it stands, and how soon it is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Because {
+    /// An order, or a start of the agent.
+    Order,
+    /// What is to stay open has changed.
+    Plan,
+    /// Somebody changed it.
+    Drift,
+    /// Devices came or went.
+    Devices,
+}
+
 /// How well a standing isolation is proved.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Proof {
     proved: bool,
     next_at: u64,
     running: bool,
+    begun_at: Option<u64>,
     /// Since when no collector answered.
     silent_since: Option<u64>,
+    /// What was found open last; told and looked at anew sooner only when it is news.
+    open: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -194,33 +116,25 @@ impl Isolation {
             let command = record.command;
             isolation.let_back(record, command, Why::LeaseOver);
         } else {
-            isolation.apply(record, Before::Unknown, Check::Again);
+            isolation.again(record, Because::Order, Proof::default());
         }
-        isolation
-    }
-
-    /// Takes up what was recorded before a restart, to let it back for this reason.
-    pub fn resume_ending(record: Record, why: Why) -> Self {
-        let mut isolation = Self::default();
-        let command = record.command;
-        isolation.let_back(record, command, why);
         isolation
     }
 
     /// Isolates, renews the lease, or changes what stays open.
     pub fn handle_order(&mut self, order: Order, now_secs: u64) {
         let Order { command, lease_secs, terms, plan } = order;
-        let until_secs = now_secs.saturating_add(lease_secs.min(LEASE_MAX_SECS));
+        let until_secs = now_secs.saturating_add(lease_secs.min(LEASE_SECS_MAX));
         let record = Record { command, until_secs, terms, plan };
         match std::mem::take(&mut self.state) {
-            State::Open => self.begin(record, Before::Open),
-            State::Releasing { .. } => self.begin(record, Before::Unknown),
-            State::Applying { record: old, before, retry_at } => {
+            State::Open => self.begin(record, Before::Open, Because::Order),
+            State::Releasing { .. } => self.begin(record, Before::Unknown, Because::Order),
+            State::Applying { record: old, before, because, proof, retry_at } => {
                 if old.command == command {
                     self.already(&old, false);
-                    self.state = State::Applying { record: old, before, retry_at };
+                    self.state = State::Applying { record: old, before, because, proof, retry_at };
                 } else {
-                    self.begin(record, before);
+                    self.begin(record, before, Because::Order);
                 }
             }
             State::Isolated { record: old, proof } => {
@@ -232,9 +146,27 @@ impl Isolation {
                     self.report(command, What::Renewed { until_secs });
                     self.state = State::Isolated { record, proof };
                 } else {
-                    self.begin(record, Before::Isolated(old));
+                    self.begin(record, Before::Isolated(old), Because::Order);
                 }
             }
+        }
+    }
+
+    /// Other peers are to stay reachable: signed policy, the roster or the endpoint's own
+    /// addresses have changed. The lease and the terms stay.
+    pub fn handle_plan(&mut self, plan: Plan) {
+        match std::mem::take(&mut self.state) {
+            State::Isolated { record: old, .. } if old.plan != plan => {
+                let record = Record { plan, ..old.clone() };
+                self.begin(record, Before::Isolated(old), Because::Plan);
+            }
+            State::Applying { record: old, before, because, .. } if old.plan != plan => {
+                self.begin(Record { plan, ..old }, before, because);
+            }
+            other @ (State::Open
+            | State::Applying { .. }
+            | State::Isolated { .. }
+            | State::Releasing { .. }) => self.state = other,
         }
     }
 
@@ -251,27 +183,14 @@ impl Isolation {
         }
     }
 
-    /// The single-use code was typed; answers whether there is anything to let back.
-    pub fn handle_break_glass(&mut self) -> bool {
-        match std::mem::take(&mut self.state) {
-            State::Open => return false,
-            State::Applying { record, .. } | State::Isolated { record, .. } => {
-                let command = record.command;
-                self.let_back(record, command, Why::BreakGlass);
-            }
-            State::Releasing { record, command, why, .. } => self.let_back(record, command, why),
-        }
-        true
-    }
-
     /// The outcome of [`Effect::CutOff`].
     pub fn handle_cut(&mut self, turn: u32, outcome: CutOutcome, now_secs: u64) {
         if turn != self.turn {
             return;
         }
         match std::mem::take(&mut self.state) {
-            State::Applying { record, before, .. } => {
-                self.applied(record, before, outcome, now_secs);
+            State::Applying { record, before, because, proof, .. } => {
+                self.applied(record, before, (because, proof), outcome, now_secs);
             }
             other @ (State::Open | State::Isolated { .. } | State::Releasing { .. }) => {
                 self.state = other;
@@ -295,10 +214,20 @@ impl Isolation {
     /// Somebody changed the wall: it is put up again at once.
     pub fn handle_drift(&mut self, what: String) {
         match std::mem::take(&mut self.state) {
-            State::Isolated { record, .. } => {
+            State::Isolated { record, proof } => {
                 self.report(record.command, What::Drifted(what));
-                self.apply(record, Before::Unknown, Check::Again);
+                self.again(record, Because::Drift, proof);
             }
+            other @ (State::Open | State::Applying { .. } | State::Releasing { .. }) => {
+                self.state = other;
+            }
+        }
+    }
+
+    /// Devices came or went: the wall is put up again for those of now.
+    pub fn handle_devices(&mut self) {
+        match std::mem::take(&mut self.state) {
+            State::Isolated { record, proof } => self.again(record, Because::Devices, proof),
             other @ (State::Open | State::Applying { .. } | State::Releasing { .. }) => {
                 self.state = other;
             }
@@ -334,8 +263,10 @@ impl Isolation {
                 let command = record.command;
                 self.let_back(record, command, Why::LeaseOver);
             }
-            State::Applying { record, before, retry_at: Some(at) } if at <= now_secs => {
-                self.apply(record, before, Check::Again);
+            State::Applying { record, before, because, proof, retry_at: Some(at) }
+                if at <= now_secs =>
+            {
+                self.apply(record, before, Check::Again, because, proof);
             }
             State::Isolated { mut record, mut proof } => {
                 if record.overstays(now_secs) {
@@ -345,6 +276,7 @@ impl Isolation {
                 }
                 if !proof.running && proof.next_at <= now_secs {
                     proof.running = true;
+                    proof.begun_at = Some(now_secs);
                     self.effects.push_back(Effect::Prove { turn: self.turn });
                 }
                 self.state = State::Isolated { record, proof };
@@ -384,28 +316,56 @@ impl Isolation {
         }
     }
 
-    fn begin(&mut self, record: Record, before: Before) {
+    fn begin(&mut self, record: Record, before: Before, because: Because) {
         let check = match (&before, record.terms.accept_loss) {
             (Before::Unknown, _) => Check::Again,
             (Before::Open | Before::Isolated(_), true) => Check::AcceptLoss,
             (Before::Open | Before::Isolated(_), false) => Check::Full,
         };
         self.effects.push_back(Effect::Save(record.clone()));
-        self.apply(record, before, check);
+        self.apply(record, before, check, because, Proof::default());
     }
 
-    fn apply(&mut self, record: Record, before: Before, check: Check) {
+    /// Puts the wall that is on record up once more.
+    fn again(&mut self, record: Record, because: Because, proof: Proof) {
+        self.apply(record, Before::Unknown, Check::Again, because, proof);
+    }
+
+    fn apply(
+        &mut self,
+        record: Record,
+        before: Before,
+        check: Check,
+        because: Because,
+        proof: Proof,
+    ) {
         let turn = self.next_turn();
         self.effects.push_back(Effect::CutOff { turn, plan: record.plan.clone(), check });
-        self.state = State::Applying { record, before, retry_at: None };
+        self.state = State::Applying { record, before, because, proof, retry_at: None };
     }
 
-    fn applied(&mut self, record: Record, before: Before, outcome: CutOutcome, now_secs: u64) {
-        let command = record.command;
+    fn applied(
+        &mut self,
+        record: Record,
+        before: Before,
+        (because, proof): (Because, Proof),
+        outcome: CutOutcome,
+        now_secs: u64,
+    ) {
+        let (command, until_secs) = (record.command, record.until_secs);
         match (outcome, before) {
-            (CutOutcome::Done, _) => {
-                self.report(command, What::Applied { until_secs: record.until_secs });
-                self.stands(record, now_secs);
+            (outcome @ (CutOutcome::Done | CutOutcome::Beside(_)), _) => {
+                match because {
+                    Because::Order | Because::Drift => {
+                        self.report(command, What::Applied { until_secs });
+                    }
+                    Because::Plan => self.report(command, What::Renewed { until_secs }),
+                    Because::Devices => {}
+                }
+                if let CutOutcome::Beside(holders) = outcome {
+                    self.report(command, What::Beside(holders));
+                }
+                self.stands(record, because, proof, now_secs);
             }
             (CutOutcome::Refused(reason) | CutOutcome::Failed(reason), Before::Open) => {
                 self.effects.push_back(Effect::Forget);
@@ -413,8 +373,10 @@ impl Isolation {
             }
             (CutOutcome::Refused(reason), Before::Isolated(old)) => {
                 self.effects.push_back(Effect::Save(old.clone()));
-                self.report(command, What::Refused(reason));
-                self.stands(old, now_secs);
+                let plan = because == Because::Plan;
+                let refused = if plan { What::PlanRefused } else { What::Refused };
+                self.report(command, refused(reason));
+                self.stands(old, because, proof, now_secs);
             }
             (CutOutcome::Failed(reason), before @ Before::Isolated(_))
             | (
@@ -423,15 +385,27 @@ impl Isolation {
             ) => {
                 self.report(command, What::Failed(reason));
                 let retry_at = Some(now_secs.saturating_add(RETRY_SECS));
-                self.state = State::Applying { record, before, retry_at };
+                self.state = State::Applying { record, before, because, proof, retry_at };
             }
         }
     }
 
-    /// The wall stands; whether it holds is looked at straight away.
-    fn stands(&mut self, record: Record, now_secs: u64) {
-        self.effects.push_back(Effect::Prove { turn: self.turn });
-        let proof = Proof { proved: false, next_at: now_secs, running: true, silent_since: None };
+    /// The wall stands. Whether it holds is looked at straight away, but not after each round of
+    /// a fight with somebody who keeps changing it, nor for each device that comes.
+    fn stands(&mut self, record: Record, because: Because, mut proof: Proof, now_secs: u64) {
+        let after = |secs| proof.begun_at.map_or(now_secs, |at: u64| at.saturating_add(secs));
+        let due = match because {
+            Because::Order | Because::Plan => now_secs,
+            Because::Drift => after(RETRY_SECS),
+            Because::Devices => after(PROOF_EVERY_SECS),
+        };
+        proof.proved &= because == Because::Devices;
+        proof.running = due <= now_secs;
+        proof.next_at = due.max(now_secs);
+        if proof.running {
+            proof.begun_at = Some(now_secs);
+            self.effects.push_back(Effect::Prove { turn: self.turn });
+        }
         self.state = State::Isolated { record, proof };
     }
 
@@ -439,6 +413,7 @@ impl Isolation {
         proof.running = false;
         proof.next_at = now_secs.saturating_add(PROOF_EVERY_SECS);
         proof.proved = seen == Seen::Proved;
+        let open = proof.open.take();
         let command = record.command;
         match seen {
             Seen::Proved => {
@@ -456,12 +431,20 @@ impl Isolation {
             // Neither says that the collector is silent, so neither may open anything.
             Seen::CannotLook(reason) => self.report(command, What::Unproved(reason)),
             Seen::Open(what) => {
-                self.report(command, What::Unproved(what));
-                proof.next_at = now_secs.saturating_add(RETRY_SECS);
+                if open.as_ref() != Some(&what) {
+                    proof.next_at = now_secs.saturating_add(RETRY_SECS);
+                }
+                self.report(command, What::Unproved(what.clone()));
+                proof.open = Some(what);
             }
             Seen::Drifted(what) => {
                 self.report(command, What::Drifted(what));
-                return self.apply(record, Before::Unknown, Check::Again);
+                return self.again(record, Because::Drift, proof);
+            }
+            // That look proved nothing: another one follows at once.
+            Seen::Devices => {
+                proof.begun_at = None;
+                return self.again(record, Because::Devices, proof);
             }
         }
         self.state = State::Isolated { record, proof };

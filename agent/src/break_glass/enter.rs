@@ -144,7 +144,8 @@ impl<'a> Alone<'a> {
             Some(time.secs(clock::boot_ns()))
         });
         let secs = secs.unwrap_or(kept.next_secs);
-        let safety = Safety { outside_initial_netns_only: config.lab };
+        let plain_tables = !config.isolation.own_tables;
+        let safety = Safety { outside_initial_netns_only: config.lab, plain_tables };
         let shell = Shell::new(safety, config.state_dir.clone());
         Ok(Self { dir, own, glass: BreakGlass::resume(kept), held, secs, shell })
     }

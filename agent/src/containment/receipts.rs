@@ -4,6 +4,7 @@ use cordon_proto::event::Receipt;
 use cordon_proto::event::receipt::{EndCause, Outcome, Probe, Proof};
 use cordon_proto::id::Hash;
 
+use super::drifts::Drifts;
 use super::{Cause, Containment};
 use crate::action::isolate::proof::{self, Attempt};
 use crate::action::isolate::{What, Why};
@@ -18,35 +19,49 @@ impl Containment {
         what: What,
         endpoint_secs: u64,
     ) -> Vec<Receipt> {
+        let told = |outcome: Option<Outcome>| -> Vec<Receipt> {
+            outcome.into_iter().map(|outcome| receipt(cause, outcome, endpoint_secs)).collect()
+        };
         let applied = |change_us, until_secs, stood_already| Outcome::Applied {
             change_us,
             until_secs,
             stood_already,
         };
         let outcome = match what {
-            What::Applied { until_secs } => match self.drifted.take() {
-                Some(found) => Outcome::Drifted { found, reapplied: true },
-                None => applied(self.change_us, Some(until_secs), false),
-            },
+            What::Applied { .. } if self.drifts.is_open() => {
+                let mended = self.drifts.mended(endpoint_secs);
+                return told(mended);
+            }
+            What::Applied { until_secs } => applied(self.change_us, Some(until_secs), false),
             What::Renewed { until_secs } | What::AlreadyIsolated { until_secs, .. } => {
                 applied(0, Some(until_secs), true)
             }
             // The lease is over and the command said to stay: it stands without an end.
             What::LeaseOver | What::AlreadyOpen => applied(0, None, true),
             What::Refused(reason) => Outcome::Failed { reason },
-            What::Failed(reason) => match self.drifted.clone() {
-                Some(found) => {
-                    Outcome::Drifted { found: format!("{found}; {reason}"), reapplied: false }
-                }
-                None => Outcome::Failed { reason: format!("{reason}; it will be tried again") },
-            },
+            What::Failed(reason) if self.drifts.is_open() => {
+                let failed = self.drifts.failed(&reason, endpoint_secs);
+                return told(failed);
+            }
+            What::Failed(reason) => {
+                Outcome::Failed { reason: format!("{reason}; it will be tried again") }
+            }
             What::Proved => Outcome::Proved(self.last_proof("")),
             What::Unproved(why) => Outcome::Unproved(self.last_proof(&why)),
             // Told once it is known whether it could be put back.
             What::Drifted(found) => {
-                self.drifted = Some(found);
+                self.drifts.found(found);
                 return Vec::new();
             }
+            What::Beside(holders) => {
+                self.drifts.found(holders);
+                let mended = self.drifts.mended(endpoint_secs);
+                return told(mended);
+            }
+            What::PlanRefused(reason) => Outcome::Drifted {
+                found: format!("what must stay open has changed, and cannot be had: {reason}"),
+                reapplied: false,
+            },
             What::ReleaseFailed(reason) => {
                 let reason =
                     format!("{reason}; the endpoint stays cut off until it can be let back");
@@ -58,7 +73,7 @@ impl Containment {
     }
 
     fn released(&mut self, cause: Cause, why: Why, endpoint_secs: u64) -> Vec<Receipt> {
-        self.drifted = None;
+        self.drifts = Drifts::default();
         let ended = match why {
             Why::Command => EndCause::Released,
             Why::LeaseOver => EndCause::LeaseEnded,
@@ -100,7 +115,7 @@ impl Containment {
     }
 }
 
-fn receipt(cause: Cause, outcome: Outcome, endpoint_secs: u64) -> Receipt {
+pub(super) fn receipt(cause: Cause, outcome: Outcome, endpoint_secs: u64) -> Receipt {
     let Cause { id, hash, action } = cause;
     Receipt {
         command: Some(id),
@@ -127,7 +142,12 @@ pub(crate) fn proof(look: &proof::Proof) -> Proof {
             Attempt::Dns => format!("DNS to {}, without the agent's mark", closed.to),
         },
         passed: closed.reach != Reach::Reached,
-        seen: seen(closed.reach).to_owned(),
+        seen: match closed.reach {
+            Reach::Silent if look.stopped_here() => "it was dropped on its way out".to_owned(),
+            reach @ (Reach::Reached | Reach::Refused | Reach::Silent | Reach::NoRoute) => {
+                seen(reach).to_owned()
+            }
+        },
     });
     // One collector that answers is enough; that others did not is no failure of the wall.
     let answered = look.collectors.iter().any(|(_, reach)| *reach == Reach::Reached);

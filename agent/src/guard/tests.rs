@@ -267,6 +267,8 @@ fn a_policy_stays_within_the_rosters_ceilings_and_only_grows() {
         address: Ipv4Addr::from(address).into(),
         port,
         transport: Transport::Tcp,
+        process: None,
+        user: None,
     };
     check(8, &|_| (), "cy");
     check(9, &|_| (), "Parameters: the policy has version 9; 10 or newer is required");
@@ -279,6 +281,17 @@ fn a_policy_stays_within_the_rosters_ceilings_and_only_grows() {
     check(0, &|p| p.exemptions = vec![exemption([10, 0, 0, 1], 22)], "cy");
     let any = "Parameters: the policy exempts 0.0.0.0 port 22, which is no one place";
     check(0, &|p| p.exemptions = vec![exemption([0; 4], 22)], any);
+    let narrowed = |process: Option<&str>, user: Option<&str>| {
+        let (process, user) = (process.map(str::to_owned), user.map(str::to_owned));
+        vec![Exemption { process, user, ..exemption([10, 0, 0, 1], 22) }]
+    };
+    check(0, &|p| p.exemptions = narrowed(None, Some("rmm")), "cy");
+    let program = "Parameters: the policy exempts a program, and a packet does not show which \
+                   program sent it; name a user instead";
+    check(0, &|p| p.exemptions = narrowed(Some("/opt/rmm/agent"), None), program);
+    let name = "Parameters: the policy exempts a user whose name is not 1 to 32 bytes long";
+    check(0, &|p| p.exemptions = narrowed(None, Some("")), name);
+    check(0, &|p| p.exemptions = narrowed(None, Some(&"r".repeat(33))), name);
     let many = "Parameters: the policy calls 4097 endpoints critical; that is too many";
     check(0, &|p| p.critical = vec![EndpointId::of(b"x"); 4097], many);
 }

@@ -72,6 +72,7 @@ impl Agent {
                 let policy = self.policy.as_ref();
                 self.containment.handle_isolate(&may, isolate, policy, ways, secs);
                 self.act();
+                self.look_around();
             }
             Action::Release => {
                 self.containment.handle_release(&may);
@@ -120,6 +121,8 @@ impl Agent {
             Err(error) => Outcome::Failed { reason: error.to_string() },
         };
         self.answer(&may, outcome);
+        // With the new policy's users; what it opens and closes follows when they are known.
+        self.look_around();
     }
 
     pub(super) fn answer(&mut self, may: &Authorised, outcome: Outcome) {
@@ -142,6 +145,7 @@ impl Agent {
                 tracing::info!(version, "took a newer roster");
                 self.follow_roster();
                 self.keep_way_out();
+                self.replan();
                 // Signed health names the roster held, and operators wait for that.
                 self.ask_health();
             }

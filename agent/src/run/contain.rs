@@ -1,6 +1,6 @@
 //! Carries containments out: one step after the other, each on a helper thread.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,26 +9,34 @@ use cordon_proto::event::receipt::Proof;
 
 use super::Agent;
 use super::jobs::{Done, blocking};
-use crate::action::isolate::shell::Shell;
-use crate::action::isolate::{CutOutcome, Seen};
-use crate::containment::{self, Step, Ways};
+use crate::action::isolate::record::Plan;
+use crate::action::isolate::shell::{Cut, Shell};
+use crate::action::isolate::{CutOutcome, Seen, proof};
+use crate::containment::{self, COLLECTORS_MAX, Step, Ways};
 use crate::kept::ISOLATION;
 use crate::platform::linux::socket::mark_socket;
 
-/// Addresses of collectors that stay reachable.
-pub(super) const COLLECTORS_MAX: usize = 16;
-
-/// Whether a step is under way.
-#[derive(Debug, Default)]
+/// What is under way. Steps that change something come one after the other; a proof takes seconds
+/// and runs beside them, or nothing could be put back meanwhile.
+#[derive(Default)]
 pub(super) struct Acting {
     busy: bool,
-    looking: bool,
+    proving: bool,
+    /// The proof to be made when the one under way is done.
+    prove_next: Option<Step>,
+}
+
+impl Acting {
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
 }
 
 /// What came of a step.
 pub(super) enum Outcome {
     Saved(Result<(), String>),
-    Cut(u32, CutOutcome, Duration),
+    /// With the netlink port of our own changes, once it is known.
+    Cut(u32, CutOutcome, Duration, Option<u32>),
     Seen(u32, Seen, Option<Box<Proof>>),
     LetBack(u32, Result<(), String>, Duration),
 }
@@ -44,7 +52,23 @@ impl Agent {
             }
         }
         collectors.truncate(COLLECTORS_MAX);
-        Ways { mark: self.config.isolation.mark, collectors, dhcp_servers: Vec::new() }
+        let named = self.link.doors().iter().any(|door| door.parse::<SocketAddr>().is_err());
+        let around = self.lookout.around();
+        Ways {
+            mark: self.config.isolation.mark,
+            collectors,
+            by_name: named || self.config.proxy.address.is_some(),
+            dhcp_servers: around.dhcp_servers.clone(),
+            users: around.users.clone(),
+        }
+    }
+
+    /// The policy, the roster or the endpoint's surroundings have changed: so may what must stay
+    /// open, if the endpoint is cut off.
+    pub(super) fn replan(&mut self) {
+        let ways = self.ways();
+        self.containment.handle_ways(self.policy.as_ref(), ways);
+        self.act();
     }
 
     /// Takes the next step, if none is under way.
@@ -54,6 +78,7 @@ impl Agent {
             self.step(step);
         }
         self.follow_plan();
+        self.lookout.follow(!self.containment.standing().is_empty());
     }
 
     fn step(&mut self, step: Step) {
@@ -83,30 +108,24 @@ impl Agent {
                     return self.containment.handle_cut(turn, CutOutcome::Failed(why), 0, secs);
                 }
                 let (live, clock) = (self.link.socket(), self.clock);
-                let lost = move |why| Outcome::Cut(turn, CutOutcome::Failed(why), Duration::ZERO);
+                let lost =
+                    move |why| Outcome::Cut(turn, CutOutcome::Failed(why), Duration::ZERO, None);
                 self.step_job(lost, move || match live {
                     Ok(live) => {
                         let live: Vec<_> = live.iter().map(AsFd::as_fd).collect();
-                        let began = clock.now();
-                        let cut = locked(&shell).cut_off(&plan, check, &live);
+                        let (mut shell, began) = (locked(&shell), clock.now());
+                        let cut = shell.cut_off(&plan, check, &live);
                         let took = clock.now().saturating_sub(began);
-                        let done = |_| CutOutcome::Done;
                         let outcome = cut.map_or_else(|error| error.outcome(), done);
-                        Outcome::Cut(turn, outcome, took)
+                        Outcome::Cut(turn, outcome, took, shell.port())
                     }
                     Err(error) => lost(format!("the connection cannot be marked: {error}")),
                 });
             }
-            Step::Prove { turn, plan } => {
-                let lost = move |why| Outcome::Seen(turn, Seen::CannotLook(why), None);
-                self.step_job(lost, move || match locked(&shell).prove(&plan, &resolvers()) {
-                    Ok(look) => {
-                        let proof = Box::new(containment::proof(&look));
-                        Outcome::Seen(turn, look.seen(), Some(proof))
-                    }
-                    Err(error) => lost(error.to_string()),
-                });
+            prove @ Step::Prove { .. } if self.acting.proving => {
+                self.acting.prove_next = Some(prove);
             }
+            Step::Prove { turn, plan } => self.prove(turn, plan),
             Step::LetBack { turn } => {
                 let lost = move |why| Outcome::LetBack(turn, Err(why), Duration::ZERO);
                 let clock = self.clock;
@@ -119,6 +138,25 @@ impl Agent {
                 });
             }
         }
+    }
+
+    fn prove(&mut self, turn: u32, plan: Plan) {
+        self.acting.proving = true;
+        let shell = Arc::clone(&self.shell);
+        self.jobs.push(async move {
+            let lost = move |why| Outcome::Seen(turn, Seen::CannotLook(why), None);
+            let seen = blocking(move || {
+                let look = || locked(&shell).look(&plan);
+                match proof::prove(look, &plan, &resolvers()) {
+                    Ok(proof) => {
+                        let told = Box::new(containment::proof(&proof));
+                        Outcome::Seen(turn, proof.seen(), Some(told))
+                    }
+                    Err(error) => lost(error.to_string()),
+                }
+            });
+            Done::Acted(seen.await.unwrap_or_else(|error| lost(error.to_string())))
+        });
     }
 
     /// `lost` is the outcome where the helper thread did not live to tell one.
@@ -135,7 +173,11 @@ impl Agent {
     }
 
     pub(super) fn acted(&mut self, outcome: Outcome) {
-        self.acting.busy = false;
+        if matches!(outcome, Outcome::Seen(..)) {
+            self.acting.proving = false;
+        } else {
+            self.acting.busy = false;
+        }
         let secs = self.secs();
         match outcome {
             Outcome::Saved(saved) => {
@@ -144,14 +186,18 @@ impl Agent {
                 }
                 self.containment.handle_saved(saved);
             }
-            Outcome::Cut(turn, outcome, took) => {
+            Outcome::Cut(turn, outcome, took, port) => {
                 let change_us = micros(took);
+                self.lookout.note_port(port);
                 tracing::info!(?outcome, change_us, "cut off");
                 self.containment.handle_cut(turn, outcome, change_us, secs);
             }
             Outcome::Seen(turn, seen, proof) => {
                 tracing::debug!(?seen, "looked at the isolation");
                 self.containment.handle_seen(turn, seen, proof.map(|proof| *proof), secs);
+                if let Some(prove) = self.acting.prove_next.take() {
+                    self.step(prove);
+                }
             }
             Outcome::LetBack(turn, gone, took) => {
                 let change_us = micros(took);
@@ -162,6 +208,7 @@ impl Agent {
         }
         self.act();
         self.keep_way_out();
+        self.look_again();
         self.act_deeds();
     }
 
@@ -184,32 +231,6 @@ impl Agent {
         });
     }
 
-    /// Compares the wall with what it must be.
-    pub(super) fn look_for_drift(&mut self) {
-        let stands = !self.containment.standing().is_empty();
-        if !stands || self.acting.busy || self.acting.looking {
-            return;
-        }
-        let Some(plan) = self.containment.plan() else { return };
-        self.acting.looking = true;
-        let shell = Arc::clone(&self.shell);
-        self.jobs.push(async move {
-            // Whatever keeps it from looking is told by the next proof.
-            let found = blocking(move || locked(&shell).drift(&plan).ok().flatten()).await;
-            Done::Drift(found.ok().flatten())
-        });
-    }
-
-    pub(super) fn drift_seen(&mut self, found: Option<String>) {
-        self.acting.looking = false;
-        // What a step changes meanwhile is no drift.
-        if let Some(found) = found.filter(|_| !self.acting.busy) {
-            tracing::warn!(found, "somebody changed the isolation");
-            self.containment.handle_drift(found);
-            self.act();
-        }
-    }
-
     /// Puts up again what stood when the agent last ran, before the link dials.
     pub(super) async fn restore(&mut self) {
         self.act();
@@ -218,6 +239,17 @@ impl Agent {
             self.done(done);
         }
     }
+}
+
+/// What was done besides putting the wall up is told here or with the next proof.
+fn done(cut: Cut) -> CutOutcome {
+    let Cut { owned, packet_sockets_closed, sockets, sockets_error, held } = cut;
+    let (ended, refused) = (sockets.ended, sockets.refused);
+    tracing::info!(owned, packet_sockets_closed, ended, refused, "the wall stands");
+    if let Some(error) = sockets_error {
+        tracing::warn!(error, "foreign sockets could not be ended; their packets are dropped");
+    }
+    held.map_or(CutOutcome::Done, CutOutcome::Beside)
 }
 
 pub(super) fn micros(took: Duration) -> u64 {

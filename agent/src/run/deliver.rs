@@ -181,7 +181,7 @@ impl Agent {
         if let Some(peer) = self.link.peer() {
             self.reached.retain(|known| *known != peer);
             self.reached.insert(0, peer);
-            self.reached.truncate(super::contain::COLLECTORS_MAX);
+            self.reached.truncate(crate::containment::COLLECTORS_MAX);
         }
     }
 

@@ -14,7 +14,9 @@ use super::break_glass::Turn;
 use super::contain::Outcome;
 use super::deeds::DeedDone;
 use super::deliver::Spooled;
+use super::lookout::Around;
 use super::query::Read;
+use crate::action::isolate::drift::Drift;
 use crate::enrol::EnrolError;
 use crate::guard::Authorised;
 use crate::identity::{Certificate, StateDirError};
@@ -44,7 +46,9 @@ pub(super) enum Done {
     /// A canary was sent, or could not be.
     CanarySent,
     /// The wall was compared with what it must be.
-    Drift(Option<String>),
+    Looked(Option<Drift>),
+    /// The endpoint's surroundings were read.
+    Around(Option<Around>),
     /// The process of a query says something, or has ended.
     Queried(Box<Read>),
     /// Something that is of no use any more is gone.

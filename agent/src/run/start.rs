@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::break_glass::WayOut;
 use super::budget::Thrift;
-use super::{Agent, command, contain, deliver, jobs, query, sensors, upkeep};
+use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::break_glass::kept::{Kept, Opening};
@@ -89,8 +89,7 @@ impl Agent {
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let way_out = Kept::load(&own)?;
         let containment = stood(&dir, &way_out, time.secs(stamp.boot_ns))?;
-        let safety = Safety { outside_initial_netns_only: config.lab };
-        let shell = Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())));
+        let shell = shell(&config);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
@@ -109,6 +108,7 @@ impl Agent {
             policy: kept::load_policy(&own)?,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
+            lookout: lookout::Lookout::default(),
             ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
             tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
             deeds_under_way: 0,
@@ -148,6 +148,7 @@ impl Agent {
         if found.epochs.iter().any(|(_, cause)| *cause != EpochCause::Enrolled) {
             self.renew_secret();
         }
+        self.look_around();
         self.restore().await;
         self.act_deeds();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
@@ -187,6 +188,14 @@ fn stood(dir: &StateDir, way_out: &Kept, secs: u64) -> Result<Containment, Start
     };
     let alone = || KeptIsolation::from_bytes(isolation.as_deref()?);
     Ok(Containment::resume_ending(kept.or_else(alone)))
+}
+
+fn shell(config: &Config) -> Arc<Mutex<Shell>> {
+    let safety = Safety {
+        outside_initial_netns_only: config.lab,
+        plain_tables: !config.isolation.own_tables,
+    };
+    Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())))
 }
 
 fn open_spool(

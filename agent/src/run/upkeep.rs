@@ -110,9 +110,9 @@ impl Agent {
         self.memory.accepted.forget(secs);
         self.containment.handle_timeout(secs);
         self.act();
+        self.keep_watch();
         self.ledger.handle_timeout(secs);
         self.act_deeds();
-        self.look_for_drift();
         self.keep_way_out();
         if std::mem::take(&mut self.upkeep.listen_again) {
             self.listen_for_code();

@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, RawProtocol, SocketType, ipproto};
 
 use crate::lab::{
     ANSWER_WAIT, COLLECTOR, ENDPOINT4, ENDPOINT6, Isolated, Lab, PEER4, PEER6, answers, peer4,
-    peer6, shell,
+    peer6, plan, shell,
 };
 use crate::platform::packet::{PacketSocket, udp_frame};
 use crate::{Needs, Test};
@@ -66,8 +66,8 @@ fn datagrams_are_closed(lab: &Lab) {
 fn exempt_resolver(lab: &Lab) {
     let here = lab.endpoint.run(|| UdpSocket::bind(("0.0.0.0", FREE_PORT)).unwrap());
     let dns = lab.peer.run(|| UdpSocket::bind(("0.0.0.0", 53)).unwrap());
-    let mut plan = lab.plan();
-    plan.exemptions = vec![Exemption { transport: Transport::Udp, peer: peer4(53) }];
+    let mut plan = plan();
+    plan.exemptions = vec![Exemption { transport: Transport::Udp, peer: peer4(53), uid: None }];
     let mut isolated = Isolated { lab, shell: shell(), plan };
     isolated.cut_off(Check::Full, &[]).unwrap();
     assert!(arrives(&here, peer4(53), &dns));
@@ -136,6 +136,8 @@ fn packet_sockets_are_closed(lab: &Lab) {
     assert!(!arrives(b"claimed-to-be-arp", IPV4, ARP));
     assert!(!arrives(b"written-as-arp", ARP, IPV4));
     assert!(!arrives(b"unknown-protocol", 0x88b5, 0x88b5));
+    here.bypass_queue();
+    assert!(!arrives(b"past-the-queue", IPV4, IPV4));
     isolated.let_back();
     assert!(arrives(b"after-the-wall", IPV4, IPV4));
 }

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use cordon_agent::action::isolate::Check;
+use cordon_agent::action::isolate::drift::Drift;
+use cordon_agent::action::isolate::proof::{self, Proof};
 use cordon_agent::action::isolate::record::Plan;
 use cordon_agent::action::isolate::shell::{Cut, Safety, Shell, ShellError};
-use cordon_agent::action::isolate::{Check, proof::Proof};
 use cordon_agent::platform::linux::netns::Netns;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -79,21 +81,21 @@ impl Lab {
         lab
     }
 
-    /// The plan of a usual isolation.
-    pub(crate) fn plan(&self) -> Plan {
-        Plan {
-            mark: MARK,
-            collectors: vec![peer4(COLLECTOR), peer6(COLLECTOR)],
-            exemptions: Vec::new(),
-            dhcp_servers: Vec::new(),
-        }
-    }
-
     /// Cuts the endpoint off with the usual plan; `live` are the agent's streams.
     pub(crate) fn isolate(&self, live: &[&TcpStream]) -> Isolated<'_> {
-        let mut isolated = Isolated { lab: self, shell: shell(), plan: self.plan() };
+        let mut isolated = Isolated { lab: self, shell: shell(), plan: plan() };
         isolated.cut_off(Check::Full, live).unwrap();
         isolated
+    }
+}
+
+/// The plan of a usual isolation.
+pub(crate) fn plan() -> Plan {
+    Plan {
+        mark: MARK,
+        collectors: vec![peer4(COLLECTOR), peer6(COLLECTOR)],
+        exemptions: Vec::new(),
+        dhcp_servers: Vec::new(),
     }
 }
 
@@ -113,12 +115,12 @@ impl Isolated<'_> {
 
     pub(crate) fn prove(&mut self) -> Proof {
         let Self { lab, shell, plan } = self;
-        lab.endpoint.run(|| shell.prove(plan, &[]).unwrap())
+        lab.endpoint.run(|| proof::prove(|| shell.look(plan), plan, &[]).unwrap())
     }
 
-    pub(crate) fn drift(&mut self) -> Option<String> {
+    pub(crate) fn drift(&mut self) -> Option<Drift> {
         let Self { lab, shell, plan } = self;
-        lab.endpoint.run(|| shell.drift(plan).unwrap())
+        lab.endpoint.run(|| shell.look(plan).unwrap().drift)
     }
 
     pub(crate) fn let_back(&mut self) -> bool {
@@ -129,7 +131,7 @@ impl Isolated<'_> {
 
 /// A shell as an agent under test has it: unable to touch the machine's own network.
 pub(crate) fn shell() -> Shell {
-    let safety = Safety { outside_initial_netns_only: true };
+    let safety = Safety { outside_initial_netns_only: true, plain_tables: false };
     Shell::new(safety, PathBuf::from("/var/lib/cordon-agent"))
 }
 
@@ -161,6 +163,13 @@ impl Space {
     /// Runs `ip` on this namespace, from the outside.
     pub(crate) fn ip(&self, arguments: &str) {
         succeed(Command::new("ip").args(["-n", &self.name]).args(arguments.split(' ')));
+    }
+
+    /// The same for what this kernel may not know; true where it does.
+    pub(crate) fn can(&self, arguments: &str) -> bool {
+        let mut ip = Command::new("ip");
+        let ip = ip.args(["-n", &self.name]).args(arguments.split(' '));
+        ip.output().unwrap().status.success()
     }
 
     /// Runs a program inside.

@@ -3,19 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use cordon_agent::action::isolate::drift::Drift;
 use cordon_agent::action::isolate::shell::ShellError;
 use cordon_agent::action::isolate::{Check, CutOutcome, Seen};
 use cordon_agent::platform::linux::netns::Netns;
-use cordon_agent::platform::linux::nft::{NftError, Nftables, Watch};
+use cordon_agent::platform::linux::nft::{Nftables, Touched, Watch};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::lab::{ATTACKER, COLLECTOR, Isolated, Lab, answers, peer4, peer6, shell};
+use crate::lab::{ATTACKER, COLLECTOR, Isolated, Lab, answers, peer4, peer6, plan, shell};
 use crate::platform::packet::{PacketSocket, udp_frame};
 use crate::{Needs, Test};
 
 pub(crate) const TESTS: &[Test] = &[
     ("refuses_the_initial_namespace_before_it_touches_anything", refuses_initial, Needs::Root),
     ("refuses_what_would_lose_the_collector", refuses_loss, Needs::Root),
+    ("refuses_a_way_through_a_tunnel_or_ipsec", refuses_wrapped, Needs::Root),
     ("release_puts_the_rules_back_as_they_were", release_is_exact, Needs::Nft),
     ("isolating_again_changes_nothing", again_changes_nothing, Needs::Root),
     ("outlives_the_agent_and_is_taken_up_again", outlives_the_agent, Needs::Root),
@@ -44,20 +46,19 @@ table ip nat {
     }
 }";
 
-fn refuses_initial(lab: &Lab) {
+fn refuses_initial(_lab: &Lab) {
     assert!(Netns::own().unwrap().is_initial().unwrap(), "not where this test belongs");
-    let plan = lab.plan();
+    let plan = plan();
     let mut shell = shell();
     let cut = shell.cut_off(&plan, Check::Again, &[]);
     let Err(error @ ShellError::InitialNetns) = cut else { panic!("{cut:?}") };
     assert!(matches!(error.outcome(), CutOutcome::Refused(_)));
-    assert!(matches!(shell.prove(&plan, &[]), Err(ShellError::InitialNetns)));
-    assert!(matches!(shell.drift(&plan), Err(ShellError::InitialNetns)));
+    assert!(matches!(shell.look(&plan), Err(ShellError::InitialNetns)));
     assert!(matches!(shell.let_back(), Err(ShellError::InitialNetns)));
 }
 
 fn refuses_loss(lab: &Lab) {
-    let mut plan = lab.plan();
+    let mut plan = plan();
     plan.collectors = vec!["198.51.100.7:7443".parse().unwrap()];
     let mut isolated = Isolated { lab, shell: shell(), plan };
     let refused = isolated.cut_off(Check::Full, &[]).unwrap_err();
@@ -66,6 +67,31 @@ fn refuses_loss(lab: &Lab) {
     isolated.plan.collectors.clear();
     assert!(isolated.cut_off(Check::Full, &[]).is_err());
     lab.endpoint.session(peer4(ATTACKER));
+}
+
+fn refuses_wrapped(lab: &Lab) {
+    let collector = "10.81.0.2:7443";
+    let mut plan = plan();
+    plan.collectors = vec![collector.parse().unwrap()];
+    let mut isolated = Isolated { lab, shell: shell(), plan };
+    lab.endpoint.ip("link add vx0 type vxlan id 9 remote 10.77.0.2 dstport 4789 dev e0");
+    lab.endpoint.ip("addr add 10.81.0.1/24 dev vx0");
+    lab.endpoint.ip("link set vx0 up");
+    let refused = isolated.cut_off(Check::Full, &[]).unwrap_err().to_string();
+    assert!(refused.contains("through a tunnel (vxlan)"), "{refused}");
+    lab.endpoint.ip("link del vx0");
+    lab.endpoint.ip("route add 10.81.0.0/24 via 10.77.0.2");
+    let template = "tmpl src 10.77.0.1 dst 10.77.0.2 proto esp mode tunnel";
+    let policy = "src 0.0.0.0/0 dst 10.81.0.0/24 dir out";
+    lab.endpoint.ip(&format!("xfrm policy add {policy} {template}"));
+    let refused = isolated.cut_off(Check::Full, &[]).unwrap_err().to_string();
+    assert!(refused.contains("through IPsec"), "{refused}");
+    // Nothing was changed, and the order may accept the loss.
+    lab.endpoint.session(peer4(ATTACKER));
+    isolated.cut_off(Check::AcceptLoss, &[]).unwrap();
+    assert!(isolated.let_back());
+    lab.endpoint.ip(&format!("xfrm policy delete {policy}"));
+    isolated.cut_off(Check::Full, &[]).unwrap();
 }
 
 /// The whole ruleset as an administrator sees it, the kernel's own numbering left out.
@@ -114,12 +140,12 @@ fn outlives_the_agent(lab: &Lab) {
     let digest = isolated.prove().read_back;
     drop(isolated);
     assert!(lab.endpoint.connect(peer4(ATTACKER)).is_err(), "the wall fell with the agent");
-    let mut restarted = Isolated { lab, shell: shell(), plan: lab.plan() };
+    let mut restarted = Isolated { lab, shell: shell(), plan: plan() };
     restarted.cut_off(Check::Again, &[]).unwrap();
     assert_eq!(restarted.prove().read_back, digest);
     drop(restarted);
     // Another agent process can release, too.
-    let mut released = Isolated { lab, shell: shell(), plan: lab.plan() };
+    let mut released = Isolated { lab, shell: shell(), plan: plan() };
     assert!(released.let_back());
     lab.endpoint.session(peer4(ATTACKER));
 }
@@ -136,7 +162,7 @@ fn is_proved(lab: &Lab) {
 }
 
 fn silent_is_not_open(lab: &Lab) {
-    let mut plan = lab.plan();
+    let mut plan = plan();
     // An address on this link that nobody has.
     plan.collectors = vec![SocketAddr::from(([10, 77, 0, 9], COLLECTOR))];
     let mut isolated = Isolated { lab, shell: shell(), plan };
@@ -174,7 +200,7 @@ fn removal_is_seen(lab: &Lab) {
     for edit in ["insert rule inet cordon output accept", "delete table inet cordon"] {
         let edited = lab.endpoint.output("nft", &[edit]);
         assert!(edited.status.success(), "{}", String::from_utf8_lossy(&edited.stderr));
-        let read = lab.endpoint.run(|| Nftables::open().unwrap().read(b"cordon").unwrap());
+        let read = lab.endpoint.run(|| Nftables::open(true).unwrap().read(b"cordon").unwrap());
         let mut isolated = lab.isolate(&[]);
         let proof = isolated.prove();
         assert_eq!(proof.seen(), Seen::Proved);
@@ -183,19 +209,25 @@ fn removal_is_seen(lab: &Lab) {
 }
 
 fn taken_over(lab: &Lab) {
-    // Whoever holds our tables' name could have put anything in them; here it is another shell.
+    // Whoever holds our tables' name could have put anything in them; here it is another shell,
+    // in this process, which no agent ends.
     let mut holder = lab.isolate(&[]);
     if !holder.cut_off(Check::Again, &[]).unwrap().owned {
         return; // Older kernels know no owners: nobody can take a table over.
     }
-    let mut second = lab.isolate(&[]);
+    let mut second = Isolated { lab, shell: shell(), plan: plan() };
+    let held = second.cut_off(Check::Full, &[]).unwrap().held.expect("the holder was not noticed");
+    let own = format!("(process {}, ", std::process::id());
+    assert!(held.contains(&own) && held.contains("or the agent itself"), "{held}");
     let proof = second.prove();
     assert_eq!(proof.seen(), Seen::Proved, "{proof:?}");
-    let read = |table: &[u8]| lab.endpoint.run(|| Nftables::open().unwrap().read(table).unwrap());
+    let read =
+        |table: &[u8]| lab.endpoint.run(|| Nftables::open(true).unwrap().read(table).unwrap());
     assert_eq!(read(b"cordon-2").digest, proof.read_back);
-    // What is held by somebody else cannot be let back, and that is told.
+    // What is held by somebody else cannot be let back, and that is told; our own part is.
     let refused = lab.endpoint.run(|| second.shell.let_back()).unwrap_err();
-    assert!(matches!(refused, ShellError::Nft(NftError::Held { .. })), "{refused}");
+    assert!(matches!(refused, ShellError::Held { .. }), "{refused}");
+    assert!(read(b"cordon-2").ruleset.tables.is_empty());
     assert!(lab.endpoint.connect(peer4(ATTACKER)).is_err());
     drop(holder);
     assert!(second.let_back());
@@ -206,10 +238,22 @@ fn change_is_heard(lab: &Lab) {
     let mut watch = lab.endpoint.run(|| Watch::open().unwrap());
     let mut isolated = lab.isolate(&[]);
     isolated.cut_off(Check::Again, &[]).unwrap();
-    assert!(!watch.changed(isolated.shell.port()).unwrap(), "our own change was taken for others'");
+    let mut heard = |port| watch.touched(port).unwrap();
+    let port = isolated.shell.port();
+    assert_eq!(heard(port), Touched::default(), "our own change was taken for others'");
+    // What an administrator does elsewhere is none of our business.
     lab.endpoint.output("nft", &["add table inet other"]);
-    assert!(watch.changed(isolated.shell.port()).unwrap());
-    assert!(!watch.changed(isolated.shell.port()).unwrap(), "one change was heard twice");
+    lab.endpoint.output("nft", &["add chain inet other cordon"]);
+    assert_eq!(heard(port), Touched::default());
+    drop(isolated);
+    let edited = lab.endpoint.output("nft", &["insert rule inet cordon output accept"]);
+    assert!(edited.status.success(), "{}", String::from_utf8_lossy(&edited.stderr));
+    let touched = heard(port);
+    assert!(touched.ours);
+    let [author] = touched.authors.as_slice() else { panic!("{touched:?}") };
+    assert_eq!(author.name, b"nft");
+    assert!(author.pid > 1);
+    assert_eq!(heard(port), Touched::default(), "one change was heard twice");
 }
 
 fn later_devices(lab: &Lab) {
@@ -218,8 +262,7 @@ fn later_devices(lab: &Lab) {
     lab.endpoint.veth("late0", ["10.79.0.1", "fd79::1"], &lab.peer, "l0", ["10.79.0.2", "fd79::2"]);
     let late = SocketAddr::from(([10, 79, 0, 2], ATTACKER));
     assert!(lab.endpoint.connect(late).is_err(), "a device that appeared later is open");
-    let drift = isolated.drift().expect("the new device was not noticed");
-    assert!(drift.contains("late0"), "{drift}");
+    assert_eq!(isolated.drift(), Some(Drift::Devices), "the new device was not noticed");
     isolated.cut_off(Check::Again, &[]).unwrap();
     assert_eq!(isolated.drift(), None);
     let here = lab.endpoint.run(|| PacketSocket::open("late0"));

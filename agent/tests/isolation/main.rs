@@ -7,6 +7,8 @@
 )]
 
 mod closed;
+mod devices;
+mod holders;
 mod lab;
 mod life;
 mod platform;
@@ -28,8 +30,12 @@ pub(crate) enum Needs {
 }
 
 fn main() -> ExitCode {
+    if let Some(end) = holders::play() {
+        return end;
+    }
     let arguments = Arguments::from_args();
     let tests = sessions::TESTS.iter().chain(closed::TESTS).chain(life::TESTS);
+    let tests = tests.chain(holders::TESTS).chain(devices::TESTS);
     let trials = tests.map(|&(name, test, needs)| {
         Trial::ignorable_test(name, move || match lab::missing(needs) {
             Some(reason) => Ok(Completion::ignored_with(reason)),

@@ -9,7 +9,7 @@ use cordon_agent::platform::linux::socket::mark_socket;
 
 use crate::lab::{
     ANSWER_WAIT, ATTACKER, COLLECTOR, ENDPOINT4, ENDPOINT6, Isolated, Lab, MARK, answers, exchange,
-    peer4, peer6, shell,
+    peer4, peer6, plan, shell,
 };
 use crate::{Needs, Test};
 
@@ -21,7 +21,15 @@ pub(crate) const TESTS: &[Test] = &[
     ("loopback_lives", loopback_lives, Needs::Root),
     ("forwarded_traffic_is_closed", forwarding_is_closed, Needs::Root),
     ("what_policy_exempts_stays_open", exemption_stays, Needs::Root),
+    (
+        "what_policy_exempts_for_a_user_stays_open_for_that_user_only",
+        exemption_is_a_users,
+        Needs::Root,
+    ),
 ];
+
+/// The port of a remote management that policy exempts.
+const RMM: u16 = 5938;
 
 /// An administrator's rules that let established connections pass before anything else.
 const CONNTRACK: &str = "table inet admin {
@@ -127,12 +135,11 @@ fn forwarding_is_closed(lab: &Lab) {
 }
 
 fn exemption_stays(lab: &Lab) {
-    const RMM: u16 = 5938;
     lab.peer.echo(RMM);
     let rmm = lab.endpoint.session(peer4(RMM));
     let other = lab.endpoint.session(peer4(ATTACKER));
-    let mut plan = lab.plan();
-    plan.exemptions = vec![Exemption { transport: Transport::Tcp, peer: peer4(RMM) }];
+    let mut plan = plan();
+    plan.exemptions = vec![Exemption { transport: Transport::Tcp, peer: peer4(RMM), uid: None }];
     let mut isolated = Isolated { lab, shell: shell(), plan };
     isolated.cut_off(Check::Full, &[]).unwrap();
     assert!(answers(&rmm), "the exempt session was cut");
@@ -144,4 +151,30 @@ fn exemption_stays(lab: &Lab) {
     let ssh = SocketAddr::new(ENDPOINT4.parse().unwrap(), listener.local_addr().unwrap().port());
     assert!(lab.peer.connect(ssh).is_err());
     assert_eq!(isolated.prove().residual_sockets, 0);
+}
+
+fn exemption_is_a_users(lab: &Lab) {
+    const NOBODY: u32 = 65_534;
+    let rmm = peer4(RMM);
+    lab.peer.echo(RMM);
+    // Connections of somebody else, made and used by a thread of that user.
+    let as_user = |uid: u32| {
+        lab.endpoint.run(move || {
+            let uid = rustix::process::Uid::from_raw(uid);
+            rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+            TcpStream::connect_timeout(&rmm, ANSWER_WAIT).ok().filter(answers)
+        })
+    };
+    let theirs = as_user(NOBODY).expect("the exempt user does not get out even before");
+    let others = as_user(NOBODY - 1).expect("another user does not get out even before");
+    let mut plan = plan();
+    let exempt = Exemption { transport: Transport::Tcp, peer: rmm, uid: Some(NOBODY) };
+    plan.exemptions = vec![exempt];
+    let mut isolated = Isolated { lab, shell: shell(), plan };
+    isolated.cut_off(Check::Full, &[]).unwrap();
+    assert!(answers(&theirs), "the exempt user's session was cut");
+    assert!(!answers(&others), "another user's session lives on");
+    assert!(as_user(NOBODY).is_some(), "the exempt user cannot connect");
+    assert!(as_user(NOBODY - 1).is_none() && as_user(0).is_none(), "another user can connect");
+    assert_eq!(isolated.drift(), None);
 }

@@ -7,7 +7,7 @@ use cordon_proto::event::login::{
     Origin, Status,
 };
 use cordon_proto::event::{Body, Event, LogLine, Redaction, Severity};
-use cordon_proto::policy::{Policy, Redactions, SecretPattern};
+use cordon_proto::policy::{Exemption, Policy, Redactions, SecretPattern, Transport};
 
 use super::{check, endpoint, sample};
 
@@ -133,5 +133,20 @@ fn events_and_policies_are_read_as_they_were_made() {
     check("policy-redactions.cbor", &codec::encode(&full));
     assert_eq!(read("policy.cbor", codec::encode(&plain)), plain);
     assert_eq!(read("policy-redactions.cbor", codec::encode(&full)), full);
+    let exemption = |process: Option<&str>, user: Option<&str>| Exemption {
+        address: [192, 0, 2, 9].into(),
+        port: 443,
+        transport: Transport::Tcp,
+        process: process.map(str::to_owned),
+        user: user.map(str::to_owned),
+    };
+    let exemptions = vec![
+        exemption(None, None),
+        exemption(None, Some("rmm")),
+        exemption(Some("/opt/rmm/agent"), None),
+    ];
+    let narrow = Policy { exemptions, ..policy(None) };
+    check("policy-exemptions.cbor", &codec::encode(&narrow));
+    assert_eq!(read("policy-exemptions.cbor", codec::encode(&narrow)), narrow);
     assert_eq!(redactions().check(), Ok(()));
 }

@@ -1,7 +1,7 @@
 //! Whether an isolation would cut the agent off from its own collector or its own disk: looked
 //! at before, because afterwards nobody could be told.
 //!
-//! Does not see IPsec policies, nor network storage below a local file system (iSCSI).
+//! Does not see network storage below a local file system (iSCSI).
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::record::Plan;
 use crate::platform::linux::netlink::Netlink;
 use crate::platform::linux::route::{self, Link, RouteError, Way};
+use crate::platform::linux::xfrm;
 
 /// More addresses than this are no collector's.
 pub const COLLECTORS_MAX: usize = 32;
@@ -83,7 +84,7 @@ pub fn check(
     let mut open = false;
     for collector in &plan.collectors {
         let way = route::way(routes, collector.ip().to_canonical(), plan.mark);
-        match survives(*collector, way, links) {
+        match survives(*collector, way, links).and_then(|()| is_bare(*collector, plan.mark)) {
             Ok(()) => open = true,
             Err(reason) => reasons.push(reason),
         }
@@ -116,6 +117,17 @@ fn survives(
             "{collector} is reached through a tunnel ({tunnel}), whose outer packets would be dropped"
         )),
         None => Ok(()),
+    }
+}
+
+/// Do packets to a collector leave as they are, and not inside IPsec?
+fn is_bare(collector: SocketAddr, mark: u32) -> Result<(), String> {
+    match xfrm::wraps(collector, mark) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(format!(
+            "{collector} is reached through IPsec, whose outer packets would be dropped"
+        )),
+        Err(error) => Err(format!("whether {collector} is reached through IPsec: {error}")),
     }
 }
 

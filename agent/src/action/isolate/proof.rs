@@ -1,15 +1,17 @@
 //! What was observed of a standing isolation, and the attempts that it is observed by.
 //!
 //! The attempts that must fail are made by this process on sockets without the agent's mark: the
-//! rules know marks, not processes.
+//! rules know marks and users, not processes. What our rules dropped meanwhile is counted, so that
+//! silence can be told from having been stopped here.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::Seen;
+use super::drift::Drift;
 use super::record::Plan;
-use crate::platform::linux::nft::ruleset::{Digest, Ruleset};
+use super::shell::{self, Look, ShellError};
+use crate::platform::linux::nft::ruleset::Digest;
 use crate::platform::linux::socket::{Reach, SocketError, try_datagram, try_stream};
 
 /// An attempt that must fail is over after this long.
@@ -30,6 +32,8 @@ const DNS_QUESTION: [u8; 17] = [0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 
 pub struct Proof {
     pub expected: Digest,
     pub read_back: Digest,
+    /// In what the rules are not as they must be.
+    pub drift: Option<Drift>,
     pub owned: bool,
     pub packet_sockets_closed: bool,
     /// The agent's own attempts, until one collector answered.
@@ -39,6 +43,8 @@ pub struct Proof {
     /// Foreign sockets that are still connected; must be none.
     pub residual_sockets: usize,
     pub dropped_packets: u64,
+    /// Packets that our rules dropped while the attempts were made.
+    pub dropped_meanwhile: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +61,28 @@ pub enum Attempt {
     Dns,
 }
 
-pub(super) struct Probes {
-    pub(super) collectors: Vec<(SocketAddr, Reach)>,
-    pub(super) closed: Vec<Closed>,
+struct Probes {
+    collectors: Vec<(SocketAddr, Reach)>,
+    closed: Vec<Closed>,
 }
 
 impl Proof {
+    /// Did our own rules drop at least as many packets as attempts were met with silence?
+    pub fn stopped_here(&self) -> bool {
+        let silent = self.closed.iter().filter(|closed| closed.reach == Reach::Silent).count();
+        self.dropped_meanwhile >= u64::try_from(silent).unwrap_or(u64::MAX)
+    }
+
     /// The five questions as one answer; the first "no" is the one that is told.
     pub fn seen(&self) -> Seen {
         let open = |closed: &&Closed| closed.reach == Reach::Reached;
-        if self.expected != self.read_back {
-            return Seen::Drifted("the rules read back are not those that were put up".into());
+        match &self.drift {
+            Some(Drift::Rules(difference)) => return Seen::Drifted(difference.clone()),
+            Some(Drift::Devices) => return Seen::Devices,
+            None if self.expected != self.read_back => {
+                return Seen::Drifted("the rules read back are not those asked for".into());
+            }
+            None => {}
         }
         if let Some(Closed { what, to, .. }) = self.closed.iter().find(open) {
             return Seen::Open(format!("{what:?} to {to} is open without the agent's mark"));
@@ -80,8 +97,33 @@ impl Proof {
     }
 }
 
+/// Looks at the wall from both sides. `look` is called before the attempts and after them, so that
+/// whoever holds the wall has it to themselves in between.
+pub fn prove(
+    mut look: impl FnMut() -> Result<Look, ShellError>,
+    plan: &Plan,
+    resolvers: &[IpAddr],
+) -> Result<Proof, ShellError> {
+    let before = look()?;
+    let probes = probe(plan, resolvers)?;
+    let residual_sockets = shell::residual(plan)?;
+    let after = look()?;
+    Ok(Proof {
+        expected: after.expected,
+        read_back: after.read_back,
+        drift: after.drift.or(before.drift),
+        owned: after.owned,
+        packet_sockets_closed: after.packet_sockets_closed,
+        collectors: probes.collectors,
+        closed: probes.closed,
+        residual_sockets,
+        dropped_packets: after.dropped_packets,
+        dropped_meanwhile: after.dropped_packets.saturating_sub(before.dropped_packets),
+    })
+}
+
 /// Makes the attempts, one after the other; bounded by the waits above.
-pub(super) fn probe(plan: &Plan, resolvers: &[IpAddr]) -> Result<Probes, SocketError> {
+fn probe(plan: &Plan, resolvers: &[IpAddr]) -> Result<Probes, SocketError> {
     let mut closed = Vec::new();
     for (what, to) in targets(plan, resolvers) {
         let reach = match what {
@@ -125,25 +167,6 @@ fn targets(plan: &Plan, resolvers: &[IpAddr]) -> Vec<(Attempt, SocketAddr)> {
     [(Attempt::Ipv4, ipv4), (Attempt::Ipv6, ipv6)].into_iter().chain(dns).collect()
 }
 
-/// In what lines two rulesets differ, in few words.
-pub(super) fn difference(expected: &Ruleset, found: &Ruleset) -> String {
-    if found.tables.is_empty() {
-        return "our tables are gone".into();
-    }
-    let (expected, found) = (expected.to_string(), found.to_string());
-    let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
-    let first = |of: &[&str], lacking: &[&str]| {
-        let lacking: BTreeSet<_> = lacking.iter().copied().collect();
-        of.iter().find(|line| !lacking.contains(*line)).map(|line| line.trim().to_owned())
-    };
-    match (first(&expected, &found), first(&found, &expected)) {
-        (Some(missing), Some(added)) => format!("missing: {missing:?}, added: {added:?}"),
-        (Some(missing), None) => format!("missing: {missing:?}"),
-        (None, Some(added)) => format!("added: {added:?}"),
-        (None, None) => "the rules are in another order".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,12 +176,14 @@ mod tests {
         Proof {
             expected: [1; 32],
             read_back: [1; 32],
+            drift: None,
             owned: true,
             packet_sockets_closed: true,
             collectors: vec![(collector, Reach::Reached)],
             closed: vec![Closed { what: Attempt::Dns, to: collector, reach: Reach::Refused }],
             residual_sockets: 0,
             dropped_packets: 12,
+            dropped_meanwhile: 2,
         }
     }
 
@@ -174,6 +199,9 @@ mod tests {
     fn proved_needs_a_yes_to_every_question() {
         check(|_| {}, |seen| *seen == Seen::Proved);
         check(|proof| proof.read_back = [2; 32], |seen| matches!(seen, Seen::Drifted(_)));
+        let changed = |proof: &mut Proof| proof.drift = Some(Drift::Rules("gone".into()));
+        check(changed, |seen| *seen == Seen::Drifted("gone".into()));
+        check(|proof| proof.drift = Some(Drift::Devices), |seen| *seen == Seen::Devices);
         check(|proof| proof.closed[0].reach = Reach::Reached, |seen| matches!(seen, Seen::Open(_)));
         check(|proof| proof.residual_sockets = 1, |seen| matches!(seen, Seen::Open(_)));
         check(|proof| proof.collectors[0].1 = Reach::Silent, |seen| *seen == Seen::CollectorSilent);

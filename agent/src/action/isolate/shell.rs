@@ -4,19 +4,22 @@
 //! Every call is bounded in time and may block for that long, so it belongs on a helper thread.
 //! All calls must come from threads in the namespace of the first one.
 
-use std::net::IpAddr;
+mod holders;
+
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
+use super::drift::{self, Drift};
 use super::preflight::{self, Preflight};
-use super::proof::{self, Proof};
 use super::record::Plan;
 use super::{Check, CutOutcome};
-use crate::platform::linux::netlink::NetlinkError;
+use crate::platform::linux::holder::Reach;
+use crate::platform::linux::netlink::{Netlink, NetlinkError};
 use crate::platform::linux::netns::{Netns, NetnsError};
-use crate::platform::linux::nft::ruleset::Ruleset;
+use crate::platform::linux::nft::ruleset::Digest;
 use crate::platform::linux::nft::{NftError, Nftables, Raised};
 use crate::platform::linux::route::{self, RouteError};
 use crate::platform::linux::sock_diag::{Connected, Ended, Sockets};
@@ -24,12 +27,16 @@ use crate::platform::linux::socket::{SocketError, mark_socket};
 
 /// A socket may be made between our look and the wall; later ones never get a packet out.
 const ENDING_ROUNDS_MAX: usize = 3;
+/// A device may go between our look and the wall that names it.
+const RAISING_ROUNDS_MAX: usize = 4;
 
 /// Keeps the agent from cutting off a machine that it is only tried out on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Safety {
     /// Refuse to touch the network of the namespace that the machine started with.
     pub outside_initial_netns_only: bool,
+    /// Do not own the tables, as on a kernel that cannot.
+    pub plain_tables: bool,
 }
 
 #[derive(Debug, Error)]
@@ -44,6 +51,8 @@ pub enum ShellError {
     Preflight(#[from] Preflight),
     #[error("nothing of ours stands here")]
     NothingStands,
+    #[error("our wall is down, but {holders}")]
+    Held { holders: String },
     #[error(transparent)]
     Netns(#[from] NetnsError),
     #[error(transparent)]
@@ -64,6 +73,7 @@ impl ShellError {
                 CutOutcome::Refused(self.to_string())
             }
             Self::NothingStands
+            | Self::Held { .. }
             | Self::Netns(_)
             | Self::Nft(_)
             | Self::Route(_)
@@ -83,6 +93,20 @@ pub struct Cut {
     pub sockets: Ended,
     /// Why foreign sockets could not be ended; their packets are dropped all the same.
     pub sockets_error: Option<String>,
+    /// Who held a table with a name of ours, and what became of them; nothing where nobody did.
+    pub held: Option<String>,
+}
+
+/// The wall as one look found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub expected: Digest,
+    pub read_back: Digest,
+    /// In what it is not as it must be.
+    pub drift: Option<Drift>,
+    pub owned: bool,
+    pub packet_sockets_closed: bool,
+    pub dropped_packets: u64,
 }
 
 #[derive(Debug)]
@@ -98,6 +122,14 @@ struct Open {
     netns: Netns,
     nft: Nftables,
     raised: Option<Raised>,
+    dropped: Dropped,
+}
+
+/// Packets dropped while isolated: counters begin anew with each wall.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dropped {
+    by_earlier: u64,
+    by_this: u64,
 }
 
 impl Shell {
@@ -118,62 +150,66 @@ impl Shell {
         if check == Check::Full {
             preflight::check(&mut routes, &links, plan, &self.state_dir)?;
         }
-        let open = Self::opened(&mut self.open, netns)?;
+        let reach = self.reach(netns)?;
+        let open = Self::opened(&mut self.open, netns, self.safety.plain_tables)?;
         for socket in live {
             mark_socket(socket, plan.mark)?;
         }
-        let raised = open.nft.raise(plan, &links)?;
+        let mut raised = raise(&mut open.nft, plan, &mut routes)?;
+        // The wall stands from here on; what fails below is told, not taken for failure.
+        let held = holders::end(&raised.held, reach);
+        if held.as_ref().is_some_and(|held| held.ended) {
+            // Takes away what they left behind.
+            raised = raise(&mut open.nft, plan, &mut routes).unwrap_or(raised);
+        }
         let (owned, packet_sockets_closed) = (raised.owned, raised.egress);
         open.raised = Some(raised);
-        // The wall stands from here on; what fails below is told, not taken for failure.
+        let Dropped { by_earlier, by_this } = open.dropped;
+        open.dropped = Dropped { by_earlier: by_earlier + by_this, by_this: 0 };
         let (sockets, sockets_error) = match end_foreign(plan) {
             Ok(ended) => (ended, None),
             Err(error) => (Ended::default(), Some(error.to_string())),
         };
-        Ok(Cut { owned, packet_sockets_closed, sockets, sockets_error })
+        let held = held.map(|held| held.text);
+        Ok(Cut { owned, packet_sockets_closed, sockets, sockets_error, held })
     }
 
-    /// Looks at the wall from both sides. `resolvers` are those that programs here would ask.
-    pub fn prove(&mut self, plan: &Plan, resolvers: &[IpAddr]) -> Result<Proof, ShellError> {
+    /// Looks at the wall. Devices that came or went since it was put up count too.
+    pub fn look(&mut self, plan: &Plan) -> Result<Look, ShellError> {
         self.allowed()?;
-        let (open, raised) = Self::standing(&mut self.open)?;
-        let expected = expected(plan, raised)?;
-        let standing = open.read(&raised.table)?;
-        let probes = proof::probe(plan, resolvers)?;
-        let residual_sockets = residual(plan).map_err(ShellError::Sockets)?;
-        let after = open.read(&raised.table)?;
-        Ok(Proof {
+        let Some(Open { nft, raised: Some(raised), dropped, .. }) = &mut self.open else {
+            return Err(ShellError::NothingStands);
+        };
+        let links = route::links(&mut route::open(0)?)?;
+        let expected = plan.ruleset(&raised.table, &links, raised.egress);
+        let standing = nft.read(&raised.table)?;
+        let drift = drift::compare(&raised.ruleset, &expected, &standing.ruleset, &links);
+        dropped.by_this = standing.dropped.values().sum();
+        Ok(Look {
             expected: expected.digest(),
             read_back: standing.digest,
+            drift,
             owned: raised.owned,
             packet_sockets_closed: raised.egress,
-            collectors: probes.collectors,
-            closed: probes.closed,
-            residual_sockets,
-            dropped_packets: after.dropped.values().sum(),
+            dropped_packets: dropped.by_earlier + dropped.by_this,
         })
     }
 
-    /// What of the wall is not as it must be; nothing when all is. Devices that came or went
-    /// since it was put up count too.
-    pub fn drift(&mut self, plan: &Plan) -> Result<Option<String>, ShellError> {
-        self.allowed()?;
-        let (nft, raised) = Self::standing(&mut self.open)?;
-        let expected = expected(plan, raised)?;
-        let standing = nft.read(&raised.table)?;
-        if standing.digest == expected.digest() {
-            return Ok(None);
-        }
-        Ok(Some(proof::difference(&expected, &standing.ruleset)))
-    }
-
-    /// Takes the wall down and looks that it is gone. True when one stood.
+    /// Takes the wall down and looks that it is gone. True when one stood. What somebody else
+    /// holds under a name of ours keeps standing only if they cannot be ended.
     pub fn let_back(&mut self) -> Result<bool, ShellError> {
         let netns = self.allowed()?;
-        let open = Self::opened(&mut self.open, netns)?;
-        let stood = open.nft.take_down()?;
+        let reach = self.reach(netns)?;
+        let open = Self::opened(&mut self.open, netns, self.safety.plain_tables)?;
         open.raised = None;
-        Ok(stood)
+        open.dropped = Dropped::default();
+        let gone = open.nft.take_down();
+        let Err(NftError::Held { port }) = gone else { return Ok(gone?) };
+        match holders::end(&[port], reach) {
+            Some(held) if held.ended => Ok(open.nft.take_down()?),
+            Some(held) => Err(ShellError::Held { holders: held.text }),
+            None => Err(NftError::Held { port }.into()),
+        }
     }
 
     /// The netlink port of our own changes to nf_tables, once there were any.
@@ -193,26 +229,50 @@ impl Shell {
         Ok(own)
     }
 
-    fn opened(open: &mut Option<Open>, netns: Netns) -> Result<&mut Open, ShellError> {
+    /// Which processes may be ended from this namespace.
+    fn reach(&self, netns: Netns) -> Result<Reach, ShellError> {
+        let everybody = netns.is_initial()? && !self.safety.outside_initial_netns_only;
+        Ok(if everybody { Reach::Machine } else { Reach::OwnGroup })
+    }
+
+    fn opened(open: &mut Option<Open>, netns: Netns, plain: bool) -> Result<&mut Open, ShellError> {
         let nft = match open.take() {
             Some(opened) => opened,
-            None => Open { netns, nft: Nftables::open()?, raised: None },
+            None => Open {
+                netns,
+                nft: Nftables::open(!plain)?,
+                raised: None,
+                dropped: Dropped::default(),
+            },
         };
         Ok(open.insert(nft))
     }
-
-    fn standing(open: &mut Option<Open>) -> Result<(&mut Nftables, &Raised), ShellError> {
-        match open {
-            Some(Open { nft, raised: Some(raised), .. }) => Ok((nft, raised)),
-            Some(Open { raised: None, .. }) | None => Err(ShellError::NothingStands),
-        }
-    }
 }
 
-/// What must be read back, given the devices of now.
-fn expected(plan: &Plan, raised: &Raised) -> Result<Ruleset, ShellError> {
-    let links = route::links(&mut route::open(0)?)?;
-    Ok(plan.ruleset(&raised.table, &links, raised.egress))
+/// Puts the wall up on the devices of now. Where they keep going while it is put up, it stands
+/// without them first: a look then finds them missing, and it is put up again.
+fn raise(nft: &mut Nftables, plan: &Plan, routes: &mut Netlink) -> Result<Raised, ShellError> {
+    for _ in 0..RAISING_ROUNDS_MAX {
+        match nft.raise(plan, &route::links(routes)?) {
+            Err(NftError::Raise(error)) if error.errno() == Some(Errno::NOENT) => {}
+            result => return Ok(result?),
+        }
+    }
+    Ok(nft.raise(plan, &[])?)
+}
+
+/// Ends foreign sockets that were missed, and counts those that believe that they are still
+/// connected.
+pub(super) fn residual(plan: &Plan) -> Result<usize, ShellError> {
+    let count = |sockets: &mut Sockets| -> Result<usize, NetlinkError> {
+        let all = sockets.connected()?;
+        Ok(all.iter().filter(|socket| socket.established && is_foreign(plan, socket)).count())
+    };
+    let mut sockets = Sockets::open().map_err(ShellError::Sockets)?;
+    if count(&mut sockets).map_err(ShellError::Sockets)? > 0 {
+        end_foreign(plan).map_err(ShellError::Sockets)?;
+    }
+    count(&mut sockets).map_err(ShellError::Sockets)
 }
 
 fn end_foreign(plan: &Plan) -> Result<Ended, NetlinkError> {
@@ -234,20 +294,14 @@ fn end_foreign(plan: &Plan) -> Result<Ended, NetlinkError> {
     Ok(total)
 }
 
-/// Foreign sockets that believe that they are still connected.
-fn residual(plan: &Plan) -> Result<usize, NetlinkError> {
-    let all = Sockets::open()?.connected()?;
-    Ok(all.iter().filter(|socket| socket.established && is_foreign(plan, socket)).count())
-}
-
 fn is_foreign(plan: &Plan, socket: &Connected) -> bool {
     let same = |peer: &std::net::SocketAddr| {
         (peer.ip().to_canonical(), peer.port()) == (socket.remote.ip(), socket.remote.port())
     };
     let ours = socket.mark == plan.mark && plan.collectors.iter().any(same);
-    let exempt = plan
-        .exemptions
-        .iter()
-        .any(|exemption| exemption.transport == socket.transport && same(&exemption.peer));
+    let exempt = plan.exemptions.iter().any(|exemption| {
+        let user = exemption.uid.is_none_or(|uid| uid == socket.uid);
+        user && exemption.transport == socket.transport && same(&exemption.peer)
+    });
     !(socket.is_local() || ours || exempt)
 }

@@ -6,8 +6,9 @@ use super::{Check, CutOutcome, Effect, Isolation, Report, Seen, What, Why};
 /// Runs `script` (one `time: event` a line) and compares what came out with `expected`.
 ///
 /// Events: `isolate NAME LEASE [release-if-unproved] [stay] [accept-loss] [other-plan]`,
-/// `release NAME`, `cut done|refused|failed`, `seen proved|silent|open|drifted|blind`,
-/// `let-back done|failed`, `drift`, `code`, `wait`, `restart`. Outcomes are of the latest turn.
+/// `release NAME`, `cut done|beside|refused|failed`, `seen proved|silent|open|drifted|devices|blind`,
+/// `let-back done|failed`, `code`, `drift`, `devices`, `plan MARK`, `wait`, `restart`. Outcomes are of the
+/// latest turn.
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut isolation = Isolation::default();
@@ -50,6 +51,7 @@ fn tell(isolation: &mut Isolation, words: &[&str], now: u64) {
         }
         ["release", name] => isolation.handle_release(command(name)),
         ["cut", "done"] => isolation.handle_cut(turn, CutOutcome::Done, now),
+        ["cut", "beside"] => isolation.handle_cut(turn, CutOutcome::Beside("held".into()), now),
         ["cut", "refused"] => isolation.handle_cut(turn, CutOutcome::Refused("no".into()), now),
         ["cut", "failed"] => isolation.handle_cut(turn, CutOutcome::Failed("bad".into()), now),
         ["late", "cut", "done"] => isolation.handle_cut(turn - 1, CutOutcome::Done, now),
@@ -59,6 +61,8 @@ fn tell(isolation: &mut Isolation, words: &[&str], now: u64) {
         ["let-back", "failed"] => isolation.handle_let_back(turn, Err("held".into()), now),
         ["code"] => assert!(isolation.handle_break_glass(), "nothing to let back"),
         ["drift"] => isolation.handle_drift("gone".into()),
+        ["devices"] => isolation.handle_devices(),
+        ["plan", mark] => isolation.handle_plan(plan(mark.parse().unwrap())),
         ["wait"] => isolation.handle_timeout(now),
         other => panic!("no such event: {other:?}"),
     }
@@ -70,6 +74,7 @@ fn look(seen: &str) -> Seen {
         "silent" => Seen::CollectorSilent,
         "open" => Seen::Open("leak".into()),
         "drifted" => Seen::Drifted("changed".into()),
+        "devices" => Seen::Devices,
         "blind" => Seen::CannotLook("blind".into()),
         other => panic!("no such sight: {other}"),
     }
@@ -80,14 +85,18 @@ fn order(name: &str, lease_secs: u64, terms: &[&str]) -> Order {
     let if_unproved =
         if signed("release-if-unproved") { Unproved::Release } else { Unproved::Hold };
     let at_end = if signed("stay") { AtEnd::Stay } else { AtEnd::LetBack };
-    let plan = Plan {
-        mark: if signed("other-plan") { 2 } else { 1 },
+    let plan = plan(if signed("other-plan") { 2 } else { 1 });
+    let terms = Terms::new(if_unproved, at_end, signed("accept-loss"));
+    Order { command: command(name), lease_secs, terms, plan }
+}
+
+fn plan(mark: u32) -> Plan {
+    Plan {
+        mark,
         collectors: vec!["192.0.2.7:7443".parse().unwrap()],
         exemptions: Vec::new(),
         dhcp_servers: Vec::new(),
-    };
-    let terms = Terms::new(if_unproved, at_end, signed("accept-loss"));
-    Order { command: command(name), lease_secs, terms, plan }
+    }
 }
 
 fn command(name: &str) -> [u8; 16] {
@@ -125,6 +134,8 @@ fn told(what: &What) -> String {
         What::Proved => "proved".into(),
         What::Unproved(why) => format!("unproved: {why}"),
         What::Drifted(how) => format!("drifted: {how}"),
+        What::Beside(who) => format!("beside: {who}"),
+        What::PlanRefused(why) => format!("plan refused: {why}"),
         What::LeaseOver => "lease over, stays".into(),
         What::Released(Why::Command) => "released".into(),
         What::Released(Why::LeaseOver) => "released, lease over".into(),
@@ -186,7 +197,7 @@ fn the_same_command_again_answers_with_how_things_stand() {
 
 #[test]
 fn no_lease_is_longer_than_the_ceiling() {
-    check("0: isolate A 99999999", "0: save A until 2592000\n 0: cut off with mark 1");
+    check("0: isolate A 99999999", "0: save A until 604800\n 0: cut off with mark 1");
 }
 
 #[test]
@@ -232,7 +243,7 @@ fn drift_seen_by_a_proof_is_mended_too() {
     check(
         "0: isolate A 60\n 0: cut done\n 1: seen drifted\n 1: cut done",
         "0: save A until 60\n 0: cut off with mark 1\n 0: A applied until 60\n 0: prove
-         1: A drifted: changed\n 1: cut off again with mark 1\n 1: A applied until 60\n 1: prove",
+         1: A drifted: changed\n 1: cut off again with mark 1\n 1: A applied until 60",
     );
 }
 
@@ -340,6 +351,72 @@ fn outcomes_of_an_earlier_turn_are_not_listened_to() {
          1: drift\n 1: late seen proved",
         "0: save A until 60\n 0: cut off with mark 1\n 0: save B until 60\n 0: cut off with mark 2
          1: B applied until 60\n 1: prove\n 1: B drifted: gone\n 1: cut off again with mark 2",
+    );
+}
+
+#[test]
+fn in_a_fight_the_wall_is_put_up_each_time_and_proved_now_and_then() {
+    check(
+        "0: isolate A 60\n 0: cut done\n 1: seen proved\n 3: drift\n 3: cut done\n 3: drift\n 3: cut done
+         5: wait\n 5: drift\n 5: cut done\n 9: wait\n 10: wait",
+        "0: save A until 60\n 0: cut off with mark 1\n 0: A applied until 60\n 0: prove\n 1: A proved
+         3: A drifted: gone\n 3: cut off again with mark 1\n 3: A applied until 60
+         3: A drifted: gone\n 3: cut off again with mark 1\n 3: A applied until 60\n 5: prove
+         5: A drifted: gone\n 5: cut off again with mark 1\n 5: A applied until 60\n 10: prove",
+    );
+}
+
+#[test]
+fn devices_that_come_and_go_are_covered_without_a_word() {
+    check(
+        "0: isolate A 900\n 0: cut done\n 1: seen proved\n 3: devices\n 3: cut done\n 4: isolate A 900
+         59: wait\n 60: wait\n 61: seen devices\n 61: cut done",
+        "0: save A until 900\n 0: cut off with mark 1\n 0: A applied until 900\n 0: prove\n 1: A proved
+         3: cut off again with mark 1\n 4: A already until 900, proved\n 60: prove
+         61: cut off again with mark 1\n 61: prove",
+    );
+}
+
+#[test]
+fn a_change_of_what_stays_open_keeps_the_lease() {
+    check(
+        "0: isolate A 60\n 0: cut done\n 1: seen proved\n 9: plan 1\n 9: plan 3\n 9: cut done\n 60: wait",
+        "0: save A until 60\n 0: cut off with mark 1\n 0: A applied until 60\n 0: prove\n 1: A proved
+         9: save A until 60\n 9: cut off with mark 3\n 9: A renewed until 60\n 9: prove\n 60: let back",
+    );
+}
+
+#[test]
+fn a_change_of_what_stays_open_that_cannot_be_had_leaves_what_stood() {
+    check(
+        "0: isolate A 60\n 0: cut done\n 1: seen proved\n 9: plan 3\n 9: cut refused\n 9: seen proved
+         10: plan 3\n 60: wait",
+        "0: save A until 60\n 0: cut off with mark 1\n 0: A applied until 60\n 0: prove\n 1: A proved
+         9: save A until 60\n 9: cut off with mark 3\n 9: save A until 60\n 9: A plan refused: no
+         9: prove\n 9: A proved\n 10: save A until 60\n 10: cut off with mark 3\n 60: let back",
+    );
+}
+
+#[test]
+fn an_endpoint_that_is_open_has_no_plan_to_change() {
+    check("0: plan 3\n 0: devices\n 0: drift", "");
+}
+
+#[test]
+fn who_held_our_table_is_told() {
+    check(
+        "0: isolate A 60\n 0: cut beside\n 1: seen proved",
+        "0: save A until 60\n 0: cut off with mark 1\n 0: A applied until 60\n 0: A beside: held
+         0: prove\n 1: A proved",
+    );
+}
+
+#[test]
+fn what_stays_open_though_it_should_not_is_looked_at_sooner_only_while_it_is_news() {
+    check(
+        "0: isolate A 900\n 0: cut done\n 0: seen open\n 5: wait\n 5: seen open\n 10: wait\n 65: wait",
+        "0: save A until 900\n 0: cut off with mark 1\n 0: A applied until 900\n 0: prove
+         0: A unproved: leak\n 5: prove\n 5: A unproved: leak\n 65: prove",
     );
 }
 

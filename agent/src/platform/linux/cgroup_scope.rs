@@ -73,6 +73,19 @@ pub fn group(is_initial: Option<bool>, lab: bool) -> Result<Group, CgroupError> 
     Ok(Group { scope, path, folder })
 }
 
+/// Is the process in the agent's own group, or in one below it? Never where that is the root.
+pub fn is_in_own(pid: u32) -> io::Result<bool> {
+    let (own, other) = (std::fs::read(GROUPS)?, std::fs::read(format!("/proc/{pid}/cgroup"))?);
+    Ok(is_below(&own, &other))
+}
+
+fn is_below(own: &[u8], other: &[u8]) -> bool {
+    let path = |groups| lines(groups).find_map(|line| line.strip_prefix(b"0::/"));
+    let (Some(own), Some(other)) = (path(own), path(other)) else { return false };
+    let inside = other.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
+    inside && !own.is_empty() && !own.starts_with(b"..")
+}
+
 fn choose(
     mounts: &[u8],
     groups: &[u8],
@@ -158,6 +171,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn only_what_is_below_a_group_that_is_not_the_root_is_the_agents_own() {
+        let check = |own: &str, other: &str, expected: bool| {
+            assert_eq!(is_below(own.as_bytes(), other.as_bytes()), expected, "{own} {other}");
+        };
+        check("4:x:/y\n0::/lab/agent\n", "0::/lab/agent\n", true);
+        check("0::/lab/agent\n", "0::/lab/agent/below\n", true);
+        check("0::/lab/agent\n", "0::/lab/agents\n", false);
+        check("0::/lab/agent\n", "0::/lab\n", false);
+        check("0::/\n", "0::/\n", false);
+        check("0::/\n", "0::/other\n", false);
+        check("0::/../other\n", "0::/../other\n", false);
+        check("4:x:/y\n", "4:x:/y\n", false);
     }
 
     #[test]

@@ -11,8 +11,9 @@ pub mod expr;
 mod read;
 pub mod ruleset;
 pub mod wall;
+mod watch;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::BTreeSet;
 
 use rustix::io::Errno;
 use rustix::net::netlink::NETFILTER;
@@ -26,14 +27,13 @@ use ruleset::{DELETE_TABLE, Digest, Ruleset, message};
 use wall::Wall;
 
 pub use read::Dropped;
+pub use watch::{Author, Touched, Watch};
 
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 /// The header of a batch names the subsystem that it is for: nf_tables.
 const BATCH_HEADER: [u8; 4] = [0, 0, 0, 10];
 const OWNED_AND_LASTING: u32 = 0x2 | 0x4;
-/// Notifications of every change to nf_tables.
-const GROUP_NFTABLES: u32 = 1 << 6;
 
 /// The names our tables may have: the next one where another process holds the one before.
 /// Walls beside each other add up; a packet must pass all of them.
@@ -69,6 +69,8 @@ pub struct Raised {
     pub owned: bool,
     /// Packet sockets are closed too. False where the kernel has no egress hook (before 5.16).
     pub egress: bool,
+    /// Netlink ports that hold a table with a name of ours; this wall stands beside theirs.
+    pub held: Vec<u32>,
 }
 
 /// The wall as the kernel has it.
@@ -84,15 +86,17 @@ pub struct Standing {
 pub struct Nftables {
     socket: Netlink,
     port: u32,
+    owning: bool,
 }
 
 impl Nftables {
     /// Opens the namespace of the calling thread; an error says that nf_tables is missing.
-    pub fn open() -> Result<Self, NftError> {
+    /// `owning` says to own the tables where the kernel can.
+    pub fn open(owning: bool) -> Result<Self, NftError> {
         let mut socket = Netlink::open(Some(NETFILTER), 0).map_err(NftError::Unavailable)?;
         let port = socket.port().map_err(NftError::Unavailable)?;
         read::generation(&mut socket).map_err(NftError::Unavailable)?;
-        Ok(Self { socket, port })
+        Ok(Self { socket, port, owning })
     }
 
     /// The port of our own changes, for [`Watch::changed`].
@@ -121,19 +125,24 @@ impl Nftables {
     fn raise_once(&mut self, wall: &Wall, links: &[Link]) -> Result<Raised, NftError> {
         let found = self.find()?;
         let held = |table: &&Found| table.owner.is_some_and(|owner| owner != self.port);
-        let taken: Vec<_> = found.iter().filter(held).collect();
+        let taken: Vec<_> = found.iter().filter(held).cloned().collect();
         let free = NAMES.into_iter().find(|name| taken.iter().all(|table| table.name != *name));
         let Some(name) = free else {
-            let ports = taken.iter().filter_map(|table| table.owner).collect();
-            return Err(NftError::AllNamesHeld { ports });
+            return Err(NftError::AllNamesHeld { ports: owners(&taken) });
         };
         let stale: Vec<_> = found.iter().filter(|table| !held(table)).cloned().collect();
+        let held = owners(&taken);
         let mut refused = None;
         for (owned, egress) in [(true, true), (false, true), (true, false), (false, false)] {
+            if owned && !self.owning {
+                continue;
+            }
             let ruleset = wall.ruleset(name, links, egress);
             let flags = if owned { OWNED_AND_LASTING } else { 0 };
             match self.replace(&stale, &ruleset, flags) {
-                Ok(()) => return Ok(Raised { ruleset, table: name.into(), owned, egress }),
+                Ok(()) => {
+                    return Ok(Raised { ruleset, table: name.into(), owned, egress, held });
+                }
                 // What this kernel cannot do: ownership that lasts, or the egress hook.
                 Err(error) if matches!(error.errno(), Some(Errno::OPNOTSUPP | Errno::INVAL)) => {
                     refused = Some(error);
@@ -150,23 +159,28 @@ impl Nftables {
         Ok(Standing { digest: ruleset.digest(), ruleset, dropped })
     }
 
-    /// Removes every table of ours and looks that they are gone. True when there were any.
+    /// Removes every table of ours and looks that they are gone. True when there were any. A
+    /// table with a name of ours that somebody else holds stays, and is an error.
     pub fn take_down(&mut self) -> Result<bool, NftError> {
+        let own = self.port;
+        let held = |table: &Found| table.owner.is_some_and(|owner| owner != own);
         let found = self.find()?;
-        let foreign = found.iter().find_map(|table| table.owner.filter(|port| *port != self.port));
-        if let Some(port) = foreign {
-            return Err(NftError::Held { port });
+        let (kept, ours): (Vec<_>, Vec<_>) = found.into_iter().partition(held);
+        if !ours.is_empty() {
+            let result = self.batch("take the wall down", |encoder| delete(encoder, &ours, ACK));
+            match result {
+                Ok(()) => {}
+                Err(error) if error.errno() == Some(Errno::NOENT) => {}
+                Err(error) => return Err(NftError::TakeDown(error)),
+            }
+            if !self.find()?.iter().all(held) {
+                return Err(NftError::StillThere);
+            }
         }
-        if found.is_empty() {
-            return Ok(false);
+        match owners(&kept).first() {
+            Some(port) => Err(NftError::Held { port: *port }),
+            None => Ok(!ours.is_empty()),
         }
-        let result = self.batch("take the wall down", |encoder| delete(encoder, &found, ACK));
-        match result {
-            Ok(()) => {}
-            Err(error) if error.errno() == Some(Errno::NOENT) => {}
-            Err(error) => return Err(NftError::TakeDown(error)),
-        }
-        if self.find()?.is_empty() { Ok(true) } else { Err(NftError::StillThere) }
     }
 
     fn find(&mut self) -> Result<Vec<Found>, NftError> {
@@ -205,36 +219,10 @@ impl Nftables {
     }
 }
 
-/// Hears of every change to nf_tables, to look at the wall as soon as somebody touches it.
-#[derive(Debug)]
-pub struct Watch {
-    socket: Netlink,
-}
-
-impl Watch {
-    pub fn open() -> Result<Self, NetlinkError> {
-        Ok(Self { socket: Netlink::open(Some(NETFILTER), GROUP_NFTABLES)? })
-    }
-
-    /// Takes what is waiting; true when anybody but the netlink port `own` changed something. A
-    /// full queue counts as a change: what was missed may have been one.
-    pub fn changed(&mut self, own: Option<u32>) -> Result<bool, NetlinkError> {
-        let mut changed = false;
-        let heard = self.socket.notifications("hear of changes to nf_tables", |message| {
-            changed |= Some(message.port) != own;
-            Ok(())
-        });
-        match heard {
-            Err(error) if error.errno() == Some(Errno::NOBUFS) => Ok(true),
-            result => result.map(|()| changed),
-        }
-    }
-}
-
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
+/// Who holds these tables, each port once.
+fn owners(tables: &[Found]) -> Vec<u32> {
+    let ports: BTreeSet<_> = tables.iter().filter_map(|table| table.owner).collect();
+    ports.into_iter().collect()
 }
 
 /// Adds the removal of these tables; the last one carries `last_flags`. Returns its number.

@@ -42,6 +42,7 @@ pub struct Connected {
     /// The socket's mark, where the kernel says it.
     pub mark: u32,
     pub inode: u32,
+    pub uid: u32,
     /// Both ends have spoken: TCP past its handshake. Never true of a UDP socket.
     pub established: bool,
     family: u8,
@@ -182,10 +183,10 @@ fn read(message: &Message<'_>, transport: Transport) -> Result<Option<Connected>
             mark = attribute.ne32()?;
         }
     }
-    let inode = u32::from_ne_bytes([answer[68], answer[69], answer[70], answer[71]]);
+    let [uid, inode] = [64, 68].map(|at| word(&answer, at));
     let established = transport == Transport::Tcp
         && !matches!(answer[1], STATE_SYN_SENT | STATE_SYN_RECEIVED | STATE_NEW_SYN_RECEIVED);
-    Ok(Some(Connected { transport, local, remote, mark, inode, established, family, id }))
+    Ok(Some(Connected { transport, local, remote, mark, inode, uid, established, family, id }))
 }
 
 fn list(message: &Message<'_>, transport: Transport) -> Result<Option<Listed>, Malformed> {
@@ -199,11 +200,13 @@ fn list(message: &Message<'_>, transport: Transport) -> Result<Option<Listed>, M
         (_, STATE_ESTABLISHED) => Standing::Connected,
         (..) => Standing::Passing,
     };
-    let word = |at: usize| {
-        u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
-    };
-    let listed = Listed { transport, standing, local, remote, inode: word(68), uid: word(64) };
+    let [uid, inode] = [64, 68].map(|at| word(&answer, at));
+    let listed = Listed { transport, standing, local, remote, inode, uid };
     Ok((local.port() != 0).then_some(listed))
+}
+
+fn word(answer: &[u8; ANSWER_BYTES], at: usize) -> u32 {
+    u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
 }
 
 fn fixed(message: &Message<'_>) -> Result<[u8; ANSWER_BYTES], Malformed> {

@@ -8,6 +8,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::bpf::ring::Ring;
+use super::netlink::Netlink;
+use super::nft::Watch;
 
 /// Something that owns one descriptor, the same from when it is made until it is dropped.
 ///
@@ -20,6 +22,10 @@ pub unsafe trait Owner: AsRawFd {}
 unsafe impl Owner for OwnedFd {}
 // SAFETY: it owns the map that it was made with, and never changes it.
 unsafe impl Owner for Ring {}
+// SAFETY: it owns the socket that it was opened with, and never changes it.
+unsafe impl Owner for Netlink {}
+// SAFETY: it owns one netlink socket, and never changes it.
+unsafe impl Owner for Watch {}
 
 /// Puts a descriptor under the event loop's eyes. The owner inside must not be exchanged.
 pub fn readable<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {

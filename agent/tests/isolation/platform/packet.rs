@@ -41,6 +41,22 @@ impl PacketSocket {
         packets
     }
 
+    /// Sends past the queue of the device from now on, as packet generators do.
+    pub(crate) fn bypass_queue(&self) {
+        let on: i32 = 1;
+        // SAFETY: the value is an int that lives through the call, and the length is an int's.
+        let set = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_QDISC_BYPASS,
+                (&raw const on).cast(),
+                4,
+            )
+        };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    }
+
     /// Sends a frame and tells the kernel that it is of `protocol`, whatever is in it.
     pub(crate) fn send(&self, frame: &[u8], protocol: u16) {
         let address = self.address(protocol);

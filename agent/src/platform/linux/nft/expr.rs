@@ -32,6 +32,8 @@ pub enum Meta {
     In = 4,
     /// Index of the device it leaves by (four bytes, the machine's order).
     Out = 5,
+    /// The user whose socket sends it (four bytes, the machine's order).
+    SocketUser = 10,
     /// IPv4 or IPv6, in tables that see both (one byte).
     Family = 15,
     /// TCP, UDP … behind all extension headers (one byte).
@@ -194,7 +196,15 @@ impl Fields<'_> {
     }
 
     fn meta(&self) -> Result<Option<Meta>, Malformed> {
-        let all = [Meta::Protocol, Meta::Mark, Meta::In, Meta::Out, Meta::Family, Meta::Transport];
+        let all = [
+            Meta::Protocol,
+            Meta::Mark,
+            Meta::In,
+            Meta::Out,
+            Meta::SocketUser,
+            Meta::Family,
+            Meta::Transport,
+        ];
         let key = self.number(2)?;
         Ok(all.into_iter().find(|meta| key == Some(*meta as u32)))
     }
@@ -269,6 +279,7 @@ mod tests {
         prop_oneof![
             proptest::sample::select(vec![
                 Expr::Meta(Meta::Mark),
+                Expr::Meta(Meta::SocketUser),
                 Expr::Meta(Meta::Transport),
                 Expr::SocketMark,
                 Expr::Accept,

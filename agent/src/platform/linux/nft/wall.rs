@@ -5,7 +5,8 @@
 //!
 //! Known limits, because root on the endpoint can write any packet: root that sets the agent's
 //! mark reaches the collector's address and port; root can send neighbour discovery, DHCP
-//! broadcasts and ARP frames of its own making, one way. Multicast listener reports are dropped,
+//! broadcasts and ARP frames of its own making, one way; XDP sockets pass below every chain, and so
+//! does a device that root moves into another network namespace. Multicast listener reports are dropped,
 //! so a switch that prunes multicast by them may in time stop passing on neighbour solicitations.
 
 use std::collections::BTreeSet;
@@ -53,11 +54,15 @@ pub struct Wall {
     pub dhcp_servers: Vec<IpAddr>,
 }
 
-/// A peer that signed policy keeps reachable for every process.
+/// A peer that signed policy keeps reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exemption {
     pub transport: Transport,
     pub peer: SocketAddr,
+    /// Only for this user's sockets, out of which packets leave; what arrives from the peer has
+    /// no user yet, and an answer of anybody else is dropped.
+    #[serde(default)]
+    pub uid: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +150,10 @@ impl Wall {
             rules.push((family, [mark, peer].concat()));
         }
         for exemption in &self.exemptions {
-            rules.push(peer(exemption.transport.number(), exemption.peer, Side::Destination));
+            let (family, peer) =
+                peer(exemption.transport.number(), exemption.peer, Side::Destination);
+            let user = exemption.uid.map(|uid| vec![Expr::Meta(Meta::SocketUser), number(uid)]);
+            rules.push((family, [user.unwrap_or_default(), peer].concat()));
         }
         // Router solicitation, neighbour solicitation and advertisement.
         rules.extend([133, 135, 136].map(neighbour));
