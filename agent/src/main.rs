@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use cordon_agent::config::{self, Config};
-use cordon_agent::{break_glass, doctor, query, run, tell};
+use cordon_agent::{collect, doctor, hold, query, release, run, tell};
 
 /// Watches this endpoint, streams signed events to your collector, and contains the endpoint on
 /// signed command.
@@ -28,6 +28,21 @@ struct Arguments {
 enum Deed {
     /// Run in the foreground until SIGTERM. What contains the endpoint is not lifted by the end.
     Run,
+    /// Put an isolation up again before the network is up, and look after it while no agent runs:
+    /// count its lease, put back what somebody changed, obey `release`. The service
+    /// cordon-hold.service does that; it ends when nothing is isolated.
+    Hold,
+    /// Let this endpoint back by hand, when no order gets through: with the code that an operator
+    /// reads to you, or with a signed release in a file. Needs neither agent nor supervisor.
+    ///
+    /// The operator gets the code from `cordon break-glass`; it is asked for here, ends everything
+    /// that contains the endpoint, and counts once. Wrong codes are slowed, up to five minutes
+    /// each, and never used up.
+    Release {
+        /// What `cordon release ENDPOINT --reason TEXT --to FILE` has written; without it, a code is
+        /// asked for.
+        file: Option<PathBuf>,
+    },
     /// Join a client. Makes this endpoint's keys, and trusts whom the string names.
     #[command(alias = "enrol")]
     Enroll {
@@ -45,12 +60,6 @@ enum Deed {
         /// By which the agent knows it.
         token: String,
     },
-    /// End everything that contains this endpoint with a code that an operator reads to you.
-    ///
-    /// For when the collector cannot be reached. The operator gets the code from `cordon
-    /// break-glass`; it is asked for here, counts once, and works whether the agent runs or not.
-    /// Wrong codes are slowed, up to five minutes each, and never used up.
-    Release,
     /// The list of people who may act on this endpoint.
     Roster {
         #[command(subcommand)]
@@ -65,6 +74,9 @@ enum Deed {
     /// Answers one query; the agent starts this itself.
     #[command(hide = true)]
     QueryWorker,
+    /// Makes one archive of evidence; the agent starts this itself.
+    #[command(hide = true)]
+    CollectWorker,
 }
 
 #[derive(Subcommand)]
@@ -91,6 +103,9 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
     if let Deed::QueryWorker = deed {
         return query::worker::run().map(|()| ExitCode::SUCCESS).context("answering a query");
     }
+    if let Deed::CollectWorker = deed {
+        return collect::worker::run().map(|()| ExitCode::SUCCESS).context("collecting");
+    }
     if let Deed::Canary { .. } = deed {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
         return Ok(ExitCode::SUCCESS);
@@ -104,15 +119,16 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
         .init();
     match deed {
         Deed::Run => run::run(config)?,
+        Deed::Hold => hold::run(&config)?,
+        Deed::Release { file } => return release::run(&config, file.as_deref()),
         Deed::Canary { .. } => {}
         Deed::Enroll { string, force } => tell::enroll(&config, &string, force)?,
         Deed::Status => tell::status(&config)?,
-        Deed::Release => return break_glass::enter::run(&config),
         Deed::Roster { deed: RosterDeed::Install { file } } => {
             tell::install_roster(&config, &file)
                 .with_context(|| format!("installing {} failed", file.display()))?;
         }
-        Deed::QueryWorker => {}
+        Deed::QueryWorker | Deed::CollectWorker => {}
         Deed::Doctor { json } => return doctor::run(&config, json),
     }
     Ok(ExitCode::SUCCESS)

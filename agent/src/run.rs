@@ -7,10 +7,12 @@
 mod break_glass;
 mod budget;
 mod canary;
+mod collect;
 mod command;
 mod contain;
 mod deeds;
 mod deliver;
+mod door;
 mod jobs;
 mod lookout;
 mod query;
@@ -77,6 +79,8 @@ enum Wake {
     Stirred,
     /// A job is done.
     Done(Done),
+    /// Somebody on this machine asks for something.
+    Asked(std::os::unix::net::UnixStream),
 }
 
 /// The running agent.
@@ -109,6 +113,7 @@ struct Agent {
     delivery: Delivery,
     queries: query::Queries,
     way_out: break_glass::WayOut,
+    collecting: collect::Collecting,
     link: Link,
     /// Addresses at which the collector, or the proxy on the way, was reached.
     reached: Vec<SocketAddr>,
@@ -117,6 +122,7 @@ struct Agent {
     thrift: budget::Thrift,
     reports: mpsc::Receiver<(&'static str, Report)>,
     jobs: Jobs,
+    door: door::Door,
     upkeep: upkeep::Upkeep,
     spool_thread: Option<std::thread::JoinHandle<()>>,
     /// Keeps a second agent off the state directory.
@@ -176,6 +182,7 @@ impl Agent {
             Ok(()) = self.progress.changed() => Wake::Progress,
             () = self.lookout.stirred() => Wake::Stirred,
             done = self.jobs.next() => Wake::Done(done),
+            asked = self.door.next() => Wake::Asked(asked),
         }
     }
 
@@ -193,6 +200,7 @@ impl Agent {
             Wake::Progress => self.note_progress(),
             Wake::Stirred => self.stirred(),
             Wake::Done(done) => self.done(done),
+            Wake::Asked(stream) => self.asked(stream),
         }
     }
 
@@ -212,8 +220,10 @@ impl Agent {
             Done::Looked(drift) => self.looked(drift),
             Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
-            Done::Swept => {}
+            Done::Collect(done) => self.collect_done(*done),
+            Done::Swept | Done::Followed => {}
             Done::WayOut(turn) => self.way_out_turn(*turn),
+            Done::Heard(heard) => self.heard(*heard),
         }
     }
 
@@ -234,6 +244,7 @@ impl Agent {
     }
 
     fn tell_receipt(&mut self, receipt: Receipt) {
+        self.answer_door(&receipt);
         self.tell(Severity::Informational, Body::Receipt(Box::new(receipt)));
     }
 }

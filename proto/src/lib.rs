@@ -7,6 +7,7 @@
 
 pub mod code;
 pub mod codec;
+pub mod collection;
 pub mod command;
 pub mod event;
 pub mod evidence;

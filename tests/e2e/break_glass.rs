@@ -72,6 +72,30 @@ pub(crate) fn agent_dead() -> Result<()> {
     reported_once(&fleet, "2")
 }
 
+pub(crate) fn supervisor_holds() -> Result<()> {
+    let mut fleet = fleet_of_one()?;
+    let _listening = [listen(&fleet, WEB)?, listen(&fleet, DB)?];
+    let before = ruleset(fleet.namespace(WEB)?)?;
+    let code = fetched(&fleet, "1")?;
+    fleet.cordon(&["isolate", WEB, "--reason", "e2e", "--lease", "1h", "--wait"])?;
+    fleet.kill_agent(WEB)?;
+    let mut hold = fleet.start_hold(WEB)?;
+    fleet.kill_collector()?;
+    closed(&fleet)?;
+    refused(&type_code(&fleet, NO_CODE)?, "That is not the code")?;
+    await_some("the supervisor goes on after a wrong code", || {
+        Ok((traffic(&fleet, WEB, DB)? == [false; 4]).then_some(()))
+    })?;
+    opened(&type_code(&fleet, &code)?)?;
+    let status = hold.wait_at_most(PATIENCE)?.context("the supervisor did not end")?;
+    ensure!(status.success(), "the supervisor ended with {status}");
+    ensure!(traffic(&fleet, WEB, DB)? == [true; 4], "let back, and traffic does not pass");
+    ensure!(ruleset(fleet.namespace(WEB)?)? == before, "rules are left");
+    fleet.start_agent(WEB)?;
+    fleet.start_collector()?;
+    reported_once(&fleet, "2")
+}
+
 /// The code that an operator opens, once the collector has it.
 fn fetched(fleet: &Fleet, serial: &str) -> Result<String> {
     await_some("a way out is stored", || {

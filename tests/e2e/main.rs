@@ -5,10 +5,13 @@
 
 mod bad_enrolment;
 mod bad_settings;
+mod block;
 mod break_glass;
 mod certificate;
+mod collect;
 mod disk_full;
 mod doors;
+mod hold;
 mod hostile;
 mod kill;
 mod lab;
@@ -29,7 +32,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 21] = [
+const TESTS: &[(&str, Body)] = &[
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -43,9 +46,17 @@ const TESTS: [(&str, Body); 21] = [
     ("an isolation outlives its agent", lease::outlives_the_agent),
     ("a code typed at the endpoint ends an isolation, once", break_glass::agent_running),
     ("a code typed while the agent is dead does too", break_glass::agent_dead),
+    ("a code typed while the supervisor holds does too", break_glass::supervisor_holds),
+    ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
+    ("the supervisor ends a lease", hold::ends_the_lease),
+    ("a signed release in a file lets back whoever runs", hold::released_by_file),
+    ("the supervisor holds nothing in the initial network namespace", hold::outside),
     ("a change to the rules is put back and told with its process", tamper::put_back),
     ("a device that appears is closed at once and nobody's doing", tamper::new_device),
+    ("two groups are shut off from each other by one command", block::segment),
+    ("the ports intruders move along are shut for a client", block::lateral),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
+    ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
@@ -57,8 +68,9 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Labs share the machine's process events and two cores: one fleet at a time.
     arguments.test_threads = Some(1);
-    let trials = TESTS.map(|(name, body)| Trial::ignorable_test(name, move || unless(body)));
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    let trials =
+        TESTS.iter().map(|&(name, body)| Trial::ignorable_test(name, move || unless(body)));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 fn unless(body: Body) -> Result<Completion, Failed> {

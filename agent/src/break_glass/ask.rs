@@ -19,7 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use zeroize::Zeroizing;
 
 /// The socket, in the state directory.
-pub const SOCKET: &str = "control.sock";
+pub const SOCKET: &str = "break-glass.sock";
 
 /// A question, and an answer; longer ones are none of ours.
 const MESSAGE_BYTES_MAX: u64 = 4096;

@@ -14,7 +14,8 @@ use super::{Attempt, BreakGlass, Verdict};
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::clock;
 use crate::config::Config;
-use crate::identity::{Identity, StateDir, StateDirError};
+use crate::hold;
+use crate::identity::{Identity, StateDir};
 use crate::kept::{self, ISOLATION};
 use crate::machine::Machine;
 use crate::platform::linux::terminal::ask_hidden;
@@ -39,15 +40,7 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
             let answer = ask::ask(&path, &question).context("asking the agent failed")?;
             answer.context("the agent ended; type `cordon-agent release` again")
         })?,
-        None => match dir.lock() {
-            Ok(_alone) => Alone::open(config, &dir)?.release()?,
-            Err(StateDirError::InUse(_)) => bail!(
-                "the agent runs and does not answer at {}; stop it (systemctl stop cordon-agent), \
-                 and type `cordon-agent release` again",
-                path.display()
-            ),
-            Err(error) => return Err(error.into()),
-        },
+        None => alone(config, &dir)?,
     };
     Ok(told(&answer))
 }
@@ -121,6 +114,28 @@ fn told(answer: &Answer) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Looks here, in the place of an agent that does not run. Nobody waits for whoever types: the
+/// supervisor holds on until there is a code, and stands aside only then.
+fn alone(config: &Config, dir: &StateDir) -> anyhow::Result<Answer> {
+    complain("The agent does not answer; the code is looked at here.");
+    let before = Alone::open(config, dir)?;
+    let code = match before.glass.attempt(before.held, before.secs) {
+        Attempt::Check { serial, .. } => Some(read_code(serial, before.stand()?)?),
+        Attempt::NoCode => return Ok(Answer::NoCode),
+        Attempt::Slowed(wait_secs) => return Ok(Answer::Slowed { wait_secs }),
+        // It was noted, and then something failed: no second code is asked for.
+        Attempt::UnderWay => {
+            complain("A right code was typed before, and no other is asked for.");
+            None
+        }
+    };
+    let _lock = hold::take_over(config, dir).context(
+        "the agent runs and cannot be asked; stop it (systemctl stop cordon-agent), and type \
+         `cordon-agent release` again",
+    )?;
+    Alone::open(config, dir)?.release(code.as_ref())
+}
+
 /// This program in the dead agent's place.
 struct Alone<'a> {
     dir: &'a StateDir,
@@ -133,7 +148,6 @@ struct Alone<'a> {
 
 impl<'a> Alone<'a> {
     fn open(config: &Config, dir: &'a StateDir) -> anyhow::Result<Self> {
-        complain("The agent is not running; the code is looked at here.");
         let identity = Identity::load(dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let kept = Kept::load(&own)?;
@@ -150,23 +164,22 @@ impl<'a> Alone<'a> {
         Ok(Self { dir, own, glass: BreakGlass::resume(kept), held, secs, shell })
     }
 
-    fn release(mut self) -> anyhow::Result<Answer> {
+    fn stand(&self) -> anyhow::Result<u64> {
+        Ok(u64::from(self.dir.read_secret(ISOLATION)?.is_some()))
+    }
+
+    /// What stands is looked at anew: somebody else may have been quicker.
+    fn release(mut self, code: Option<&Code>) -> anyhow::Result<Answer> {
         let isolation = self.dir.read_secret(ISOLATION)?;
         let (serial, check) = match self.glass.attempt(self.held, self.secs) {
             Attempt::Check { serial, check } => (serial, check),
             Attempt::NoCode => return Ok(Answer::NoCode),
             Attempt::Slowed(wait_secs) => return Ok(Answer::Slowed { wait_secs }),
-            // It was noted, and then something failed: no second code is asked for.
-            Attempt::UnderWay => {
-                complain("A right code was typed before, and no other is asked for.");
-                return self.let_back(isolation);
-            }
+            Attempt::UnderWay => return self.let_back(isolation),
         };
-        let code = read_code(serial, u64::from(isolation.is_some()))?;
-        let right = check.holds(&code);
+        let right = code.is_some_and(|code| check.holds(code));
         let time_ns = clock::stamp().time_ns;
-        let verdict = self.glass.handle_checked(serial, right, self.held, self.secs, time_ns);
-        match verdict {
+        match self.glass.handle_checked(serial, right, self.held, self.secs, time_ns) {
             Verdict::Right => self.let_back(isolation),
             Verdict::Wrong { wait_secs } => {
                 self.glass.kept().store(&self.own)?;

@@ -155,7 +155,7 @@ impl Agent {
     pub(super) fn way_out_turn(&mut self, turn: Turn) {
         let secs = self.secs();
         match turn {
-            Turn::Asked(asked) => self.asked(asked),
+            Turn::Asked(asked) => self.code_asked(asked),
             Turn::Saved(saved) => {
                 self.way_out.busy = false;
                 if let Err(error) = &saved {
@@ -185,7 +185,7 @@ impl Agent {
         self.keep_way_out();
     }
 
-    fn asked(&mut self, asked: io::Result<(Question, UnixStream)>) {
+    fn code_asked(&mut self, asked: io::Result<(Question, UnixStream)>) {
         let (question, stream) = match asked {
             Ok(asked) => asked,
             Err(error) => {

@@ -11,9 +11,11 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::break_glass::Turn;
+use super::collect::CollectDone;
 use super::contain::Outcome;
 use super::deeds::DeedDone;
 use super::deliver::Spooled;
+use super::door::Heard;
 use super::lookout::Around;
 use super::query::Read;
 use crate::action::isolate::drift::Drift;
@@ -51,10 +53,16 @@ pub(super) enum Done {
     Around(Option<Around>),
     /// The process of a query says something, or has ended.
     Queried(Box<Read>),
+    /// Blocked names were followed to where they lead.
+    Followed,
+    /// A step of a collection was taken.
+    Collect(Box<CollectDone>),
     /// Something that is of no use any more is gone.
     Swept,
     /// Something of the way out is done, or somebody asks for it.
     WayOut(Box<Turn>),
+    /// What somebody on this machine asks for.
+    Heard(Box<Heard>),
 }
 
 type Job = Pin<Box<dyn Future<Output = Done>>>;

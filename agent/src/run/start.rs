@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use cordon_proto::event::agent::Started;
 use cordon_proto::event::{Body, Severity};
-use cordon_proto::id::Hash;
+use cordon_proto::id::{EndpointId, Hash};
 use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::break_glass::WayOut;
 use super::budget::Thrift;
-use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
+use super::collect::Collecting;
+use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
+use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::break_glass::kept::{Kept, Opening};
@@ -24,9 +26,10 @@ use crate::config::Config;
 use crate::containment::Containment;
 use crate::guard::Refusals;
 use crate::health::VERSION;
+use crate::hold;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::link::Link;
 use crate::link::dial::Dialer;
 use crate::link::proxy::{ProxyError, ProxyWay};
@@ -34,6 +37,7 @@ use crate::machine::Machine;
 use crate::nonce::Nonces;
 use crate::roster_keeper::{RosterError, RosterKeeper};
 use crate::sensor::REPORTS_MAX;
+use crate::sensor::dns::Names;
 use crate::spool::{self, Spool, SpoolError, SpoolLimits, keeper};
 use crate::tls;
 
@@ -64,6 +68,9 @@ pub enum StartError {
     /// Its proxy settings cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// What was collected cannot be looked at.
+    #[error("what was collected and not delivered cannot be read: {0}")]
+    Collected(io::Error),
     /// The machine does not say which boot this is.
     #[error("the machine cannot be looked at: {0}")]
     Machine(io::Error),
@@ -76,7 +83,7 @@ impl Agent {
     pub(super) async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, stamp) = (Clock::start(), clock::stamp());
         let dir = StateDir::open(&config.state_dir)?;
-        let lock = dir.lock()?;
+        let lock = hold::take_over(&config, &dir)?;
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
@@ -89,18 +96,14 @@ impl Agent {
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let way_out = Kept::load(&own)?;
         let containment = stood(&dir, &way_out, time.secs(stamp.boot_ns))?;
-        let shell = shell(&config);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
         let thrift = Thrift::new(config.budget, brake);
-        let sensors = sensors::Sensors::new(
-            config.watched(),
-            &dir.path(super::canary::LOG),
-            outlet,
-            spool.clone(),
-            braked,
-        );
+        let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
+        let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool.clone(), braked);
+        let stood = kept::load_ledger(&dir)?;
+        let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood);
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
@@ -109,14 +112,17 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
-            ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
-            tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
+            ledger: Ledger::resume(stood, time.secs(stamp.boot_ns)),
+            tools,
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
             way_out: WayOut::open(way_out, &dir),
+            collecting: Collecting::open(&own)?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
+            door: door::Door::open(&config),
+            shell: shell(&config),
             spool_thread: Some(thread),
             _lock: lock,
             config,
@@ -130,7 +136,6 @@ impl Agent {
             memory,
             roster,
             containment,
-            shell,
             spool,
             progress,
             known_progress,
@@ -151,6 +156,7 @@ impl Agent {
         self.look_around();
         self.restore().await;
         self.act_deeds();
+        self.act_collect();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);
         let started = Started {
@@ -162,6 +168,7 @@ impl Agent {
         self.tell(Severity::Informational, Body::Lifecycle(started));
         self.keep_way_out();
         self.listen_for_code();
+        self.tell_unsent();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
         tracing::info!(endpoint, %client, version = VERSION, "started");
@@ -186,7 +193,7 @@ fn stood(dir: &StateDir, way_out: &Kept, secs: u64) -> Result<Containment, Start
     let Some(Opening { isolation, .. }) = &way_out.opening else {
         return Ok(Containment::resume(kept, secs));
     };
-    let alone = || KeptIsolation::from_bytes(isolation.as_deref()?);
+    let alone = || KeptIsolation::from_bytes(isolation.as_deref()?).ok();
     Ok(Containment::resume_ending(kept.or_else(alone)))
 }
 
@@ -196,6 +203,18 @@ fn shell(config: &Config) -> Arc<Mutex<Shell>> {
         plain_tables: !config.isolation.own_tables,
     };
     Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())))
+}
+
+/// What deeds share. What is blocked is taken up as one, before any deed is seen to.
+fn tools(
+    config: &Config,
+    dir: &StateDir,
+    endpoint: EndpointId,
+    names: Names,
+    stood: &ledger::Kept,
+) -> Arc<Tools> {
+    let blocks = Blocks::resume(dir.clone(), config.lab, names, ask, stood);
+    Arc::new(Tools { endpoint, blocks, ..Tools::new(dir.clone(), config.lab) })
 }
 
 fn open_spool(

@@ -117,9 +117,13 @@ impl Agent {
         if std::mem::take(&mut self.upkeep.listen_again) {
             self.listen_for_code();
         }
+        self.follow_names();
+        self.collecting.orders.handle_timeout(secs);
+        self.act_collect();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();
+        self.forget_unsent();
         if self.upkeep.health_at <= now {
             self.upkeep.health_at = now.saturating_add(HEALTH_PERIOD);
             self.upkeep.health_told = now;

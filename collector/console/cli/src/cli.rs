@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    act, audit, authority, break_glass, client, commands, completions, containment, endpoint,
-    events, export, operator, profile, query, roster, token, verify,
+    act, audit, authority, break_glass, client, collection, commands, completions, containment,
+    endpoint, events, export, operator, profile, query, roster, token, verify,
 };
 use crate::exit;
 
@@ -90,6 +90,29 @@ pub enum Command {
     BreakGlass(break_glass::Args),
     /// Put back what a command changed
     Undo(act::UndoArgs),
+    /// Block addresses, names or ports
+    Block(act::BlockArgs),
+    /// Let pass again what a command blocked
+    Unblock(act::UnblockArgs),
+    /// Shut the traffic between two groups of endpoints
+    Segment(act::SegmentArgs),
+    /// Shut the ports that intruders move along, on all endpoints of a client
+    Lateral(act::LateralArgs),
+    /// Lock an account
+    Lock(act::LockArgs),
+    /// Unlock an account that was locked
+    Unlock(act::UnlockArgs),
+    /// Stop services, and put them back as they were
+    #[command(subcommand)]
+    Service(act::service::Command),
+    /// Block removable storage, and allow it again
+    #[command(subcommand)]
+    Storage(act::storage::Command),
+    /// Bring evidence away from endpoints
+    Collect(act::CollectArgs),
+    /// Look at what was collected, fetch it, check it
+    #[command(subcommand)]
+    Collection(collection::Command),
     /// Ask endpoints what is on them now, in SQL
     Query(query::Args),
     /// Look at signed commands, and add your signature

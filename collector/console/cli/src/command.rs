@@ -5,6 +5,7 @@ pub mod audit;
 pub mod authority;
 pub mod break_glass;
 pub mod client;
+pub mod collection;
 pub mod commands;
 pub mod completions;
 pub mod containment;
@@ -59,6 +60,16 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Release(args) => act::release(context, args).await,
         Command::BreakGlass(args) => break_glass::run(context, args).await,
         Command::Undo(args) => act::undo(context, args).await,
+        Command::Block(args) => act::block(context, args).await,
+        Command::Unblock(args) => act::unblock(context, args).await,
+        Command::Segment(args) => act::segment(context, args).await,
+        Command::Lateral(args) => act::lateral(context, args).await,
+        Command::Lock(args) => act::lock(context, args).await,
+        Command::Unlock(args) => act::unlock(context, args).await,
+        Command::Service(command) => act::service::run(context, command).await,
+        Command::Storage(command) => act::storage::run(context, command).await,
+        Command::Collect(args) => act::collect(context, args).await,
+        Command::Collection(command) => collection::run(context, command).await,
         Command::Query(args) => query::run(context, args).await,
         Command::Command(command) => commands::run(context, command).await,
         Command::Containment(command) => containment::run(context, command).await,

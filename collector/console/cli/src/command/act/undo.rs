@@ -1,6 +1,7 @@
 //! `cordon undo`: puts back what a command changed.
 
-use cordon_proto::command::Action;
+use anyhow::bail;
+use cordon_proto::command::{Action, ActionKind};
 use cordon_proto::id::CommandId;
 
 use super::{Why, act};
@@ -31,9 +32,24 @@ pub struct UndoArgs {
 
 /// Runs `undo`.
 pub async fn undo(context: &mut Context, args: UndoArgs) -> anyhow::Result<Exit> {
+    undo_of(context, args.command, args.on, args.why, None).await
+}
+
+/// Undoes a command, if it is of the kind that is meant.
+pub(super) async fn undo_of(
+    context: &mut Context,
+    of: CommandId,
+    on: Vec<String>,
+    why: Why,
+    kind: Option<ActionKind>,
+) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
-    let (_, signed) = wait::signed_bytes(&desk.api()?, args.command).await?;
+    let (_, signed) = wait::signed_bytes(&desk.api()?, of).await?;
+    let found = signed.command().action.kind();
+    if let Some(meant) = kind.filter(|meant| *meant != found) {
+        bail!("command {of} is to {}, not to {}; see `cordon undo`", found.name(), meant.name());
+    }
     let all = signed.command().targets.iter().map(|target| target.endpoint.to_string());
-    let whom = if args.on.is_empty() { all.collect() } else { args.on };
-    act(context, &whom, args.why, Action::Undo { of: args.command }).await
+    let whom = if on.is_empty() { all.collect() } else { on };
+    act(context, &whom, why, Action::Undo { of }).await
 }
