@@ -6,10 +6,11 @@
 //! up: a limit would let anyone lock the door. A right code is noted before anything is opened, and
 //! its work goes on after a crash until it is done.
 
-pub mod ask;
+pub mod alone;
 pub mod enter;
 pub mod kept;
 pub mod make;
+pub mod reply;
 pub mod seal;
 #[cfg(test)]
 mod timeline;

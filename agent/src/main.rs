@@ -36,8 +36,9 @@ enum Deed {
     /// reads to you, or with a signed release in a file. Needs neither agent nor supervisor.
     ///
     /// The operator gets the code from `cordon break-glass`; it is asked for here, ends everything
-    /// that contains the endpoint, and counts once. Wrong codes are slowed, up to five minutes
-    /// each, and never used up.
+    /// that contains the endpoint, and counts once. Where no agent runs, the network is opened at
+    /// once and the rest waits for the agent. Wrong codes are slowed, up to five minutes each, and
+    /// never used up.
     Release {
         /// What `cordon release ENDPOINT --reason TEXT --to FILE` has written; without it, a code is
         /// asked for.

@@ -15,14 +15,13 @@ use crate::config::Config;
 use crate::control::{self, Answer, Ask};
 use crate::hold::Holder;
 use crate::identity::StateDir;
-use crate::kept::{Found, KeptIsolation};
 use crate::tell::say;
 
 /// Releases by a signed command in a file; without one, by a code.
 pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let Some(file) = file else { return enter::run(config) };
     let bytes = read(file).with_context(|| format!("reading {}", file.display()))?;
-    let answer = release(config, &Ask::Release(bytes))?;
+    let answer = release(config, &bytes)?;
     if !answer.done {
         bail!("not released: {}", answer.says);
     }
@@ -52,37 +51,32 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn release(config: &Config, ask: &Ask) -> anyhow::Result<Answer> {
+fn release(config: &Config, bytes: &[u8]) -> anyhow::Result<Answer> {
+    let ask = Ask::Release(bytes.to_vec());
     let sockets = [
         (control::agent_socket(config), "the agent"),
         (control::hold_socket(config), "the supervisor"),
     ];
     for (socket, who) in sockets {
         let answered: Option<(Answer, UnixStream)> =
-            control::ask(&socket, ask).with_context(|| {
+            control::ask(&socket, &ask).with_context(|| {
                 format!("{who} does not answer; stop it (`systemctl stop`) and try again")
             })?;
         if let Some((answer, _)) = answered {
             return Ok(answer);
         }
     }
-    alone(config, ask)
+    alone(config, bytes)
 }
 
 /// Nobody runs who owns the rules.
-fn alone(config: &Config, ask: &Ask) -> anyhow::Result<Answer> {
+fn alone(config: &Config, bytes: &[u8]) -> anyhow::Result<Answer> {
     let dir = StateDir::open(&config.state_dir)?;
     let _lock = dir.lock().context("somebody owns the rules and does not answer")?;
-    if let Found::Nothing = KeptIsolation::find(&dir) {
-        return Ok(Answer::done("it is not isolated"));
-    }
     let Some(mut holder) = Holder::open(config, &dir)? else {
         return Ok(Answer::done("it is not isolated"));
     };
-    match ask {
-        Ask::Release(bytes) => Ok(holder.release(bytes)),
-        Ask::StandAside => bail!("there is nobody to stand aside"),
-    }
+    Ok(holder.release(bytes))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Carries the way out along: codes made beforehand, codes typed at the endpoint, and the end of
 //! everything that stands.
 
-use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,23 +9,25 @@ use cordon_proto::code::Code;
 use cordon_proto::event::finding::FindingCount;
 use cordon_proto::event::{Body, Finding, Severity};
 use cordon_proto::roster::RosterRef;
-use tokio::net::{UnixListener, UnixStream};
-use zeroize::Zeroizing;
 
 use super::Agent;
 use super::command::flat;
 use super::jobs::{Done, blocking};
-use crate::break_glass::ask::{self, Answer, END_MAX, Question};
 use crate::break_glass::kept::Kept;
 use crate::break_glass::make::{self, Made, ROUNDS};
+use crate::break_glass::reply::Reply;
 use crate::break_glass::{Attempt, BreakGlass, Effect, Use, Verdict};
 use crate::clock;
-use crate::identity::StateDir;
+use crate::control;
+
+/// How long a right code's caller waits for the end of everything, before he is told that it goes
+/// on: less than he waits for any answer.
+const END_MAX: Duration = Duration::from_secs(15);
+const _: () = assert!(END_MAX.as_secs() < control::TALK_MAX.as_secs());
 
 /// The way out, and who is at it.
 pub(super) struct WayOut {
     core: BreakGlass,
-    listener: Option<Arc<UnixListener>>,
     /// A file is being written, or a code made.
     busy: bool,
     /// A code is being looked at.
@@ -38,8 +40,6 @@ pub(super) struct WayOut {
 
 /// What a job of the way out ends with.
 pub(super) enum Turn {
-    /// Somebody asks.
-    Asked(io::Result<(Question, UnixStream)>),
     /// The file is on disk, or could not be brought there.
     Saved(Result<(), String>),
     /// A code was made under this roster, or could not be.
@@ -51,35 +51,25 @@ pub(super) enum Turn {
 }
 
 impl WayOut {
-    /// Without a listener, `cordon-agent release` works only while the agent does not run.
-    pub(super) fn open(kept: Kept, dir: &StateDir) -> Self {
+    pub(super) fn open(kept: Kept) -> Self {
         let core = BreakGlass::resume(kept);
-        let listener = ask::listen(&dir.path(ask::SOCKET)).map(Arc::new).map_err(|error| {
-            tracing::error!(%error, "nobody can type a break-glass code while the agent runs");
-        });
         let (busy, checking, sweeping) = (false, false, false);
-        Self { core, listener: listener.ok(), busy, checking, sweeping, waiting: None }
+        Self { core, busy, checking, sweeping, waiting: None }
     }
 }
 
 impl Agent {
-    /// Waits for somebody who types a code.
-    pub(super) fn listen_for_code(&mut self) {
-        let Some(listener) = self.way_out.listener.clone() else { return };
-        self.jobs.push(async move { turn(Turn::Asked(ask::next(&listener).await)) });
-    }
-
     /// Does what the way out wants, if nothing of it is under way.
     pub(super) fn keep_way_out(&mut self) {
         if self.is_ended() {
             self.way_out.core.handle_opened();
             if let Some((stream, _)) = self.way_out.waiting.take() {
-                self.reply(stream, Answer::Open);
+                reply(stream, Reply::Open);
             }
         }
         let now = self.clock.now();
         if let Some((stream, _)) = self.way_out.waiting.take_if(|(_, until)| *until <= now) {
-            self.reply(stream, Answer::GoesOn);
+            reply(stream, Reply::GoesOn);
         }
         while !self.way_out.busy {
             let (held, secs) = (self.roster.held().reference, self.secs());
@@ -155,7 +145,6 @@ impl Agent {
     pub(super) fn way_out_turn(&mut self, turn: Turn) {
         let secs = self.secs();
         match turn {
-            Turn::Asked(asked) => self.code_asked(asked),
             Turn::Saved(saved) => {
                 self.way_out.busy = false;
                 if let Err(error) = &saved {
@@ -185,43 +174,23 @@ impl Agent {
         self.keep_way_out();
     }
 
-    fn code_asked(&mut self, asked: io::Result<(Question, UnixStream)>) {
-        let (question, stream) = match asked {
-            Ok(asked) => asked,
-            Err(error) => {
-                // Descriptors run out and come back; the next second asks again.
-                tracing::error!(%error, "nobody can type a break-glass code just now");
-                self.upkeep.listen_again = true;
-                return;
+    /// What whoever wants to type a code is told.
+    pub(super) fn may_type(&self) -> Reply {
+        let (held, secs) = (self.roster.held().reference, self.secs());
+        match self.way_out.core.attempt(held, secs) {
+            Attempt::Check { serial, .. } => {
+                let stand = u64::try_from(self.standing().len()).unwrap_or(u64::MAX);
+                Reply::Ask { serial, stand }
             }
-        };
-        self.listen_for_code();
-        match question {
-            Question::Standing => {
-                let answer = self.standing_answer();
-                self.reply(stream, answer);
-            }
-            Question::Try { code } => self.try_code(Code::new(Zeroizing::new(code)), stream),
+            Attempt::Slowed(wait_secs) => Reply::Slowed { wait_secs },
+            Attempt::NoCode => Reply::NoCode,
+            Attempt::UnderWay => Reply::GoesOn,
         }
     }
 
-    fn standing_answer(&self) -> Answer {
-        let (held, secs) = (self.roster.held().reference, self.secs());
-        let core = &self.way_out.core;
-        let stand = u64::try_from(self.standing().len()).unwrap_or(u64::MAX);
-        let number = core.kept().serial;
-        let (serial, wait_secs, under_way) = match core.attempt(held, secs) {
-            Attempt::Check { .. } => (Some(number), 0, false),
-            Attempt::Slowed(wait_secs) => (Some(number), wait_secs, false),
-            Attempt::NoCode => (None, 0, false),
-            Attempt::UnderWay => (None, 0, true),
-        };
-        Answer::Standing { serial, wait_secs, stand, under_way }
-    }
-
-    fn try_code(&mut self, code: Code, stream: UnixStream) {
+    pub(super) fn try_code(&mut self, code: Code, stream: UnixStream) {
         if self.way_out.checking {
-            return self.reply(stream, Answer::Busy);
+            return reply(stream, Reply::Busy);
         }
         let (held, secs) = (self.roster.held().reference, self.secs());
         match self.way_out.core.attempt(held, secs) {
@@ -232,9 +201,9 @@ impl Agent {
                     turn(Turn::Checked { serial, right, stream })
                 });
             }
-            Attempt::NoCode => self.reply(stream, Answer::NoCode),
-            Attempt::Slowed(wait_secs) => self.reply(stream, Answer::Slowed { wait_secs }),
-            Attempt::UnderWay => self.reply(stream, Answer::GoesOn),
+            Attempt::NoCode => reply(stream, Reply::NoCode),
+            Attempt::Slowed(wait_secs) => reply(stream, Reply::Slowed { wait_secs }),
+            Attempt::UnderWay => reply(stream, Reply::GoesOn),
         }
     }
 
@@ -247,16 +216,9 @@ impl Agent {
                 let until = self.clock.now().saturating_add(END_MAX);
                 self.way_out.waiting = Some((stream, until));
             }
-            Verdict::Wrong { wait_secs } => self.reply(stream, Answer::Wrong { wait_secs }),
-            Verdict::Void => self.reply(stream, Answer::NoCode),
+            Verdict::Wrong { wait_secs } => reply(stream, Reply::Wrong { wait_secs }),
+            Verdict::Void => reply(stream, Reply::NoCode),
         }
-    }
-
-    fn reply(&mut self, stream: UnixStream, answer: Answer) {
-        self.jobs.push(async move {
-            ask::answer(stream, answer).await;
-            Done::Swept
-        });
     }
 
     /// An isolation is ordered while the end of everything is still tried: that is given up.
@@ -267,7 +229,7 @@ impl Agent {
         tracing::warn!("a newer order to isolate ends what a break-glass code began");
         self.way_out.core.handle_opened();
         if let Some((stream, _)) = self.way_out.waiting.take() {
-            self.reply(stream, Answer::GoesOn);
+            reply(stream, Reply::GoesOn);
         }
     }
 
@@ -275,6 +237,13 @@ impl Agent {
     pub(super) fn renew_way_out(&mut self) {
         self.way_out.core.handle_rolled_back();
         self.keep_way_out();
+    }
+}
+
+/// That nobody listens any more is no failure.
+fn reply(mut stream: UnixStream, reply: Reply) {
+    if let Err(error) = control::answer(&mut stream, &reply.answer()) {
+        tracing::debug!(%error, "whoever typed a code is gone");
     }
 }
 

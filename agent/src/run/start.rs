@@ -117,7 +117,7 @@ impl Agent {
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
-            way_out: WayOut::open(way_out, &dir),
+            way_out: WayOut::open(way_out),
             collecting: Collecting::open(&own)?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
@@ -167,7 +167,6 @@ impl Agent {
         };
         self.tell(Severity::Informational, Body::Lifecycle(started));
         self.keep_way_out();
-        self.listen_for_code();
         self.tell_unsent();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);

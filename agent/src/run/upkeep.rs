@@ -46,8 +46,6 @@ pub(super) struct Upkeep {
     /// How far the boot-time clock was ahead of the monotonic one.
     ahead_ns: u64,
     dropped: BTreeMap<Class, u64>,
-    /// Nobody waits for those who type a code.
-    pub(super) listen_again: bool,
 }
 
 impl Upkeep {
@@ -61,7 +59,6 @@ impl Upkeep {
             keeping_time: false,
             ahead_ns: ahead_ns(now, boot_ns),
             dropped: BTreeMap::new(),
-            listen_again: false,
         }
     }
 
@@ -114,9 +111,6 @@ impl Agent {
         self.ledger.handle_timeout(secs);
         self.act_deeds();
         self.keep_way_out();
-        if std::mem::take(&mut self.upkeep.listen_again) {
-            self.listen_for_code();
-        }
         self.follow_names();
         self.collecting.orders.handle_timeout(secs);
         self.act_collect();
