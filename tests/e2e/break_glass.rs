@@ -1,6 +1,9 @@
 //! The way out when nothing else is left: a code made and sealed beforehand, typed at the endpoint
 //! while the collector is gone, with the agent running or dead.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
@@ -53,9 +56,18 @@ pub(crate) fn agent_dead() -> Result<()> {
     closed(&fleet)?;
     refused(&type_code(&fleet, NO_CODE)?, "That is not the code")?;
     closed(&fleet)?;
+    let record = fleet.agent_state(WEB).join("isolation.cbor");
+    let recorded = std::fs::read(&record)?;
     opened(&type_code(&fleet, &code)?)?;
     ensure!(traffic(&fleet, WEB, DB)? == [true; 4], "let back, and traffic does not pass");
     ensure!(ruleset(fleet.namespace(WEB)?)? == before, "rules are left");
+    // As if power had been lost before the record was removed, and the machine had started again.
+    private(&record, &recorded)?;
+    let mut hold = fleet.start_hold(WEB)?;
+    let status = hold.wait_at_most(PATIENCE)?.context("the supervisor did not end")?;
+    ensure!(status.success(), "the supervisor ended with {status}");
+    ensure!(!record.exists(), "the record of what a code has ended is left");
+    ensure!(traffic(&fleet, WEB, DB)? == [true; 4], "the supervisor put the wall up again");
     fleet.start_agent(WEB)?;
     await_some("the agent is up", || {
         let log = fleet.log_tail(WEB);
@@ -94,6 +106,12 @@ pub(crate) fn supervisor_holds() -> Result<()> {
     fleet.start_agent(WEB)?;
     fleet.start_collector()?;
     reported_once(&fleet, "2")
+}
+
+/// Writes what only the agent's user may read, as the agent does.
+fn private(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes)?;
+    Ok(std::fs::set_permissions(path, Permissions::from_mode(0o600))?)
 }
 
 /// The code that an operator opens, once the collector has it.
