@@ -5,5 +5,6 @@ pub mod account;
 pub mod block;
 pub mod deed;
 pub mod isolate;
+pub mod quarantine;
 pub mod service;
 pub mod storage;

@@ -18,6 +18,7 @@ mod lab;
 mod lease;
 mod outage;
 mod presence;
+mod quarantine;
 mod query;
 mod red_team;
 mod scene;
@@ -56,6 +57,7 @@ const TESTS: &[(&str, Body)] = &[
     ("two groups are shut off from each other by one command", block::segment),
     ("the ports intruders move along are shut for a client", block::lateral),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
+    ("a file goes into the vault and comes back as it was", quarantine::there_and_back),
     ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),

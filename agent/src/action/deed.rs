@@ -12,6 +12,7 @@ use cordon_proto::policy::Policy;
 use super::account::Account;
 use super::block::Blocking;
 use super::block::fences::{Blocks, ask};
+use super::quarantine::Taking;
 use super::service::Service;
 use super::storage::{Storage, Watch};
 use crate::containment::Ways;
@@ -87,6 +88,7 @@ impl Hand {
     /// The deed that an action asks for.
     pub fn deed<'a>(&'a self, action: &'a Action) -> Result<Box<dyn Deed + 'a>, NotDone> {
         match action {
+            Action::Quarantine(quarantine) => Ok(Box::new(Taking::new(&self.tools, quarantine))),
             Action::Block(block) => Ok(Box::new(Blocking::new(block, self))),
             Action::LockAccount(wanted) => Ok(Box::new(Account::here(wanted, self.tools.lab))),
             Action::StopService(wanted) => Ok(Box::new(Service::here(wanted, self.tools.lab))),
@@ -103,7 +105,6 @@ impl Hand {
             | Action::ReleaseAll
             | Action::Kill(_)
             | Action::Suspend(_)
-            | Action::Quarantine(_)
             | Action::Deny(_)
             | Action::Collect(_) => {
                 let name = action.kind().name();

@@ -88,6 +88,10 @@ pub enum Command {
     Release(act::ReleaseArgs),
     /// Show the code that lets an endpoint back when nothing else does
     BreakGlass(break_glass::Args),
+    /// Take a file away into the endpoint's encrypted vault
+    Quarantine(act::QuarantineArgs),
+    /// Put a file back that was taken away
+    Restore(act::RestoreArgs),
     /// Put back what a command changed
     Undo(act::UndoArgs),
     /// Block addresses, names or ports

@@ -59,6 +59,8 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Isolate(args) => act::isolate(context, args).await,
         Command::Release(args) => act::release(context, args).await,
         Command::BreakGlass(args) => break_glass::run(context, args).await,
+        Command::Quarantine(args) => act::quarantine(context, args).await,
+        Command::Restore(args) => act::restore(context, args).await,
         Command::Undo(args) => act::undo(context, args).await,
         Command::Block(args) => act::block(context, args).await,
         Command::Unblock(args) => act::unblock(context, args).await,
