@@ -15,6 +15,8 @@ mod inventory;
 mod login_record;
 #[path = "samples/logins.rs"]
 mod logins;
+#[path = "samples/processes.rs"]
+mod processes;
 #[path = "samples/way_out.rs"]
 mod way_out;
 

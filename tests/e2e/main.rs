@@ -18,6 +18,7 @@ mod lab;
 mod lease;
 mod outage;
 mod presence;
+mod processes;
 mod quarantine;
 mod query;
 mod red_team;
@@ -48,6 +49,7 @@ const TESTS: &[(&str, Body)] = &[
     ("a code typed at the endpoint ends an isolation, once", break_glass::agent_running),
     ("a code typed while the agent is dead does too", break_glass::agent_dead),
     ("a code typed while the supervisor holds does too", break_glass::supervisor_holds),
+    ("processes are ended and stopped, and what must not be is refused", processes::held),
     ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
     ("the supervisor ends a lease", hold::ends_the_lease),
     ("a signed release in a file lets back whoever runs", hold::released_by_file),

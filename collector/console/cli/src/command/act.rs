@@ -4,12 +4,16 @@
 mod account;
 mod block;
 mod collect;
+mod deny;
 mod group;
 mod isolate;
+mod kill;
+mod process;
 mod quarantine;
 pub mod service;
 mod standing;
 pub mod storage;
+mod suspend;
 mod undo;
 
 use std::path::PathBuf;
@@ -36,9 +40,12 @@ use crate::summary;
 pub use account::{LockArgs, UnlockArgs, lock, unlock};
 pub use block::{BlockArgs, UnblockArgs, block, unblock};
 pub use collect::{CollectArgs, collect};
+pub use deny::{AllowArgs, DenyArgs, allow, deny};
 pub use group::{LateralArgs, SegmentArgs, lateral, segment};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
+pub use kill::{KillArgs, kill};
 pub use quarantine::{QuarantineArgs, RestoreArgs, quarantine, restore};
+pub use suspend::{ResumeArgs, SuspendArgs, resume, suspend};
 pub use undo::{UndoArgs, undo};
 
 /// Which endpoints.
@@ -93,10 +100,21 @@ pub(super) async fn act(
     action: Action,
 ) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
+    act_at(context, &desk, whom, args, action).await
+}
+
+/// The same at a desk that was sat down at already.
+async fn act_at(
+    context: &mut Context,
+    desk: &Desk,
+    whom: &[String],
+    args: Why,
+    action: Action,
+) -> anyhow::Result<Exit> {
     let api = desk.api()?;
     let client = args.client.as_ref();
     let endpoints = find::endpoints(&api, &context.output, whom, client).await?;
-    act_on(context, &desk, &api, &endpoints, args, action).await
+    act_on(context, desk, &api, &endpoints, args, action).await
 }
 
 /// The same with endpoints that were found already.
