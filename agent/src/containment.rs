@@ -352,6 +352,7 @@ mod tests {
             exemptions: vec![exempt],
             critical: vec![],
             redactions: None,
+            responses: None,
         };
         let mut containment = Containment::default();
         let may = authorised(1, ActionKind::Isolate);

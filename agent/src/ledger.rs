@@ -298,6 +298,12 @@ impl Ledger {
         self.entries.iter().filter_map(Entry::standing).collect()
     }
 
+    /// Whether the same stands, or is under way, whatever its lease.
+    #[must_use]
+    pub fn has(&self, action: &Action) -> bool {
+        self.entries.iter().any(|entry| entry.action.is_same_but_lease(action))
+    }
+
     fn entry(&mut self, id: CommandId) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.cause.id == id)
     }

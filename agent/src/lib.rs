@@ -21,6 +21,7 @@ pub mod nonce;
 pub mod platform;
 pub mod query;
 pub mod redact;
+pub mod response;
 pub mod roster_keeper;
 pub mod run;
 pub mod sensor;

@@ -13,6 +13,7 @@ mod deliver;
 mod jobs;
 mod lookout;
 mod query;
+mod respond;
 mod sensors;
 mod start;
 mod stop;
@@ -102,6 +103,7 @@ struct Agent {
     ledger: Ledger,
     tools: Arc<Tools>,
     deeds_under_way: usize,
+    reacting: respond::Reacting,
     spool: SpoolHandle,
     progress: watch::Receiver<Progress>,
     known_progress: Progress,
@@ -201,6 +203,7 @@ impl Agent {
             Done::Acted(outcome) => self.acted(outcome),
             Done::Deed(done) => self.deed_done(*done),
             Done::Noted(noted) => self.noted(*noted),
+            Done::Reacted(reacted) => self.reacted(*reacted),
             Done::PolicyKept(kept) => self.policy_kept(*kept),
             Done::TimeKept(kept) => self.time_kept(kept),
             Done::MayAsk(effect) => self.ask_effect(effect),

@@ -17,7 +17,7 @@ use minicbor::{Decode, Encode};
 
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
-use crate::policy::{Redactions, RedactionsError};
+use crate::policy::{Policy, Redactions, RedactionsError, ResponseError, responses};
 use crate::query::Query;
 use crate::roster::RosterRef;
 
@@ -143,6 +143,9 @@ pub enum CommandFormError {
     /// A policy's redactions cannot be.
     #[error(transparent)]
     Redactions(#[from] RedactionsError),
+    /// What endpoints shall do by themselves cannot be.
+    #[error("has a policy that {0}")]
+    Responses(#[from] ResponseError),
 }
 
 impl Command {
@@ -180,9 +183,7 @@ impl Command {
             | Action::Undo { .. }
             | Action::ReleaseAll
             | Action::BlockStorage(_) => Ok(()),
-            Action::SetPolicy(policy) => {
-                Ok(policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?)
-            }
+            Action::SetPolicy(policy) => check_policy(policy),
             Action::Query(query) => self.check_query(query),
             Action::Kill(Kill { process, .. }) | Action::Suspend(Suspend { process, .. }) => {
                 process.check()
@@ -211,6 +212,12 @@ impl Command {
     pub fn target(&self, endpoint: EndpointId) -> Option<&Target> {
         self.targets.iter().find(|target| target.endpoint == endpoint)
     }
+}
+
+/// What of a policy needs no roster to be judged.
+fn check_policy(policy: &Policy) -> Result<(), CommandFormError> {
+    policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?;
+    Ok(responses::check_form(policy.responses.as_deref().unwrap_or_default())?)
 }
 
 fn text(field: &'static str, found: &str, bytes_max: usize) -> Result<(), CommandFormError> {

@@ -19,6 +19,7 @@ pub mod network;
 pub mod process;
 pub mod receipt;
 pub mod redaction;
+pub mod response;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,7 @@ pub use network::NetworkEvent;
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
 pub use redaction::Redaction;
+pub use response::Reacted;
 
 /// One of the agent's two ordered streams.
 #[derive(
@@ -226,7 +228,11 @@ impl Class {
     /// The number of the class that an event's body belongs to, by the number of the body.
     #[must_use]
     pub fn number_of_body(body: u32) -> u32 {
-        if body == NOTICE_BODY { Self::Lifecycle.number() } else { body }
+        match body {
+            NOTICE_BODY => Self::Lifecycle.number(),
+            RESPONSE_BODY => Self::Finding.number(),
+            own => own,
+        }
     }
 
     /// The lane that events of this class travel in.
@@ -250,8 +256,9 @@ impl Class {
     }
 }
 
-/// A notice is the one body that has no class of its own.
+/// Bodies that have no class of their own.
 const NOTICE_BODY: u32 = 15;
+const RESPONSE_BODY: u32 = 18;
 
 /// The fact itself.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
@@ -304,6 +311,9 @@ pub enum Body {
     /// The agent stops, or its machine sleeps.
     #[n(15)]
     Notice(#[n(0)] Notice),
+    /// The endpoint reacted by itself to what it saw.
+    #[n(18)]
+    Response(#[n(0)] Box<Reacted>),
 }
 
 impl Body {
@@ -331,7 +341,7 @@ impl Body {
             Self::Account(_) => Class::Account,
             Self::Inventory(_) => Class::Inventory,
             Self::Device(_) => Class::Device,
-            Self::Finding(_) => Class::Finding,
+            Self::Finding(_) | Self::Response(_) => Class::Finding,
         }
     }
 }

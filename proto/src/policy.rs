@@ -1,5 +1,5 @@
 //! The configuration of endpoints that operators sign: what stays open while one is cut off, how
-//! careful to be with it, and which secrets are taken out of what it tells.
+//! careful to be with it, which secrets are taken out of what it tells, and what it does by itself.
 
 use std::net::IpAddr;
 
@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::id::{ClientId, EndpointId};
 
 mod redactions;
+pub mod responses;
 
 pub use redactions::{Redactions, RedactionsError, SecretPattern};
+pub use responses::{Response, ResponseError};
 
 /// Transport protocol of an exemption.
 #[derive(
@@ -73,6 +75,10 @@ pub struct Policy {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redactions: Option<Redactions>,
+    /// What endpoints do by themselves, within what the roster lets them; none for nothing.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responses: Option<Vec<Response>>,
 }
 
 impl Policy {

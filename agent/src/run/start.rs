@@ -13,6 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
+use super::respond::Reacting;
 use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
@@ -85,9 +86,7 @@ impl Agent {
         let spool = open_spool(&config, &own, &identity, &machine, stamp)?;
         let found = spool.start().clone();
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
-        let kept = KeptIsolation::load(&dir)?;
-        let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
-        let shell = shell(&config);
+        let containment = Containment::resume(KeptIsolation::load(&dir)?, time.secs(stamp.boot_ns));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
@@ -99,11 +98,14 @@ impl Agent {
             spool.clone(),
             braked,
         );
+        let policy = kept::load_policy(&own)?;
+        let reacting = Reacting::resume(&own, policy.as_ref(), time.secs(stamp.boot_ns))?;
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
             nonces: Nonces::new(&memory.secret),
-            policy: kept::load_policy(&own)?,
+            policy,
+            reacting,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
@@ -116,6 +118,7 @@ impl Agent {
             jobs: jobs::Jobs::default(),
             spool_thread: Some(thread),
             _lock: lock,
+            shell: shell(&config),
             config,
             clock,
             machine,
@@ -127,7 +130,6 @@ impl Agent {
             memory,
             roster,
             containment,
-            shell,
             spool,
             progress,
             known_progress,

@@ -217,6 +217,7 @@ impl Forge {
             exemptions: Vec::new(),
             critical: Vec::new(),
             redactions: None,
+            responses: None,
         };
         vec![
             attack("an unknown key", Check::Signature, self.by(&self.mallory, |_| {})),

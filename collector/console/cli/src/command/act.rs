@@ -66,7 +66,7 @@ pub struct Why {
 
 /// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
 /// and follows it.
-pub(super) async fn act(
+pub(in crate::command) async fn act(
     context: &mut Context,
     whom: &[String],
     args: Why,

@@ -32,8 +32,19 @@ pub struct UndoArgs {
 /// Runs `undo`.
 pub async fn undo(context: &mut Context, args: UndoArgs) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
-    let (_, signed) = wait::signed_bytes(&desk.api()?, args.command).await?;
-    let all = signed.command().targets.iter().map(|target| target.endpoint.to_string());
-    let whom = if args.on.is_empty() { all.collect() } else { args.on };
+    let whom = match args.on {
+        on if !on.is_empty() => on,
+        _ => {
+            let api = desk.api()?;
+            match wait::by_itself(&api, args.command).await? {
+                Some(endpoint) => vec![endpoint.to_string()],
+                None => {
+                    let (_, signed) = wait::signed_bytes(&api, args.command).await?;
+                    let targets = signed.command().targets.iter();
+                    targets.map(|target| target.endpoint.to_string()).collect()
+                }
+            }
+        }
+    };
     act(context, &whom, args.why, Action::Undo { of: args.command }).await
 }

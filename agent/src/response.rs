@@ -1,0 +1,252 @@
+//! What the endpoint does by itself: tries the responses of signed policy on what sensors say, and
+//! holds each to its limits.
+//!
+//! Pure, and needs no collector. What it decides is written down before it is done, so that a
+//! restart does not begin its limits anew, and is carried out by the same ledger and isolation as
+//! what operators ask, under an id of its own.
+
+mod kept;
+mod read;
+#[cfg(test)]
+mod timeline;
+mod vital;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use cordon_proto::codec;
+use cordon_proto::command::{Action, Block, Direction, Isolate, Kill, Peer, Rule, Suspend};
+use cordon_proto::event::{Class, Observation, Reacted};
+use cordon_proto::id::{CommandId, Hash};
+use cordon_proto::policy::Policy;
+use cordon_proto::policy::responses::{self, PER_HOUR_MAX, Reaction, Response, Test};
+use cordon_proto::roster::Autonomy;
+
+pub use kept::Kept;
+pub use vital::Vital;
+
+/// The hour that limits count.
+const HOUR_SECS: u64 = 3600;
+/// What meets a response again within this time is summed up, unless something is done for it.
+const SUM_SECS: u64 = 60;
+
+/// What the endpoint is at this moment.
+pub struct Own<'a> {
+    /// What the roster held now lets it do by itself: it may let less than when policy was taken.
+    pub autonomy: Option<&'a Autonomy>,
+    /// Whether policy calls it critical.
+    pub critical: bool,
+    /// Whether an address is one that it cannot live without.
+    pub vital: &'a dyn Fn(IpAddr) -> bool,
+    /// Whether the same stands already, whoever asked for it: a short lease must not replace the
+    /// long one of an operator.
+    pub stands: &'a dyn Fn(&Action) -> bool,
+    /// Makes ids.
+    pub new_id: &'a dyn Fn() -> CommandId,
+    /// Endpoint time.
+    pub now_secs: u64,
+}
+
+/// What is to be told, and done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fired {
+    /// For the control lane.
+    pub reacted: Reacted,
+    /// What is to be done under the same id.
+    pub action: Option<Action>,
+    /// The hash of the policy that says so.
+    pub policy: Hash,
+}
+
+/// Tries responses.
+#[derive(Debug, Default)]
+pub struct Responder {
+    policy_version: u64,
+    policy: Hash,
+    armed: Vec<Armed>,
+    /// A bit for the number of each class that a response looks at.
+    classes: u32,
+}
+
+/// A response, and what it did.
+#[derive(Debug)]
+struct Armed {
+    response: Response,
+    class: Class,
+    /// When it did something, within the last hour.
+    done_secs: VecDeque<u64>,
+    /// What was done, and until when it stands unless somebody undid it: it is not done again
+    /// before that, so that an operator who undoes it is not overruled.
+    done: VecDeque<(Action, u64)>,
+    told_secs: Option<u64>,
+    untold: u64,
+}
+
+impl Responder {
+    /// Takes up what responses did before a restart, once policy is set. Where that cannot be read
+    /// (none), none does anything for an hour.
+    pub fn resume(&mut self, kept: Option<&Kept>, now_secs: u64) {
+        for armed in &mut self.armed {
+            match kept {
+                Some(kept) => kept.give(armed, now_secs),
+                None => armed.spend(now_secs),
+            }
+        }
+    }
+
+    /// Takes a policy's responses up. Under a new policy a response of the same name goes on with
+    /// its limits, so that a changed word does not begin the hour anew.
+    pub fn set_policy(&mut self, policy: &Policy) {
+        let mut before = std::mem::take(&mut self.armed);
+        self.policy_version = policy.version;
+        self.policy = Hash::of(&codec::encode(policy));
+        self.classes = 0;
+        for response in policy.responses.iter().flatten() {
+            let Some(class) = response.class() else { continue };
+            let same = before.iter().position(|armed| armed.response.name == response.name);
+            let same = same.map(|index| before.swap_remove(index));
+            self.armed.push(Armed::new(response.clone(), class, same));
+            self.classes |= bit(class);
+        }
+    }
+
+    /// Whether any response looks at events of a class; those of other classes need not be brought.
+    #[must_use]
+    pub fn looks_at(&self, class: Class) -> bool {
+        self.classes & bit(class) != 0
+    }
+
+    /// Tries an event.
+    pub fn handle(&mut self, seen: &Observation, own: &Own<'_>) -> Vec<Fired> {
+        let class = seen.body.class();
+        let policy = (self.policy_version, self.policy);
+        let armed = self.armed.iter_mut().filter(|armed| armed.class == class);
+        armed.filter_map(|armed| armed.handle(seen, policy, own)).collect()
+    }
+
+    /// For the disk: what must be there before anything is done.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        Kept::of(&self.armed)
+    }
+}
+
+fn bit(class: Class) -> u32 {
+    1_u32.checked_shl(class.number()).unwrap_or(0)
+}
+
+impl Armed {
+    fn new(response: Response, class: Class, before: Option<Self>) -> Self {
+        let (done_secs, done) = (VecDeque::new(), VecDeque::new());
+        let fresh =
+            Self { response: response.clone(), class, done_secs, done, told_secs: None, untold: 0 };
+        before.map_or(fresh, |before| Self { response, class, ..before })
+    }
+
+    fn handle(
+        &mut self,
+        seen: &Observation,
+        (policy_version, policy): (u64, Hash),
+        own: &Own<'_>,
+    ) -> Option<Fired> {
+        let holds = |test: &Test| {
+            read::field(&seen.body, test.field).is_some_and(|found| test.holds(&found))
+        };
+        if !self.response.when.iter().all(holds) {
+            return None;
+        }
+        let now_secs = own.now_secs;
+        self.forget(now_secs);
+        let (action, withheld) = match self.action(seen, own) {
+            Ok(action) => (action, None),
+            Err(why) => (None, Some(why)),
+        };
+        let again = self.told_secs.is_some_and(|told| now_secs.saturating_sub(told) < SUM_SECS);
+        let too_often = self.response.then == Reaction::Raise && self.is_spent();
+        if action.is_none() && (again || too_often) {
+            self.untold = self.untold.saturating_add(1);
+            return None;
+        }
+        self.told_secs = Some(now_secs);
+        if withheld.is_none() {
+            self.done_secs.push_back(now_secs);
+        }
+        if let Some(action) = &action {
+            let stands_secs = action.lease_secs().unwrap_or(SUM_SECS);
+            self.done.push_back((action.clone(), now_secs.saturating_add(stands_secs)));
+        }
+        let reacted = Reacted {
+            id: (own.new_id)(),
+            response: self.response.name.clone(),
+            policy_version,
+            action: action.as_ref().map(Action::kind),
+            withheld,
+            because: read::sentence(&seen.body),
+            event_ns: seen.time_ns,
+            repeated: std::mem::take(&mut self.untold),
+        };
+        Some(Fired { reacted, action, policy })
+    }
+
+    /// Counts as having done all that it may within the hour.
+    fn spend(&mut self, now_secs: u64) {
+        let most = self.response.per_hour_max.min(PER_HOUR_MAX);
+        self.done_secs.extend((0..most).map(|_| now_secs));
+    }
+
+    /// Forgets what no longer counts; what is left is bounded by [`PER_HOUR_MAX`].
+    fn forget(&mut self, now_secs: u64) {
+        self.done_secs.retain(|done_secs| now_secs.saturating_sub(*done_secs) < HOUR_SECS);
+        self.done.retain(|(_, until_secs)| now_secs < *until_secs);
+    }
+
+    /// Whether it did as much within the hour as it may.
+    fn is_spent(&self) -> bool {
+        let most = self.response.per_hour_max.min(PER_HOUR_MAX);
+        self.done_secs.len() >= usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
+    /// What is to be done now; why not, where it must not be.
+    fn action(&self, seen: &Observation, own: &Own<'_>) -> Result<Option<Action>, String> {
+        responses::check(std::slice::from_ref(&self.response), own.autonomy)
+            .map_err(|error| format!("the policy {error}"))?;
+        let action = match &self.response.then {
+            Reaction::Raise => return Ok(None),
+            Reaction::Isolate { .. } if own.critical => {
+                return Err("this endpoint is critical".to_owned());
+            }
+            Reaction::Isolate { lease_secs } => {
+                read::not_begun_by_others(&seen.body)?;
+                Action::Isolate(Isolate { lease_secs: *lease_secs, ..Isolate::default() })
+            }
+            Reaction::Kill { tree } => {
+                Action::Kill(Kill { process: read::process(&seen.body)?, tree: *tree })
+            }
+            Reaction::Suspend { tree, lease_secs } => {
+                let (process, lease_secs) = (read::process(&seen.body)?, Some(*lease_secs));
+                Action::Suspend(Suspend { process, tree: *tree, lease_secs })
+            }
+            Reaction::Block { lease_secs } => {
+                let address = read::peer(&seen.body)?;
+                if (own.vital)(address) {
+                    return Err(format!("{address} is one that this endpoint cannot live without"));
+                }
+                let bits = if address.is_ipv4() { 32 } else { 128 };
+                let peer = Peer::Network { address, bits };
+                let rule = Rule { peer, direction: Direction::Both, ports: None };
+                Action::Block(Block { rules: vec![rule], lease_secs: Some(*lease_secs) })
+            }
+        };
+        if self.done.iter().any(|(done, _)| done.is_same_but_lease(&action)) {
+            return Err("it was done already, and its time is not over".to_owned());
+        }
+        if (own.stands)(&action) {
+            return Err("it stands already, asked for by somebody else".to_owned());
+        }
+        if self.is_spent() {
+            let times = self.done_secs.len();
+            return Err(format!("it was done {times} time(s) within an hour already"));
+        }
+        Ok(Some(action))
+    }
+}
