@@ -16,6 +16,7 @@ mod outage;
 mod presence;
 mod query;
 mod red_team;
+mod responses;
 mod scene;
 mod tamper;
 mod two_persons;
@@ -28,7 +29,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Body = fn() -> Result<()>;
 
-const TESTS: [(&str, Body); 19] = [
+const TESTS: [(&str, Body); 20] = [
     ("a string that lets nobody in says why", bad_enrolment::strings),
     ("settings with mistakes name the line, and a port in use its door", bad_settings::settings),
     ("an endpoint with an expired certificate renews it and comes back", certificate::expired),
@@ -40,6 +41,10 @@ const TESTS: [(&str, Body); 19] = [
     ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
+    (
+        "an endpoint cuts itself off as its policy says, without the collector",
+        responses::cuts_itself_off,
+    ),
     ("a change to the rules is put back and told with its process", tamper::put_back),
     ("a device that appears is closed at once and nobody's doing", tamper::new_device),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
