@@ -79,9 +79,12 @@ impl Budget {
         let cpu = percent_of(self.share, limit);
         let memory = percent_of(rss_bytes, self.limits.memory_bytes);
         let before = self.step;
-        if cpu > 100 || memory >= TIGHT_PERCENT {
+        // What was given up shows in what was used last, and in the mean only later: a flood of
+        // lines that reading more slowly has stopped is no reason to drop any.
+        let still_busy = cpu > 100 && used > limit;
+        if still_busy || memory >= TIGHT_PERCENT {
             self.easy_since = None;
-            let far = cpu > 200 || memory >= 100;
+            let far = (still_busy && cpu > 200) || memory >= 100;
             self.step = (self.step + if far { 3 } else { 1 }).min(SLOW_STEPS + SHED_STEPS);
         } else if cpu < EASY_PERCENT && memory < EASY_PERCENT {
             let since = *self.easy_since.get_or_insert(now);
@@ -188,6 +191,12 @@ mod tests {
         check(&[(14, 14, 12)], 512, &SHED[..3]);
         check(&[(60, 14, 12)], 512, &SHED);
         check(&[(6, 80, 12)], 512, &SHED);
+    }
+
+    #[test]
+    fn what_slowing_down_has_stopped_is_not_dropped() {
+        check(&[(1, 0, 12), (1, 150, 12), (8, 1, 12)], 64, &[]);
+        check(&[(1, 0, 12), (2, 150, 12), (8, 1, 12)], 512, &[]);
     }
 
     #[test]

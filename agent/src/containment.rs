@@ -87,7 +87,13 @@ pub struct Containment {
     /// The isolation that is being ended, for its own last receipt.
     ending: Option<Cause>,
     told: VecDeque<Receipt>,
+    /// Isolations as they were signed: the one that stands, and those that may take its place.
+    signed: VecDeque<(CommandId, Vec<u8>)>,
 }
+
+/// An isolation that is refused leaves the one before it standing; with more than so many under
+/// way the oldest is kept without its signatures.
+const SIGNED_MAX: usize = 4;
 
 impl Containment {
     /// Takes up what stood when the agent last ran.
@@ -97,8 +103,9 @@ impl Containment {
         let id = CommandId(uuid::Uuid::from_bytes(kept.record.command));
         let cause = Cause { id, hash: kept.command_hash, action: ActionKind::Isolate };
         let causes = VecDeque::from([cause]);
+        let signed = kept.signed.map(|bytes| (id, bytes)).into_iter().collect();
         let isolation = Isolation::resume(kept.record, endpoint_secs);
-        Self { isolation, causes, ..Self::default() }
+        Self { isolation, causes, signed, ..Self::default() }
     }
 
     /// Cuts the endpoint off, or changes how it is.
@@ -113,6 +120,15 @@ impl Containment {
         self.remember(may);
         if self.isolation.record().is_none() {
             self.since_secs = endpoint_secs;
+        }
+        // What the endpoint does by itself is held by the supervisor without any signature.
+        if !may.signed.is_empty() {
+            self.signed.push_back((may.command.id, may.signed.clone()));
+        }
+        if self.signed.len() > SIGNED_MAX {
+            let standing = self.standing_cause().map(|cause| cause.id);
+            let oldest = self.signed.iter().position(|(id, _)| Some(*id) != standing);
+            oldest.and_then(|at| self.signed.remove(at));
         }
         let plan = ways.plan(policy, None);
         let command = may.command.id.0.into_bytes();
@@ -201,7 +217,10 @@ impl Containment {
             let step = match self.isolation.poll_effect()? {
                 Effect::Save(record) => {
                     let cause = self.cause(CommandId(uuid::Uuid::from_bytes(record.command)));
-                    Step::Save(KeptIsolation { record, command_hash: cause.hash })
+                    let signed = self.signed.iter().find(|(id, _)| *id == cause.id);
+                    let signed = signed.map(|(_, bytes)| bytes.clone());
+                    let (command_hash, saved_secs) = (cause.hash, Some(now_secs));
+                    Step::Save(KeptIsolation { record, command_hash, signed, saved_secs })
                 }
                 Effect::CutOff { turn, plan, check } => Step::CutOff { turn, plan, check },
                 Effect::Prove { turn } => match self.plan() {
@@ -311,7 +330,7 @@ mod tests {
             incident: None,
         };
         let hash = Hash::of(id.to_string().as_bytes());
-        Authorised { command, hash, signers: vec![], forget_secs: 0 }
+        Authorised { command, hash, signed: b"signed".to_vec(), signers: vec![], forget_secs: 0 }
     }
 
     pub(super) fn ways() -> Ways {
@@ -325,6 +344,7 @@ mod tests {
         let may = authorised(1, ActionKind::Isolate);
         before.handle_isolate(&may, &Isolate::default(), None, ways(), 0);
         let Some(Step::Save(kept)) = before.poll_step(0) else { panic!("nothing saved") };
+        assert_eq!(kept.signed.as_deref(), Some(b"signed".as_slice()));
         let mut resumed = Containment::resume(Some(kept), 10);
         let Some(Step::CutOff { turn, plan, check }) = resumed.poll_step(10) else {
             panic!("not cut off again")

@@ -17,6 +17,7 @@ use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash, OperatorId};
 use cordon_proto::policy::{Policy, responses};
 use cordon_proto::roster::{Ceilings, Operator, Shortfall};
 use cordon_proto::sign::command::SignedCommand;
+use cordon_proto::sign::document::DocumentError;
 
 use crate::redact::Redactor;
 use crate::roster_keeper::Held;
@@ -52,6 +53,8 @@ pub struct Authorised {
     pub command: Command,
     /// The hash of the bytes it came in.
     pub hash: Hash,
+    /// These bytes, for what must be verified again after a restart.
+    pub signed: Vec<u8>,
     /// Whose signatures counted.
     pub signers: Vec<OperatorId>,
     /// Endpoint time from which its nonce is stale, and its id may be forgotten.
@@ -100,13 +103,31 @@ pub fn judge(bytes: &[u8], own: &Own<'_>) -> Result<Authorised, Refusal> {
         Ok(signers) => {
             let nonce_secs = command.target(own.endpoint).map_or(0, |t| t.nonce.endpoint_secs);
             let forget_secs = nonce_secs.saturating_add(command.age_max_secs).saturating_add(1);
-            Ok(Authorised { command: command.clone(), hash, signers, forget_secs })
+            let signed = bytes.to_vec();
+            Ok(Authorised { command: command.clone(), hash, signed, signers, forget_secs })
         }
         Err((check, reason)) => {
             let (id, action) = (Some(command.id), Some(command.action.kind()));
             Err(Refusal { check, reason, hash, command: id, action })
         }
     }
+}
+
+/// Judges a command that was obeyed before, for what it set up: everything but whether it is fresh
+/// and new, which it was. A signer who was revoked since does not count any more.
+pub fn verify_again(bytes: &[u8], own: &Own<'_>) -> Result<Command, (Check, String)> {
+    let form = |error: DocumentError| (Check::Form, format!("the command {error}"));
+    let signed = SignedCommand::read(bytes).map_err(form)?;
+    let command = signed.command();
+    command.check_form().map_err(|error| (Check::Form, format!("the command {error}")))?;
+    for_client(command, own)?;
+    if command.target(own.endpoint).is_none() {
+        return Err((Check::Target, "the command does not name this endpoint".to_owned()));
+    }
+    let signers = signed.signers(&own.roster.roster);
+    let signers = signers.map_err(|error| (Check::Signature, error.to_string()))?;
+    enough(command, &signers, own)?;
+    Ok(command.clone())
 }
 
 fn authorise(signed: &SignedCommand, own: &Own<'_>) -> Verdict<Vec<OperatorId>> {

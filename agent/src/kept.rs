@@ -5,6 +5,7 @@
 //! else.
 
 use cordon_proto::codec;
+use cordon_proto::event::Receipt;
 use cordon_proto::id::Hash;
 use cordon_proto::policy::Policy;
 use minicbor::{Decode, Encode};
@@ -31,6 +32,10 @@ pub const RESPONSES: &str = "responses.cbor";
 /// The isolation that stands. It outlives the identity: a machine that is enrolled anew is still
 /// let back when its lease ends.
 pub const ISOLATION: &str = "isolation.cbor";
+/// Receipts of what was done while no agent ran.
+pub const UNSENT: &str = "unsent.cbor";
+/// So many of them are kept.
+const UNSENT_MAX: usize = 16;
 /// What else stands. It outlives the identity, too.
 pub const LEDGER: &str = "ledger.cbor";
 
@@ -85,6 +90,12 @@ impl GuardMemory {
                 Ok(new)
             }
         }
+    }
+
+    /// What was kept; nothing is made or written where nothing usable was.
+    #[must_use]
+    pub fn find(dir: &StateDir) -> Option<Self> {
+        Self::from_bytes(&dir.read_secret(GUARD).ok().flatten()?)
     }
 
     /// For the disk.
@@ -166,6 +177,23 @@ pub struct KeptIsolation {
     pub record: Record,
     /// The hash of the command's bytes as received.
     pub command_hash: Hash,
+    /// The command as it was signed, so that whoever takes the isolation up can verify it again;
+    /// none in records of earlier versions.
+    pub signed: Option<Vec<u8>>,
+    /// Endpoint time when this was written: what is left of the lease, should endpoint time be
+    /// lost. None in records of earlier versions.
+    pub saved_secs: Option<u64>,
+}
+
+/// What there is of an isolation's record.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// No isolation stands.
+    Nothing,
+    /// One stands.
+    Isolation(Box<KeptIsolation>),
+    /// There is a record, and nobody can read it.
+    Unreadable(String),
 }
 
 #[derive(Encode, Decode)]
@@ -174,28 +202,73 @@ struct IsolationFile {
     record: Vec<u8>,
     #[n(1)]
     command_hash: Hash,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    signed: Option<Vec<u8>>,
+    #[n(3)]
+    saved_secs: Option<u64>,
 }
 
 impl KeptIsolation {
     /// What stood when the agent last ran.
     pub fn load(dir: &StateDir) -> Result<Option<Self>, KeptError> {
-        let Some(bytes) = dir.read_secret(ISOLATION)? else { return Ok(None) };
-        let read = codec::decode_strict::<IsolationFile>(&bytes).ok().and_then(|file| {
-            let record = Record::from_bytes(&file.record).ok()?;
-            Some(Self { record, command_hash: file.command_hash })
-        });
-        if read.is_none() {
-            tracing::error!("the record of an isolation cannot be read; what stands of it remains");
+        match Self::find(dir) {
+            Found::Nothing => Ok(None),
+            Found::Isolation(kept) => Ok(Some(*kept)),
+            Found::Unreadable(reason) => {
+                tracing::error!(
+                    reason,
+                    "the record of an isolation cannot be read; what stands of it remains"
+                );
+                Ok(None)
+            }
         }
-        Ok(read)
+    }
+
+    /// What there is of a record.
+    #[must_use]
+    pub fn find(dir: &StateDir) -> Found {
+        let bytes = match dir.read_secret(ISOLATION) {
+            Ok(None) => return Found::Nothing,
+            Ok(Some(bytes)) => bytes,
+            Err(error) => return Found::Unreadable(error.to_string()),
+        };
+        match Self::from_bytes(&bytes) {
+            Ok(kept) => Found::Isolation(Box::new(kept)),
+            Err(reason) => Found::Unreadable(reason),
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let file: IsolationFile = codec::decode_strict(bytes).map_err(|error| error.to_string())?;
+        let IsolationFile { record, command_hash, signed, saved_secs } = file;
+        let record = Record::from_bytes(&record).map_err(|error| error.to_string())?;
+        Ok(Self { record, command_hash, signed, saved_secs })
     }
 
     /// For the disk; none where the record is longer than any may be.
     #[must_use]
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
-        let record = self.record.to_bytes().ok()?;
-        Some(codec::encode(&IsolationFile { record, command_hash: self.command_hash }))
+        let (record, command_hash) = (self.record.to_bytes().ok()?, self.command_hash);
+        let (signed, saved_secs) = (self.signed.clone(), self.saved_secs);
+        Some(codec::encode(&IsolationFile { record, command_hash, signed, saved_secs }))
     }
+}
+
+/// Receipts of what was done while no agent ran; the next agent signs and sends them.
+pub fn load_unsent(dir: &StateDir) -> Vec<Receipt> {
+    let read = dir.read_secret(UNSENT).ok().flatten();
+    read.and_then(|bytes| codec::decode_strict(&bytes).ok()).unwrap_or_default()
+}
+
+/// Keeps a receipt until an agent runs again. Of many the first and the newest are kept: why it
+/// began and how it ended.
+pub fn keep_unsent(dir: &StateDir, receipt: Receipt) -> Result<(), StateDirError> {
+    let mut unsent = load_unsent(dir);
+    if unsent.len() >= UNSENT_MAX {
+        unsent.remove(1);
+    }
+    unsent.push(receipt);
+    dir.write(UNSENT, &codec::encode(&unsent))
 }
 
 #[cfg(test)]
@@ -225,6 +298,21 @@ mod tests {
         assert_ne!(anew.secret, memory.secret);
         assert!(anew.accepted.room_for(id).is_ok());
         assert_eq!(GuardMemory::load(&dir).unwrap().secret, anew.secret, "kept from then on");
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read_and_a_damaged_one_is_not_taken_for_none() {
+        let (_temp, dir) = dir();
+        assert!(matches!(KeptIsolation::find(&dir), Found::Nothing));
+        let kept = crate::hold::tests::kept();
+        dir.write(ISOLATION, &kept.to_bytes().unwrap()).unwrap();
+        let Found::Isolation(read) = KeptIsolation::find(&dir) else { panic!("not read") };
+        assert_eq!((read.record, read.signed), (kept.record.clone(), kept.signed.clone()));
+        let earlier = KeptIsolation { signed: None, saved_secs: None, ..kept };
+        dir.write(ISOLATION, &earlier.to_bytes().unwrap()).unwrap();
+        assert!(matches!(KeptIsolation::find(&dir), Found::Isolation(_)));
+        dir.write(ISOLATION, b"damaged").unwrap();
+        assert!(matches!(KeptIsolation::find(&dir), Found::Unreadable(_)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use cordon_agent::config::{self, Config};
-use cordon_agent::{doctor, query, run, tell};
+use cordon_agent::{doctor, hold, query, release, run, tell};
 
 /// Watches this endpoint, streams signed events to your collector, and contains the endpoint on
 /// signed command.
@@ -28,6 +28,16 @@ struct Arguments {
 enum Deed {
     /// Run in the foreground until SIGTERM. What contains the endpoint is not lifted by the end.
     Run,
+    /// Put an isolation up again before the network is up, and look after it while no agent runs:
+    /// count its lease, put back what somebody changed, obey `release`. The service
+    /// cordon-hold.service does that; it ends when nothing is isolated.
+    Hold,
+    /// Let this endpoint back by hand: with a signed release from an operator, when no other way
+    /// is left. Asks the agent, else the supervisor; needs neither.
+    Release {
+        /// What `cordon release ENDPOINT --reason TEXT --to FILE` has written.
+        file: Option<PathBuf>,
+    },
     /// Join a client. Makes this endpoint's keys, and trusts whom the string names.
     #[command(alias = "enrol")]
     Enroll {
@@ -98,6 +108,8 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
         .init();
     match deed {
         Deed::Run => run::run(config)?,
+        Deed::Hold => hold::run(&config)?,
+        Deed::Release { file } => release::run(&config, file.as_deref())?,
         Deed::Canary { .. } => {}
         Deed::Enroll { string, force } => tell::enroll(&config, &string, force)?,
         Deed::Status => tell::status(&config)?,

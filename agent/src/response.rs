@@ -9,7 +9,6 @@ mod kept;
 mod read;
 #[cfg(test)]
 mod timeline;
-mod vital;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -23,7 +22,6 @@ use cordon_proto::policy::responses::{self, PER_HOUR_MAX, Reaction, Response, Te
 use cordon_proto::roster::Autonomy;
 
 pub use kept::Kept;
-pub use vital::Vital;
 
 /// The hour that limits count.
 const HOUR_SECS: u64 = 3600;
@@ -36,8 +34,8 @@ pub struct Own<'a> {
     pub autonomy: Option<&'a Autonomy>,
     /// Whether policy calls it critical.
     pub critical: bool,
-    /// Whether an address is one that it cannot live without.
-    pub vital: &'a dyn Fn(IpAddr) -> bool,
+    /// What an address is to it, where it cannot do without it; none for any other.
+    pub vital: &'a dyn Fn(IpAddr) -> Option<&'static str>,
     /// Whether the same stands already, whoever asked for it: a short lease must not replace the
     /// long one of an operator.
     pub stands: &'a dyn Fn(&Action) -> bool,
@@ -228,13 +226,14 @@ impl Armed {
             }
             Reaction::Block { lease_secs } => {
                 let address = read::peer(&seen.body)?;
-                if (own.vital)(address) {
-                    return Err(format!("{address} is one that this endpoint cannot live without"));
+                if let Some(what) = (own.vital)(address) {
+                    return Err(format!("this endpoint cannot do without {address} ({what})"));
                 }
                 let bits = if address.is_ipv4() { 32 } else { 128 };
                 let peer = Peer::Network { address, bits };
-                let rule = Rule { peer, direction: Direction::Both, ports: None };
-                Action::Block(Block { rules: vec![rule], lease_secs: Some(*lease_secs) })
+                let rule = Rule { peer, direction: Direction::Both, ports: None, at: None };
+                let (rules, lease_secs) = (vec![rule], Some(*lease_secs));
+                Action::Block(Block { rules, lease_secs, except: None, groups: None })
             }
         };
         if self.done.iter().any(|(done, _)| done.is_same_but_lease(&action)) {

@@ -10,6 +10,7 @@ mod command;
 mod contain;
 mod deeds;
 mod deliver;
+mod door;
 mod jobs;
 mod lookout;
 mod query;
@@ -77,6 +78,8 @@ enum Wake {
     Stirred,
     /// A job is done.
     Done(Done),
+    /// Somebody on this machine asks for something.
+    Asked(std::os::unix::net::UnixStream),
 }
 
 /// The running agent.
@@ -117,6 +120,7 @@ struct Agent {
     thrift: budget::Thrift,
     reports: mpsc::Receiver<(&'static str, Report)>,
     jobs: Jobs,
+    door: door::Door,
     upkeep: upkeep::Upkeep,
     spool_thread: Option<std::thread::JoinHandle<()>>,
     /// Keeps a second agent off the state directory.
@@ -176,6 +180,7 @@ impl Agent {
             Ok(()) = self.progress.changed() => Wake::Progress,
             () = self.lookout.stirred() => Wake::Stirred,
             done = self.jobs.next() => Wake::Done(done),
+            asked = self.door.next() => Wake::Asked(asked),
         }
     }
 
@@ -193,6 +198,7 @@ impl Agent {
             Wake::Progress => self.note_progress(),
             Wake::Stirred => self.stirred(),
             Wake::Done(done) => self.done(done),
+            Wake::Asked(stream) => self.asked(stream),
         }
     }
 
@@ -213,7 +219,8 @@ impl Agent {
             Done::Looked(drift) => self.looked(drift),
             Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
-            Done::Swept => {}
+            Done::Swept | Done::Followed => {}
+            Done::Heard(heard) => self.heard(*heard),
         }
     }
 
@@ -234,6 +241,7 @@ impl Agent {
     }
 
     fn tell_receipt(&mut self, receipt: Receipt) {
+        self.answer_door(&receipt);
         self.tell(Severity::Informational, Body::Receipt(Box::new(receipt)));
     }
 }

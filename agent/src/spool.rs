@@ -35,7 +35,7 @@ use cordon_proto::event::agent::LaneDepth;
 use cordon_proto::event::{Gap, GapReason, Lane};
 use cordon_proto::message::LanePosition;
 use cordon_proto::session::{Cursor, SealedBatch};
-use cordon_proto::sign::batch::EpochCause;
+use cordon_proto::sign::batch::{EpochCause, Sealer};
 
 pub use fault::{Fault, SpoolError};
 pub use lane::Identity;
@@ -100,6 +100,8 @@ pub struct Spool {
     path: PathBuf,
     identity: Arc<Identity>,
     limits: SpoolLimits,
+    /// Of telemetry; control events are few.
+    sealer: Sealer,
     /// None after damage, until it could be begun anew.
     store: Option<Store>,
     reserve: Reserve,
@@ -139,6 +141,7 @@ impl Spool {
             path: path.to_path_buf(),
             identity: Arc::new(identity),
             limits,
+            sealer: Sealer::default(),
             store: None,
             reserve: Reserve::beside(path),
             lanes: Lanes { control: lane(Lane::Control), telemetry: lane(Lane::Telemetry) },

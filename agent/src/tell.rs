@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::enrol;
 use crate::identity::{Identity, IdentityError, StateDir};
-use crate::kept::{self, KeptIsolation};
+use crate::kept::{self, Found, KeptIsolation};
 use crate::link::proxy::ProxyWay;
 use crate::machine::Machine;
 use crate::roster_keeper::RosterKeeper;
@@ -49,13 +49,14 @@ pub fn enroll(config: &Config, string: &str, force: bool) -> anyhow::Result<()> 
              `--force` makes it a new endpoint and gives up what it has not sent yet"
         );
     }
-    let _alone = dir.lock().context("the agent must be stopped before it becomes another")?;
-    if KeptIsolation::load(&dir)?.is_some() {
+    // Before the lock, which the supervisor of an isolation has while no agent runs.
+    if !matches!(KeptIsolation::find(&dir), Found::Nothing) {
         bail!(
             "this endpoint is isolated; as a new endpoint it could not be released by its name. \
              Release it first"
         );
     }
+    let _alone = dir.lock().context("the agent must be stopped before it becomes another")?;
     let proxy = ProxyWay::from_config(&config.proxy)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (identity, held) = runtime.block_on(enrol::enrol(&string, proxy))?;

@@ -280,6 +280,28 @@ impl Fleet {
         self.namespace(name)?.run(|| command.output())?.context("running cordon-agent")
     }
 
+    /// Starts an endpoint's supervisor beside, or in place of, its agent. It writes to the same log.
+    pub fn start_hold(&self, name: &str) -> Result<Process> {
+        let endpoint = self.endpoint(name)?;
+        let hold = self.hold_launch(name)?;
+        Ok(hold.start_in(&endpoint.namespace)?)
+    }
+
+    /// The same outside every lab, where it must refuse to touch anything.
+    pub fn start_hold_outside(&self, name: &str) -> Result<Process> {
+        Ok(self.hold_launch(name)?.start_here()?)
+    }
+
+    fn hold_launch(&self, name: &str) -> Result<Launch> {
+        let program = programs::find("cordon-agent")?;
+        let config = self.agent_config(name);
+        let launch = Launch::new("cordon-agent hold", "unshare")
+            .arguments(HOST_NAMED)
+            .arguments([name.as_ref(), program.as_os_str()])
+            .arguments(["hold".as_ref(), "--config".as_ref(), config.as_os_str()]);
+        Ok(launch.output(self.log(name)?))
+    }
+
     /// Starts an endpoint's agent; its host name is the endpoint's.
     pub fn start_agent(&mut self, name: &str) -> Result<()> {
         let program = programs::find("cordon-agent")?;

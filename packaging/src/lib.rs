@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod clock;
+pub mod deb;
 pub mod demo;
 pub mod fleet;
 pub mod lab;

@@ -1,7 +1,8 @@
-//! `cargo pack`: the programs in release and what a machine needs to run them, in one archive.
+//! `cargo pack`: the programs in release and what a machine needs to run them, in one archive, and
+//! where dpkg-deb is as Debian packages.
 //!
-//! The archive's bytes depend on the commit and the compiler alone: order, owners and times in it
-//! are fixed.
+//! Their bytes depend on the commit and the compiler alone: order, owners and times in them are
+//! fixed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::arguments::PackOptions;
-use crate::run_command::{ask, cargo, run as run_command};
-use crate::say;
+use crate::run_command::{ask, cargo, find_program, run as run_command};
 use crate::workspace::Workspace;
+use crate::{deb, say};
 
 /// True once the archive is there.
 pub fn run(options: &PackOptions) -> Result<bool> {
@@ -37,7 +38,26 @@ pub fn run(options: &PackOptions) -> Result<bool> {
     archive_it(&folder, &name, &archive, &time)?;
     let sum = ask("summing the archive", Command::new("sha256sum").arg(&archive))?;
     say::line(sum.trim());
+    debian(&workspace, &into, &time)?;
     Ok(true)
+}
+
+/// The same as Debian packages, where they can be made.
+fn debian(workspace: &Workspace, into: &Path, time: &str) -> Result<()> {
+    if find_program("dpkg-deb").is_none() {
+        say::line("no Debian packages: dpkg-deb is not here");
+        return Ok(());
+    }
+    let time_secs = time.trim_start_matches('@').parse().context("the commit's time")?;
+    let linux = workspace.root.join("packaging/linux");
+    let programs = workspace.program_folder("release");
+    let sources = deb::Sources { programs: &programs, linux: &linux, time_secs };
+    for name in deb::names() {
+        let file = deb::build(name, sources, into)?;
+        let sum = ask("summing a package", Command::new("sha256sum").arg(&file))?;
+        say::line(sum.trim());
+    }
+    Ok(())
 }
 
 /// Builds every program in release, one package at a time, so that no package gets features that
@@ -85,9 +105,13 @@ fn stage(staged: &Path, programs: &[PathBuf], system_files: &Path) -> Result<()>
     let listing = || format!("listing {}", system_files.display());
     for entry in fs::read_dir(system_files).with_context(listing)? {
         let path = entry.with_context(listing)?.path();
+        if path.is_dir() {
+            continue;
+        }
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension {
-            Some("service") => copy(&path, &staged.join("systemd"))?,
+            Some("service" | "path") => copy(&path, &staged.join("systemd"))?,
+            Some("sysusers") => copy(&path, &staged.join("sysusers.d"))?,
             Some("toml") => copy(&path, &staged.join("etc"))?,
             Some(_) | None => copy(&path, staged)?,
         }

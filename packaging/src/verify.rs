@@ -15,6 +15,7 @@ use crate::programs::FOLDER_VARIABLE;
 use crate::run_command::{Ran, cargo, run as run_command};
 use crate::tally::Tally;
 use crate::vm::depot::Depot;
+use crate::vm::system::Image;
 use crate::workspace::Workspace;
 use crate::{demo, need, packages, say};
 
@@ -51,12 +52,16 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
     Ok(tally.failed == 0)
 }
 
-/// qemu and a kernel for guests, unpacked into the cache.
+/// qemu, a kernel for guests and a disk to start one from, in the cache.
 fn provide_machines() -> Result<()> {
-    if Depot::find().is_ok() || !packages::can_be_fetched() {
+    if !packages::can_be_fetched() {
         return Ok(());
     }
-    Depot::fetch()
+    if Depot::find().is_err() {
+        Depot::fetch()?;
+    }
+    let depot = Depot::find().map_err(anyhow::Error::msg)?;
+    Image::fetch(&depot).map(drop)
 }
 
 struct Steps {

@@ -3,11 +3,14 @@
 //!
 //! qemu and a Debian kernel come from [`depot`]; a guest is a kernel, its modules and one program
 //! that runs as the first process ([`initramfs`]); [`machine`] starts it, reads its console, changes
-//! its hardware, and resets it.
+//! its hardware, and resets it. [`system`] is a guest with a whole Debian and a shell, [`capture`]
+//! what its network card saw.
 
+pub mod capture;
 pub mod cpio;
 pub mod depot;
 pub mod initramfs;
 pub mod machine;
 pub mod modules;
 pub mod qmp;
+pub mod system;

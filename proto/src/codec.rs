@@ -30,9 +30,14 @@ pub enum CodecError {
 #[must_use]
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    match minicbor::encode(value, &mut bytes) {
-        Ok(()) => bytes,
-        Err(error) => unreachable!("encoding to memory failed: {error}"),
+    append(value, &mut bytes);
+    bytes
+}
+
+/// Encodes a value behind what is there.
+pub fn append<T: Encode<()>>(value: &T, bytes: &mut Vec<u8>) {
+    if let Err(error) = minicbor::encode(value, bytes) {
+        unreachable!("encoding to memory failed: {error}");
     }
 }
 

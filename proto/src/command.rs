@@ -23,7 +23,7 @@ use crate::roster::RosterRef;
 
 pub use account::LockAccount;
 pub use action::{Action, ActionKind};
-pub use block::{Block, Direction, Peer, Ports, Rule};
+pub use block::{Block, Direction, Network, Peer, Ports, Rule};
 pub use collect::{Collect, Source};
 pub use deny::{Deny, Executable};
 pub use isolate::{AtEnd, IfUnproved, Isolate};
@@ -190,7 +190,7 @@ impl Command {
             }
             Action::Quarantine(quarantine) => quarantine.check(),
             Action::Deny(deny) => deny.check(),
-            Action::Block(block) => block.check(),
+            Action::Block(block) => block.check(&self.targets),
             Action::LockAccount(lock) => lock.check(),
             Action::StopService(stop) => stop.check(),
             Action::Collect(collect) => collect.check(),

@@ -24,6 +24,8 @@ pub mod response;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
+
 pub use actor::Actor;
 pub use agent::{Health, Notice, ReasonCount, SensorHealth, SensorState, Started};
 pub use device::DeviceEvent;
@@ -365,6 +367,14 @@ impl Observation {
     pub fn at(self, seq: u64) -> Event {
         let Self { time_ns, boot_ns, severity, body } = self;
         Event { seq, time_ns, boot_ns, severity, body }
+    }
+
+    /// Adds the bytes of the event to others, under the number 0:
+    /// [`Sealer`](crate::sign::batch::Sealer) puts its own in.
+    pub fn append_to(&self, bytes: &mut Vec<u8>) {
+        let Self { time_ns, boot_ns, severity, body } = self;
+        // As the fields of an event follow each other.
+        codec::append(&(0_u64, time_ns, boot_ns, severity, body), bytes);
     }
 }
 

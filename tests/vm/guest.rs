@@ -16,6 +16,8 @@ use cordon_proto::id::EndpointId;
 use rustix::mount::MountFlags;
 use tokio::sync::mpsc;
 
+use crate::storage;
+
 /// Lines of events begin with this, lines of conditions with the other.
 pub(crate) const EVENT: &str = "EVENT ";
 pub(crate) const SENSES: &str = "SENSES ";
@@ -25,6 +27,9 @@ pub(crate) const TO_BE_READ: &str = "READ-ME";
 
 pub(crate) fn run() -> ExitCode {
     let done = prepare().and_then(|()| {
+        if std::fs::read_to_string("/proc/cmdline")?.contains(storage::ARGUMENT) {
+            return storage::run();
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(sense())
     });
@@ -34,9 +39,20 @@ pub(crate) fn run() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Loads a module, where this program is started by the name of the one that does.
+pub(crate) fn modprobe() -> ExitCode {
+    match storage::modprobe() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println(&format!("modprobe: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// The console is all this process has.
 #[expect(clippy::print_stdout, reason = "the machine around reads what is printed")]
-fn println(line: &str) {
+pub(crate) fn println(line: &str) {
     println!("{line}");
 }
 

@@ -1,5 +1,5 @@
 //! What only a kernel of its own can show, in a machine of qemu: devices that come and go, disks
-//! that tell their health, disks that fail.
+//! that tell their health, disks that fail, storage that is blocked, and a boot.
 //!
 //! Skips by name where qemu or a kernel for guests is not here; `cargo verify` gets them, and so
 //! does this program with `CORDON_VM_FETCH=1`. In the machine this same program is the first
@@ -7,21 +7,44 @@
 
 mod disks;
 mod guest;
+mod reboot;
+mod storage;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
+use cordon_packaging::lab::unavailable;
+use cordon_packaging::programs;
 use cordon_packaging::vm::depot::Depot;
+use cordon_packaging::vm::system::Image;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-type Body = fn(&Depot) -> Result<()>;
+/// What a test needs beside qemu and a kernel.
+#[derive(Clone, Copy)]
+enum Body {
+    Kernel(fn(&Depot) -> Result<()>),
+    /// A whole system on a disk, and a fleet around it.
+    System(fn(&Depot, &Image) -> Result<()>),
+}
 
-const TESTS: [(&str, Body); 1] =
-    [("disks fail, warn, are plugged in and pulled out, and all of it is told", disks::life)];
+const TESTS: [(&str, Body); 3] = [
+    (
+        "disks fail, warn, are plugged in and pulled out, and all of it is told",
+        Body::Kernel(disks::life),
+    ),
+    ("no packet escapes between lost power and the agent's start", Body::System(reboot::sealed)),
+    (
+        "removable storage is blocked, whoever loads its drivers, and allowed again",
+        Body::Kernel(storage::life),
+    ),
+];
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
         return guest::run();
+    }
+    if std::env::args().next().is_some_and(|name| name.ends_with("/modprobe")) {
+        return guest::modprobe();
     }
     let mut arguments = Arguments::from_args();
     // Each machine takes a core and half a gigabyte.
@@ -38,5 +61,25 @@ fn unless(body: Body) -> Result<Completion, Failed> {
         Ok(depot) => depot,
         Err(reason) => return Ok(Completion::ignored_with(reason)),
     };
-    body(&depot).map(|()| Completion::Completed).map_err(|error| format!("{error:#}").into())
+    let done = match body {
+        Body::Kernel(body) => body(&depot),
+        Body::System(body) => {
+            if let Some(reason) = unavailable() {
+                return Ok(Completion::ignored_with(reason));
+            }
+            for program in ["cordon", "cordon-agent", "cordon-collector"] {
+                if let Err(reason) = programs::find(program) {
+                    return Ok(Completion::ignored_with(reason.to_string()));
+                }
+            }
+            if std::env::var_os("CORDON_VM_FETCH").is_some() {
+                Image::fetch(&depot).map_err(|error| format!("{error:#}"))?;
+            }
+            match Image::find() {
+                Ok(image) => body(&depot, &image),
+                Err(reason) => return Ok(Completion::ignored_with(reason)),
+            }
+        }
+    };
+    done.map(|()| Completion::Completed).map_err(|error| format!("{error:#}").into())
 }

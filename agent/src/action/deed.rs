@@ -6,10 +6,19 @@
 use std::sync::Arc;
 
 use cordon_proto::command::Action;
+use cordon_proto::id::EndpointId;
 use cordon_proto::policy::Policy;
 
+use super::account::Account;
+use super::block::Blocking;
+use super::block::fences::{Blocks, ask};
+use super::service::Service;
+use super::storage::{Storage, Watch};
+use crate::containment::Ways;
 use crate::identity::StateDir;
+use crate::ledger;
 pub use crate::ledger::{Done, NotDone, Seen};
+use crate::sensor::dns::Names;
 
 /// One action on this endpoint.
 pub trait Deed {
@@ -36,6 +45,22 @@ pub struct Tools {
     /// The agent is only tried out here: it must touch nothing but what its own control group holds
     /// and its own namespaces.
     pub lab: bool,
+    /// Who this is, for commands that ask different things of different endpoints.
+    pub endpoint: EndpointId,
+    /// All that is blocked, which is one thing to the kernel.
+    pub blocks: Blocks,
+    /// Hears of new devices while removable storage is blocked.
+    pub removable: Watch,
+}
+
+impl Tools {
+    /// Nothing stands and nothing is under way yet.
+    #[must_use]
+    pub fn new(dir: StateDir, lab: bool) -> Self {
+        let nothing = ledger::Kept::default();
+        let blocks = Blocks::resume(dir.clone(), lab, Names::default(), ask, &nothing);
+        Self { dir, lab, endpoint: EndpointId::default(), blocks, removable: Watch::default() }
+    }
 }
 
 /// What a deed is done with: what all share, and what holds at this moment.
@@ -45,12 +70,31 @@ pub struct Hand {
     pub tools: Arc<Tools>,
     /// What operators signed about this endpoint.
     pub policy: Option<Policy>,
+    /// What the endpoint needs of the network, and the mark of the agent's own packets.
+    pub ways: Ways,
+    /// The ports of the collectors' doors, or of the proxy on the way.
+    pub door_ports: Vec<u16>,
 }
 
 impl Hand {
+    /// A hand without policy, that nothing of the network need be left to.
+    #[must_use]
+    pub fn new(tools: Tools) -> Self {
+        let tools = Arc::new(tools);
+        Self { tools, policy: None, ways: Ways::default(), door_ports: Vec::new() }
+    }
+
     /// The deed that an action asks for.
     pub fn deed<'a>(&'a self, action: &'a Action) -> Result<Box<dyn Deed + 'a>, NotDone> {
         match action {
+            Action::Block(block) => Ok(Box::new(Blocking::new(block, self))),
+            Action::LockAccount(wanted) => Ok(Box::new(Account::here(wanted, self.tools.lab))),
+            Action::StopService(wanted) => Ok(Box::new(Service::here(wanted, self.tools.lab))),
+            Action::BlockStorage(_) => Ok(Box::new(Storage::here(
+                self.tools.dir.folder(),
+                &self.tools.removable,
+                self.tools.lab,
+            ))),
             Action::Isolate(_)
             | Action::Release
             | Action::SetPolicy(_)
@@ -61,10 +105,6 @@ impl Hand {
             | Action::Suspend(_)
             | Action::Quarantine(_)
             | Action::Deny(_)
-            | Action::Block(_)
-            | Action::LockAccount(_)
-            | Action::StopService(_)
-            | Action::BlockStorage(_)
             | Action::Collect(_) => {
                 let name = action.kind().name();
                 Err(NotDone::Refused(format!("this version of the agent cannot {name}")))

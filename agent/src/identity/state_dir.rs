@@ -66,6 +66,12 @@ impl StateDir {
         Ok(Self { dir })
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where a file of this name stands.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -132,15 +138,28 @@ impl StateDir {
 
     /// Keeps other agents out for as long as the answer lives.
     pub fn lock(&self) -> Result<File, StateDirError> {
-        let path = self.path("lock");
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(io_error("opening", &path))?;
+        let (file, path) = self.lock_file()?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(StateDirError::InUse(self.dir.clone())),
             Err(TryLockError::Error(cause)) => Err(io_error("locking", &path)(cause)),
         }
+    }
+
+    /// The same, once whoever has it now has ended. Blocks without limit.
+    pub fn wait_for_lock(&self) -> Result<File, StateDirError> {
+        let (file, path) = self.lock_file()?;
+        file.lock().map_err(io_error("locking", &path))?;
+        Ok(file)
+    }
+
+    /// A disk that cannot be written to must not keep anybody from locking.
+    fn lock_file(&self) -> Result<(File, PathBuf), StateDirError> {
+        let path = self.path("lock");
+        let mut options = OpenOptions::new();
+        let made = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = made.or_else(|error| File::open(&path).map_err(|_missing| error));
+        Ok((file.map_err(io_error("opening", &path))?, path))
     }
 }
 

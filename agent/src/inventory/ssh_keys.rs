@@ -55,7 +55,7 @@ impl Row for SshKey {
 }
 
 /// What sshd reads where its settings say nothing.
-const DEFAULT_FILES: [&[u8]; 2] = [b".ssh/authorized_keys", b".ssh/authorized_keys2"];
+pub(crate) const DEFAULT_FILES: [&[u8]; 2] = [b".ssh/authorized_keys", b".ssh/authorized_keys2"];
 
 /// All keys.
 pub fn collect(root: &Path) -> Result<Found<SshKey>, CollectError> {
@@ -76,7 +76,7 @@ pub fn collect(root: &Path) -> Result<Found<SshKey>, CollectError> {
     Ok(tree.found(keys))
 }
 
-fn key_files(tree: &Tree<'_>) -> Vec<Vec<u8>> {
+pub(crate) fn key_files(tree: &Tree<'_>) -> Vec<Vec<u8>> {
     let mut files = vec![PathBuf::from("/etc/ssh/sshd_config")];
     files.extend(tree.files("/etc/ssh/sshd_config.d"));
     let mut patterns: Vec<Vec<u8>> = Vec::new();
@@ -107,7 +107,7 @@ fn settings(text: &[u8]) -> Vec<Vec<u8>> {
 
 /// `%h` is the home, `%u` the user, `%U` their number, `%%` a percent sign; what is relative is so
 /// to the home.
-fn expand(pattern: &[u8], home: &Home) -> PathBuf {
+pub(crate) fn expand(pattern: &[u8], home: &Home) -> PathBuf {
     let mut path = Vec::new();
     let mut rest = pattern.iter();
     while let Some(byte) = rest.next() {

@@ -23,7 +23,7 @@ fn authorised(number: u128, action: Action) -> Authorised {
         reason: String::new(),
         incident: None,
     };
-    Authorised { command, hash: Hash::default(), signers: vec![], forget_secs: 0 }
+    Authorised { command, hash: Hash::default(), signed: vec![], signers: vec![], forget_secs: 0 }
 }
 
 /// `kill`, `storage` (stands, for as long as a number says) or `block` (stands until undone).
@@ -34,7 +34,9 @@ fn action(word: &str) -> Action {
             Action::BlockStorage(BlockStorage { lease_secs: Some(lease.parse().unwrap()) })
         }
         _ if word == "kill" => Action::Kill(Kill { process, tree: true }),
-        _ if word == "block" => Action::Block(Block { rules: vec![], lease_secs: None }),
+        _ if word == "block" => {
+            Action::Block(Block { rules: vec![], lease_secs: None, except: None, groups: None })
+        }
         _ => panic!("{word}"),
     }
 }

@@ -79,7 +79,7 @@ fn tried(responder: &mut Responder, state: State, now_secs: u64, seen: &Observat
     let own = Own {
         autonomy: Some(&autonomy).filter(|_| !state.no_leave),
         critical: state.critical,
-        vital: &|address| address == gateway,
+        vital: &|address| (address == gateway).then_some("gateway"),
         stands: &|_| state.stands,
         new_id: &|| CommandId(uuid::Uuid::from_u128(7)),
         now_secs,
@@ -267,7 +267,7 @@ fn who_connects_to_us_cannot_have_us_cut_off_nor_our_services_ended() {
 fn what_the_endpoint_needs_is_not_blocked() {
     let block = || Reaction::Block { lease_secs: 60 };
     check_connection(block(), Some(Began::Inbound), "203.0.113.9", "block");
-    let vital = "192.0.2.1 is one that this endpoint cannot live without";
+    let vital = "this endpoint cannot do without 192.0.2.1 (gateway)";
     check_connection(block(), Some(Began::Inbound), "192.0.2.1", vital);
     check_connection(block(), Some(Began::Inbound), "::ffff:192.0.2.1", vital);
 }

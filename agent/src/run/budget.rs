@@ -19,6 +19,11 @@ use crate::sensor::{Loss, Sample};
 /// What was shed is told so often while it goes on.
 const TELL_PERIOD: Duration = Duration::from_secs(10);
 
+/// When memory is first given back that only the start needed, and how often what a busy moment
+/// needed.
+const TRIM_FIRST: Duration = Duration::from_secs(20);
+const TRIM_PERIOD: Duration = Duration::from_secs(600);
+
 /// The budget, and what it made the agent give up.
 #[derive(Debug)]
 pub(super) struct Thrift {
@@ -28,6 +33,8 @@ pub(super) struct Thrift {
     shed: BTreeMap<Class, u64>,
     shed_from_ns: Option<u64>,
     tell_at: Duration,
+    /// None before the first look.
+    trim_at: Option<Duration>,
 }
 
 impl Thrift {
@@ -39,6 +46,7 @@ impl Thrift {
             shed: BTreeMap::new(),
             shed_from_ns: None,
             tell_at: Duration::ZERO,
+            trim_at: None,
         }
     }
 
@@ -58,6 +66,16 @@ impl Thrift {
                 self.shed_from_ns.get_or_insert(time_ns);
             }
         }
+    }
+
+    /// Whether it is time to give memory back.
+    fn trims(&mut self, now: Duration) -> bool {
+        let at = *self.trim_at.get_or_insert(now.saturating_add(TRIM_FIRST));
+        let is_due = at <= now;
+        if is_due {
+            self.trim_at = Some(now.saturating_add(TRIM_PERIOD));
+        }
+        is_due
     }
 
     /// What was shed, once it is time to tell.
@@ -108,6 +126,8 @@ impl Agent {
                 Some(given_up) => tracing::warn!(?pause, given_up, "the budget is used up"),
                 None => tracing::info!("within the budget again"),
             }
+            heap::trim();
+        } else if self.thrift.trims(now) {
             heap::trim();
         }
         let told = self.thrift.tell(now, time_ns);

@@ -4,6 +4,7 @@ use cordon_proto::codec;
 use cordon_proto::command::{Action, Isolate};
 use cordon_proto::event::Receipt;
 use cordon_proto::event::receipt::Outcome;
+use cordon_proto::id::CommandId;
 use cordon_proto::policy::Policy;
 
 use super::Agent;
@@ -15,7 +16,8 @@ use crate::machine;
 use crate::redact::Redactor;
 
 impl Agent {
-    pub(super) fn command(&mut self, bytes: &[u8]) {
+    /// Judges a command and sets about it; its id, or why not.
+    pub(super) fn command(&mut self, bytes: &[u8]) -> Result<CommandId, String> {
         let (moment, host_name) = (self.moment(), machine::host_name());
         let stale = |nonce: &_, age_max_secs, queued| {
             let fresh = self.nonces.check(nonce, age_max_secs, queued, moment);
@@ -32,13 +34,19 @@ impl Agent {
             accepted: &self.memory.accepted,
         };
         match guard::judge(bytes, &own) {
-            Ok(may) => self.note_command(may),
+            Ok(may) => {
+                let id = may.command.id;
+                self.note_command(may);
+                Ok(id)
+            }
             Err(refusal) => {
+                let reason = refusal.reason.clone();
                 tracing::warn!(check = ?refusal.check, reason = refusal.reason, "refused a command");
                 if let Some(refusal) = self.refusals.handle(refusal, self.clock.now()) {
                     let receipt = refusal.receipt(moment.endpoint_secs, 0);
                     self.tell_receipt(receipt);
                 }
+                Err(reason)
             }
         }
     }

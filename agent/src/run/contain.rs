@@ -71,6 +71,19 @@ impl Agent {
         self.act();
     }
 
+    /// The ports that the agent dials: of the doors, and of the proxy on the way.
+    pub(super) fn door_ports(&self) -> Vec<u16> {
+        let dialer = self.link.dialer();
+        let doors = self.link.doors().iter().map(String::as_str);
+        let all = doors.chain(dialer.proxy.as_ref().map(|proxy| proxy.address.as_str()));
+        let named = all.filter_map(|door| door.rsplit(':').next()?.parse().ok());
+        let mut ports: Vec<u16> = named.chain(self.reached.iter().map(|at| at.port())).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports.truncate(COLLECTORS_MAX);
+        ports
+    }
+
     /// Takes the next step, if none is under way.
     pub(super) fn act(&mut self) {
         while !self.acting.busy {
@@ -211,16 +224,24 @@ impl Agent {
         self.act_deeds();
     }
 
-    /// While the endpoint is cut off, sockets are marked before they connect, and go to the
+    /// Sockets are marked before they connect, so that blocks let them pass; where that cannot be,
+    /// nothing can be blocked either. While the endpoint is cut off they must be, and go to the
     /// addresses that are open: names cannot be resolved.
     fn follow_plan(&mut self) {
         let plan = self.containment.plan();
+        let mark = self.config.isolation.mark;
         self.link.set_dialer(|dialer| match plan {
-            None => {
+            None if dialer.prepare.is_none() || !dialer.known.is_empty() => {
                 dialer.known.clear();
-                dialer.prepare = None;
+                dialer.prepare = Some(Arc::new(move |socket| {
+                    mark_socket(socket, mark).unwrap_or_else(|error| {
+                        tracing::debug!(%error, "the connection is not marked");
+                    });
+                    Ok(())
+                }));
             }
-            Some(plan) if dialer.prepare.is_none() || dialer.known != plan.collectors => {
+            None => {}
+            Some(plan) if dialer.known.is_empty() || dialer.known != plan.collectors => {
                 dialer.known = plan.collectors;
                 dialer.prepare = Some(Arc::new(move |socket| {
                     mark_socket(socket, plan.mark).map_err(std::io::Error::other)

@@ -11,7 +11,9 @@ use cordon_proto::id::CommandId;
 use super::Agent;
 use super::contain::micros;
 use super::jobs::{Done, blocking};
+use crate::action::block;
 use crate::action::deed::{self, Hand, NotDone, Seen};
+use crate::clock;
 use crate::guard::Authorised;
 use crate::kept::LEDGER;
 use crate::ledger::Step;
@@ -145,10 +147,30 @@ impl Agent {
         work: impl FnOnce(&Hand) -> DeedDone + Send + 'static,
     ) {
         self.deeds_under_way = self.deeds_under_way.saturating_add(1);
-        let hand = Hand { tools: Arc::clone(&self.tools), policy: self.policy.clone() };
+        let hand = self.hand();
         self.jobs.push(async move {
             let outcome = blocking(move || work(&hand)).await;
             Done::Deed(Box::new(outcome.unwrap_or_else(|error| lost(error.to_string()))))
+        });
+    }
+
+    fn hand(&self) -> Hand {
+        let (tools, policy) = (Arc::clone(&self.tools), self.policy.clone());
+        Hand { tools, policy, ways: self.ways(), door_ports: self.door_ports() }
+    }
+
+    /// Follows blocked names to where they lead now.
+    pub(super) fn follow_names(&mut self) {
+        if !self.tools.blocks.is_stirred(clock::boot_ns()) {
+            return;
+        }
+        let hand = self.hand();
+        self.jobs.push(async move {
+            let followed = blocking(move || block::follow_names(&hand)).await;
+            if let Err(error) = followed {
+                tracing::warn!(%error, "blocked names were not followed");
+            }
+            Done::Followed
         });
     }
 

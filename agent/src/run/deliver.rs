@@ -156,7 +156,7 @@ impl Agent {
                 self.ask(Ask::Positions);
             }
             LinkEvent::Effect(AgentEffect::Live { time_ns }) => self.live(time_ns),
-            LinkEvent::Effect(AgentEffect::Command(bytes)) => self.command(&bytes),
+            LinkEvent::Effect(AgentEffect::Command(bytes)) => drop(self.command(&bytes)),
             LinkEvent::Effect(AgentEffect::Roster(bytes)) => self.take_roster(&bytes),
             LinkEvent::Effect(AgentEffect::MoreRows) => self.more_rows(),
             LinkEvent::Effect(effect) => {

@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use super::contain::Outcome;
 use super::deeds::DeedDone;
 use super::deliver::Spooled;
+use super::door::Heard;
 use super::lookout::Around;
 use super::query::Read;
 use crate::action::isolate::drift::Drift;
@@ -53,8 +54,12 @@ pub(super) enum Done {
     Around(Option<Around>),
     /// The process of a query says something, or has ended.
     Queried(Box<Read>),
+    /// Blocked names were followed to where they lead.
+    Followed,
     /// Something that is of no use any more is gone.
     Swept,
+    /// What somebody on this machine asks for.
+    Heard(Box<Heard>),
 }
 
 type Job = Pin<Box<dyn Future<Output = Done>>>;

@@ -11,10 +11,11 @@ use cordon_proto::policy::Policy;
 
 use super::Agent;
 use super::jobs::{Done, blocking};
+use crate::action::block::vital::{Vital, is_vital};
 use crate::guard::Authorised;
 use crate::identity::StateDir;
 use crate::kept::{self, KeptError, RESPONSES};
-use crate::response::{Fired, Own, Responder, Vital};
+use crate::response::{Fired, Own, Responder};
 use crate::sensor::Sample;
 
 /// What responses decided, on its way to the disk: one write at a time, so that the newest is the
@@ -54,7 +55,8 @@ impl Agent {
             return;
         }
         let mut responder = std::mem::take(&mut self.reacting.responder);
-        let vital = |address: IpAddr| Vital::look(self.spared()).holds(address);
+        let vital =
+            |address: IpAddr| is_vital(address, &Vital::read(&self.ways(), self.policy.as_ref()));
         let stands = |action: &Action| {
             let isolate = action.kind() == ActionKind::Isolate;
             isolate && self.containment.since_secs().is_some() || self.ledger.has(action)
@@ -83,13 +85,6 @@ impl Agent {
     fn is_critical(&self) -> bool {
         let endpoint = self.identity.endpoint;
         self.policy.as_ref().is_some_and(|policy| policy.critical.contains(&endpoint))
-    }
-
-    /// Collectors, and what policy exempts.
-    fn spared(&self) -> Vec<IpAddr> {
-        let exempt = self.policy.iter().flat_map(|policy| &policy.exemptions);
-        let exempt = exempt.map(|exemption| exemption.address);
-        self.ways().collectors.iter().map(std::net::SocketAddr::ip).chain(exempt).collect()
     }
 
     /// Nothing is done before it is on disk that it was: a crash must not begin the limits anew.
@@ -141,7 +136,8 @@ impl Agent {
             reason,
             incident: None,
         };
-        let may = Authorised { command, hash, signers: Vec::new(), forget_secs: 0 };
+        let (signed, signers) = (Vec::new(), Vec::new());
+        let may = Authorised { command, hash, signed, signers, forget_secs: 0 };
         if let Action::Isolate(isolate) = &may.command.action {
             self.isolate(&may, isolate);
         } else {

@@ -101,6 +101,11 @@ impl Sensors {
         Self { settings, sensors, tasks, reports, spool, brake, names, redactor }
     }
 
+    /// What answers told of names.
+    pub(super) fn names(&self) -> dns::Names {
+        self.names.clone()
+    }
+
     /// What takes secrets out of all that sensors see, before anything else is done with it. Those
     /// that must do it themselves have it too.
     pub(super) fn redactor(&self) -> Arc<Redactor> {

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use cordon_proto::event::agent::Started;
 use cordon_proto::event::{Body, Severity};
-use cordon_proto::id::Hash;
+use cordon_proto::id::{EndpointId, Hash};
 use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
 use super::respond::Reacting;
-use super::{Agent, command, contain, deliver, jobs, lookout, query, sensors, upkeep};
+use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
+use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::canary::Canaries;
@@ -23,9 +24,10 @@ use crate::config::Config;
 use crate::containment::Containment;
 use crate::guard::Refusals;
 use crate::health::VERSION;
+use crate::hold;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
 use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::link::Link;
 use crate::link::dial::Dialer;
 use crate::link::proxy::{ProxyError, ProxyWay};
@@ -33,6 +35,7 @@ use crate::machine::Machine;
 use crate::nonce::Nonces;
 use crate::roster_keeper::{RosterError, RosterKeeper};
 use crate::sensor::REPORTS_MAX;
+use crate::sensor::dns::Names;
 use crate::spool::{self, Spool, SpoolError, SpoolLimits, keeper};
 use crate::tls;
 
@@ -75,7 +78,7 @@ impl Agent {
     pub(super) async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, stamp) = (Clock::start(), clock::stamp());
         let dir = StateDir::open(&config.state_dir)?;
-        let lock = dir.lock()?;
+        let lock = hold::take_over(&config, &dir)?;
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
@@ -91,13 +94,10 @@ impl Agent {
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
         let thrift = Thrift::new(config.budget, brake);
-        let sensors = sensors::Sensors::new(
-            config.watched(),
-            &dir.path(super::canary::LOG),
-            outlet,
-            spool.clone(),
-            braked,
-        );
+        let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
+        let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool.clone(), braked);
+        let stood = kept::load_ledger(&dir)?;
+        let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood);
         let policy = kept::load_policy(&own)?;
         let reacting = Reacting::resume(&own, policy.as_ref(), time.secs(stamp.boot_ns))?;
         let known_progress = progress.borrow().clone();
@@ -109,13 +109,14 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
-            ledger: Ledger::resume(kept::load_ledger(&dir)?, time.secs(stamp.boot_ns)),
-            tools: Arc::new(Tools { dir: dir.clone(), lab: config.lab }),
+            ledger: Ledger::resume(stood, time.secs(stamp.boot_ns)),
+            tools,
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
+            door: door::Door::open(&config),
             spool_thread: Some(thread),
             _lock: lock,
             shell: shell(&config),
@@ -159,6 +160,7 @@ impl Agent {
             unclean: found.unclean,
         };
         self.tell(Severity::Informational, Body::Lifecycle(started));
+        self.tell_unsent();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
         tracing::info!(endpoint, %client, version = VERSION, "started");
@@ -183,6 +185,18 @@ fn shell(config: &Config) -> Arc<Mutex<Shell>> {
         plain_tables: !config.isolation.own_tables,
     };
     Arc::new(Mutex::new(Shell::new(safety, config.state_dir.clone())))
+}
+
+/// What deeds share. What is blocked is taken up as one, before any deed is seen to.
+fn tools(
+    config: &Config,
+    dir: &StateDir,
+    endpoint: EndpointId,
+    names: Names,
+    stood: &ledger::Kept,
+) -> Arc<Tools> {
+    let blocks = Blocks::resume(dir.clone(), config.lab, names, ask, stood);
+    Arc::new(Tools { endpoint, blocks, ..Tools::new(dir.clone(), config.lab) })
 }
 
 fn open_spool(

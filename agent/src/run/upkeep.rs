@@ -110,9 +110,11 @@ impl Agent {
         self.keep_watch();
         self.ledger.handle_timeout(secs);
         self.act_deeds();
+        self.follow_names();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();
+        self.forget_unsent();
         if self.upkeep.health_at <= now {
             self.upkeep.health_at = now.saturating_add(HEALTH_PERIOD);
             self.upkeep.health_told = now;

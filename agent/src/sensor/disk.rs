@@ -12,7 +12,7 @@ mod forecast;
 mod health;
 mod level;
 mod load;
-pub(super) mod mountinfo;
+pub(crate) mod mountinfo;
 mod watch;
 
 use std::ffi::OsStr;

@@ -10,6 +10,7 @@ mod cache;
 pub mod message;
 mod names;
 mod told;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -19,4 +19,4 @@ mod tests;
 mod when;
 
 pub use head::{Assumed, Head, head};
-pub use interpret::interpret;
+pub use interpret::{interpret, interpret_below};

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use cordon_proto::event::{GapReason, Lane};
+use cordon_proto::sign::batch::Sealer;
 
 use super::fault::{Fault, SpoolError};
-use super::lane::{Lanes, Sealed};
+use super::lane::{Entry, Lanes, Sealed};
 use super::store::{Run, Store, Sync, Tx};
 use super::{Spool, Taken, room, waiting};
 
@@ -80,7 +81,9 @@ impl Spool {
         self.shed_for_room(share);
         let identity = Arc::clone(&self.identity);
         let mut telemetry = self.lanes.telemetry.clone();
-        let batches = telemetry.seal(&self.waiting.telemetry, now.time_ns, &identity)?;
+        let sealer = &mut self.sealer;
+        let entries = self.waiting.telemetry.iter();
+        let batches = telemetry.seal(entries, now.time_ns, &identity, sealer)?;
         let over = match telemetry.bytes.saturating_sub(share) {
             0 => drop_bytes,
             over => drop_bytes.max(over.saturating_add(share / DROP_PART)),
@@ -97,7 +100,9 @@ impl Spool {
             let mut entries = waiting.control_entries(now);
             let gaps = dropped.into_iter().map(|dropped| dropped.gap(reason));
             entries.extend(gaps.filter_map(|gap| waiting::gap_entry(gap, now)));
-            let control = lanes.control.seal(&entries, now.time_ns, &identity)?;
+            let entries = entries.iter().map(Entry::unsealed);
+            let mut sealer = Sealer::default();
+            let control = lanes.control.seal(entries, now.time_ns, &identity, &mut sealer)?;
             insert(tx, Lane::Control, &control)?;
             for (key, value) in &waiting.checkpoints {
                 tx.save_checkpoint(key, value.as_deref())?;

@@ -2,13 +2,12 @@
 //!
 //! Pure: what is sealed is handed back; the state counts only once the caller has it on disk.
 
-use cordon_proto::codec;
 use cordon_proto::event::{Class, ClassCount, Lane, Observation};
 use cordon_proto::id::{EndpointId, Hash};
 use cordon_proto::limits;
 use cordon_proto::message::LanePosition;
 use cordon_proto::sign::SigningKey;
-use cordon_proto::sign::batch::{self, BatchError, EpochCause, Place};
+use cordon_proto::sign::batch::{self, BatchError, EpochCause, Place, Sealer};
 
 /// Who signs.
 #[derive(Debug)]
@@ -42,29 +41,78 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Encodes an observation; none if it is longer than the wire allows.
-    pub(super) fn new(observation: Observation) -> Option<Self> {
+    pub(super) fn new(observation: &Observation) -> Option<Self> {
+        let mut bytes = Vec::new();
+        observation.append_to(&mut bytes);
         let (class, time_ns) = (observation.body.class(), observation.time_ns);
-        let bytes = codec::encode(&observation.at(0));
         (bytes.len() <= EVENT_BYTES_MAX).then_some(Self { class, time_ns, bytes })
+    }
+
+    pub(super) fn unsealed(&self) -> Unsealed<'_> {
+        Unsealed { class: self.class, time_ns: self.time_ns, bytes: &self.bytes }
     }
 }
 
-/// The same event under another number. Its number is its first element; the rest is not read, so
-/// that events of kinds unknown to this version keep their bytes.
-fn numbered(event: &[u8], seq: u64) -> Result<Vec<u8>, BatchError> {
-    let mut decoder = minicbor::Decoder::new(event);
-    let fields = decoder.array().ok().flatten();
-    let (Some(fields), true) = (fields, decoder.u64().is_ok()) else {
-        return Err(BatchError::Event { seq, what: "is not an event" });
-    };
-    let rest = event.get(decoder.position()..).unwrap_or_default();
-    let mut bytes = Vec::with_capacity(rest.len() + 16);
-    let mut encoder = minicbor::Encoder::new(&mut bytes);
-    match encoder.array(fields).and_then(|encoder| encoder.u64(seq)) {
-        Ok(_) => bytes.extend_from_slice(rest),
-        Err(_infallible) => return Err(BatchError::Event { seq, what: "cannot be numbered" }),
+/// The same, wherever its bytes are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unsealed<'a> {
+    pub(super) class: Class,
+    pub(super) time_ns: u64,
+    pub(super) bytes: &'a [u8],
+}
+
+/// Many of them, one behind the other: what comes by the thousand is not worth a piece of the heap
+/// each.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entries {
+    bytes: Vec<u8>,
+    /// Of each its class, its time and where it ends.
+    ends: Vec<(Class, u64, usize)>,
+}
+
+/// Room for fewer bytes is soon made again.
+const ENTRIES_BYTES_KEPT: usize = 32 << 10;
+
+impl Entries {
+    /// Encodes an observation; false if it is longer than the wire allows.
+    #[must_use]
+    pub(super) fn push(&mut self, observation: &Observation) -> bool {
+        let start = self.bytes.len();
+        observation.append_to(&mut self.bytes);
+        let fits = self.bytes.len() - start <= EVENT_BYTES_MAX;
+        if fits {
+            self.ends.push((observation.body.class(), observation.time_ns, self.bytes.len()));
+        } else {
+            self.bytes.truncate(start);
+        }
+        fits
     }
-    Ok(bytes)
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Unsealed<'_>> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(.., end)| *end));
+        starts.zip(&self.ends).map(|(start, (class, time_ns, end))| {
+            let bytes = self.bytes.get(start..*end).unwrap_or_default();
+            Unsealed { class: *class, time_ns: *time_ns, bytes }
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The same with nothing in it; room is kept where there was much.
+    pub(super) fn emptied(mut self) -> Self {
+        if self.bytes.len() < ENTRIES_BYTES_KEPT {
+            return Self::default();
+        }
+        self.bytes.clear();
+        self.ends.clear();
+        self
+    }
 }
 
 /// What a batch holds, for the gap that it becomes if it must be dropped.
@@ -157,24 +205,29 @@ impl LaneState {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Numbers entries and seals them into as many batches as it takes.
-    pub(super) fn seal(
+    /// Numbers events and seals them into as many batches as it takes.
+    pub(super) fn seal<'a>(
         &mut self,
-        entries: &[Entry],
+        entries: impl Iterator<Item = Unsealed<'a>>,
         time_ns: u64,
         identity: &Identity,
+        sealer: &mut Sealer,
     ) -> Result<Vec<Sealed>, BatchError> {
         let mut sealed = Vec::new();
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let (run, after) = rest.split_at(run_length(rest));
-            let mut holding = Holding::default();
-            for entry in run {
+        let mut entries = entries.peekable();
+        while entries.peek().is_some() {
+            let (mut holding, mut count, mut bytes) = (Holding::default(), 0, 0);
+            let batch = std::iter::from_fn(|| {
+                let entry = entries.next_if(|entry| {
+                    let fits = bytes + entry.bytes.len() <= BATCH_BYTES_MAX;
+                    count == 0 || (count < BATCH_EVENTS_MAX && fits)
+                })?;
+                (count, bytes) = (count + 1, bytes + entry.bytes.len());
                 holding.add(entry.class, 1, entry.time_ns, entry.time_ns);
-            }
-            let events = run.iter().map(|entry| entry.bytes.as_slice());
-            sealed.push(self.seal_run(events, holding, time_ns, identity)?);
-            rest = after;
+                Some(entry.bytes)
+            });
+            let count = self.number(batch, sealer)?;
+            sealed.push(self.close(count, holding, time_ns, identity, sealer)?);
         }
         Ok(sealed)
     }
@@ -186,10 +239,39 @@ impl LaneState {
         holding: Holding,
         time_ns: u64,
         identity: &Identity,
+        sealer: &mut Sealer,
+    ) -> Result<Sealed, BatchError> {
+        let count = self.number(events, sealer)?;
+        self.close(count, holding, time_ns, identity, sealer)
+    }
+
+    /// Hands events to the sealer, each under its number; answers how many.
+    fn number<'a>(
+        &self,
+        events: impl Iterator<Item = &'a [u8]>,
+        sealer: &mut Sealer,
+    ) -> Result<u64, BatchError> {
+        let mut next = self.next_seq;
+        for event in events {
+            if let Err(error) = sealer.add_numbered(event, next) {
+                sealer.clear();
+                return Err(error);
+            }
+            next = next.saturating_add(1);
+        }
+        Ok(next.saturating_sub(self.next_seq))
+    }
+
+    /// Seals the events that the sealer has been handed.
+    fn close(
+        &mut self,
+        count: u64,
+        holding: Holding,
+        time_ns: u64,
+        identity: &Identity,
+        sealer: &mut Sealer,
     ) -> Result<Sealed, BatchError> {
         let first = self.next_seq;
-        let events = (first..).zip(events).map(|(seq, event)| numbered(event, seq));
-        let events = events.collect::<Result<Vec<_>, _>>()?;
         let place = Place {
             endpoint: identity.endpoint,
             lane: self.lane,
@@ -198,8 +280,7 @@ impl LaneState {
             previous: self.head,
             cause: self.cause,
         };
-        let (batch, hash) = batch::seal(place, &events, time_ns, &identity.key)?;
-        let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+        let (batch, hash) = sealer.seal(place, time_ns, &identity.key)?;
         let last = first.saturating_add(count).saturating_sub(1);
         let batch::Batch { header, events } = batch;
         let sealed = Sealed { epoch: self.epoch, first, last, hash, header, events, holding };
@@ -235,19 +316,9 @@ impl Lanes {
     }
 }
 
-/// How many entries the next batch takes: at least one.
-fn run_length(entries: &[Entry]) -> usize {
-    let mut bytes = 0;
-    let fits = |entry: &&Entry| {
-        bytes += entry.bytes.len();
-        bytes <= BATCH_BYTES_MAX
-    };
-    entries.iter().take(BATCH_EVENTS_MAX).take_while(fits).count().max(1)
-}
-
 #[cfg(test)]
 mod tests {
-    use cordon_proto::event::{Body, Event, LogLine, Severity};
+    use cordon_proto::event::{Body, LogLine, Severity};
 
     use super::*;
 
@@ -270,31 +341,16 @@ mod tests {
         Identity { endpoint: EndpointId::of(&key.verifying().0), key }
     }
 
-    #[test]
-    fn a_number_put_in_later_gives_the_bytes_of_an_event_made_with_it() {
-        for seq in [0, 23, 24, 255, 256, 65_536, u64::from(u32::MAX) + 1, u64::MAX] {
-            let entry = Entry::new(observation("line")).unwrap();
-            let event: Event = observation("line").at(seq);
-            assert_eq!(numbered(&entry.bytes, seq).unwrap(), codec::encode(&event));
-        }
-    }
-
-    #[test]
-    fn what_is_not_an_event_is_not_numbered() {
-        assert!(numbered(&[], 1).is_err());
-        assert!(numbered(&[0x61, b'a'], 1).is_err());
-    }
-
     #[track_caller]
     fn check_runs(lines: &[(usize, usize)], runs: &[(u64, u64)]) {
-        let entries: Vec<_> = lines
-            .iter()
-            .flat_map(|(count, bytes)| vec!["x".repeat(*bytes); *count])
-            .map(|line| Entry::new(observation(&line)).unwrap())
-            .collect();
+        let mut entries = Entries::default();
+        for line in lines.iter().flat_map(|(count, bytes)| vec!["x".repeat(*bytes); *count]) {
+            assert!(entries.push(&observation(&line)));
+        }
         let mut lane = LaneState::new(Lane::Telemetry, 1, EpochCause::Enrolled);
         let identity = identity();
-        let sealed = lane.seal(&entries, 0, &identity).unwrap();
+        let mut sealer = Sealer::default();
+        let sealed = lane.seal(entries.iter(), 0, &identity, &mut sealer).unwrap();
         let found: Vec<_> = sealed.iter().map(|batch| (batch.first, batch.last)).collect();
         assert_eq!(found, runs);
         for batch in sealed {
@@ -313,16 +369,23 @@ mod tests {
 
     #[test]
     fn an_event_longer_than_the_wire_allows_has_no_entry() {
-        assert!(Entry::new(observation(&"x".repeat(limits::EVENT_BYTES_MAX))).is_none());
+        let (long, mut entries) = ("x".repeat(limits::EVENT_BYTES_MAX), Entries::default());
+        assert!(Entry::new(&observation(&long)).is_none());
+        assert!(entries.push(&observation("a")));
+        assert!(!entries.push(&observation(&long)));
+        assert!(entries.push(&observation("b")));
+        let found: Vec<_> = entries.iter().map(|entry| entry.bytes.to_vec()).collect();
+        assert_eq!(found, ["a", "b"].map(|line| Entry::new(&observation(line)).unwrap().bytes));
     }
 
     #[test]
     fn only_the_first_batch_of_an_epoch_says_why_it_began() {
         let mut lane = LaneState::new(Lane::Telemetry, 1, EpochCause::Enrolled);
-        let entries = [Entry::new(observation("a")).unwrap()];
+        let entry = Entry::new(&observation("a")).unwrap();
         let mut causes = Vec::new();
         for _ in 0..2 {
-            let sealed = lane.seal(&entries, 0, &identity()).unwrap().remove(0);
+            let (entries, mut sealer) = ([entry.unsealed()].into_iter(), Sealer::default());
+            let sealed = lane.seal(entries, 0, &identity(), &mut sealer).unwrap().remove(0);
             let batch = batch::Batch { header: sealed.header, events: sealed.events };
             causes.push(batch::open(&batch, &identity().key.verifying()).unwrap().header.cause);
         }

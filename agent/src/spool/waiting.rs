@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cordon_proto::event::{Body, Class, ClassCount, Gap, GapReason, Lane, Observation, Severity};
 
-use super::lane::{Entry, Holding};
+use super::lane::{Entries, Entry, Holding, Unsealed};
 use crate::clock::Stamp;
 use crate::sensor::{Loss, Sample};
 
@@ -18,7 +18,7 @@ const CONTROL_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
-    pub(super) telemetry: Vec<Entry>,
+    pub(super) telemetry: Entries,
     pub(super) control: VecDeque<Entry>,
     pub(super) checkpoints: BTreeMap<String, Option<Vec<u8>>>,
     shed: BTreeMap<GapReason, Shed>,
@@ -46,7 +46,7 @@ impl Waiting {
     /// What is left once everything due is stored.
     pub(super) fn after_storing(mut self, now: Stamp) -> Self {
         self.shed.retain(|_reason, shed| shed.due_ns > now.boot_ns);
-        Self { shed: self.shed, ..Self::default() }
+        Self { telemetry: self.telemetry.emptied(), shed: self.shed, ..Self::default() }
     }
 
     /// Makes every gap due.
@@ -58,7 +58,7 @@ impl Waiting {
     pub(super) fn take(&mut self, sample: Sample, now: Stamp) {
         let Sample { observations, checkpoints, losses } = sample;
         for observation in observations {
-            self.observe(observation);
+            self.observe(&observation);
         }
         for loss in losses {
             let Loss { reason, counts, from_ns, to_ns, detail } = loss;
@@ -69,16 +69,21 @@ impl Waiting {
         }
     }
 
-    fn observe(&mut self, observation: Observation) {
-        let (class, time_ns) = (observation.body.class(), observation.time_ns);
-        match (Entry::new(observation), class.lane()) {
-            (Some(entry), Lane::Telemetry) => self.telemetry.push(entry),
-            (Some(entry), Lane::Control) => self.control.push_back(entry),
-            (None, _) => {
-                let shed = self.shed.entry(GapReason::RateLimit).or_default();
-                shed.holding.add(class, 1, time_ns, time_ns);
-                shed.detail = Some("longer than one event may be");
+    fn observe(&mut self, observation: &Observation) {
+        let class = observation.body.class();
+        let fits = match class.lane() {
+            Lane::Telemetry => self.telemetry.push(observation),
+            Lane::Control => {
+                let entry = Entry::new(observation);
+                let fits = entry.is_some();
+                self.control.extend(entry);
+                fits
             }
+        };
+        if !fits {
+            let shed = self.shed.entry(GapReason::RateLimit).or_default();
+            shed.holding.add(class, 1, observation.time_ns, observation.time_ns);
+            shed.detail = Some("longer than one event may be");
         }
     }
 
@@ -107,8 +112,8 @@ impl Waiting {
 
     /// Counts the telemetry instead of keeping it.
     pub(super) fn shed_telemetry(&mut self, reason: GapReason) {
-        for entry in std::mem::take(&mut self.telemetry) {
-            self.count(reason, &entry);
+        for entry in std::mem::take(&mut self.telemetry).iter() {
+            self.count(reason, entry);
         }
     }
 
@@ -137,7 +142,7 @@ impl Waiting {
         self.control = kept;
         for entry in gone {
             let known = self.shed.contains_key(&GapReason::SpoolFull);
-            self.count(GapReason::SpoolFull, &entry);
+            self.count(GapReason::SpoolFull, entry.unsealed());
             if let (false, Some(shed)) = (known, self.shed.get_mut(&GapReason::SpoolFull)) {
                 shed.due_ns = now.boot_ns.saturating_add(ADD_UP_NS);
             }
@@ -157,21 +162,20 @@ impl Waiting {
                 }
                 let Some(entry) = self.control.remove(at) else { break };
                 over = over.saturating_sub(entry.bytes.len());
-                self.count(reason, &entry);
+                self.count(reason, entry.unsealed());
             }
         }
     }
 
     pub(super) fn telemetry_bytes(&self) -> u64 {
-        let bytes: usize = self.telemetry.iter().map(|entry| entry.bytes.len()).sum();
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+        u64::try_from(self.telemetry.bytes()).unwrap_or(u64::MAX)
     }
 
     fn control_bytes(&self) -> usize {
         self.control.iter().map(|entry| entry.bytes.len()).sum()
     }
 
-    fn count(&mut self, reason: GapReason, entry: &Entry) {
+    fn count(&mut self, reason: GapReason, entry: Unsealed<'_>) {
         let shed = self.shed.entry(reason).or_default();
         shed.holding.add(entry.class, 1, entry.time_ns, entry.time_ns);
     }
@@ -181,7 +185,7 @@ impl Waiting {
 pub(super) fn gap_entry(gap: Gap, now: Stamp) -> Option<Entry> {
     let Stamp { time_ns, boot_ns } = now;
     let body = Body::Gap(gap);
-    Entry::new(Observation { time_ns, boot_ns, severity: Severity::Low, body })
+    Entry::new(&Observation { time_ns, boot_ns, severity: Severity::Low, body })
 }
 
 /// Counts that say: some of these may be missing, and nobody can say how many.
@@ -254,7 +258,7 @@ mod tests {
         let mut waiting = Waiting::default();
         let observations = vec![log(9, limits::EVENT_BYTES_MAX), log(9, 10)];
         waiting.take(Sample { observations, ..Sample::default() }, NOW);
-        assert_eq!(waiting.telemetry.len(), 1);
+        assert_eq!(waiting.telemetry.iter().count(), 1);
         assert_eq!(gaps(&waiting)[0].counts, [ClassCount { class: Class::Log, count: 1 }]);
     }
 

@@ -191,7 +191,7 @@ impl Space {
         })
     }
 
-    fn enter(&self) {
+    pub(crate) fn enter(&self) {
         let space = File::open(format!("/run/netns/{}", self.name)).unwrap();
         move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
         assert!(!Netns::own().unwrap().is_initial().unwrap());

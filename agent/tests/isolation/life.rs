@@ -31,7 +31,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_cut_takes_less_than_ten_milliseconds", is_quick, Needs::Root),
 ];
 
-const ADMIN: &str = "table inet admin {
+pub(crate) const ADMIN: &str = "table inet admin {
     set known { type ipv4_addr; elements = { 10.77.0.2, 192.0.2.9 }; }
     chain input {
         type filter hook input priority filter; policy accept;
@@ -95,7 +95,7 @@ fn refuses_wrapped(lab: &Lab) {
 }
 
 /// The whole ruleset as an administrator sees it, the kernel's own numbering left out.
-fn ruleset(lab: &Lab) -> String {
+pub(crate) fn ruleset(lab: &Lab) -> String {
     let output = lab.endpoint.output("nft", &["-j", "list", "ruleset"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut ruleset: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -1,16 +1,18 @@
-//! Isolation against a real kernel, in network namespaces made for each test. Needs root; without
-//! it every test is skipped by name.
+//! Isolation and blocks against a real kernel, in network namespaces made for each test. Needs
+//! root; without it every test is skipped by name.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     reason = "every line of this program is a test; clippy knows only #[test]"
 )]
 
+mod blocked;
 mod closed;
 mod devices;
 mod holders;
 mod lab;
 mod life;
+mod named;
 mod platform;
 mod sessions;
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let tests = sessions::TESTS.iter().chain(closed::TESTS).chain(life::TESTS);
     let tests = tests.chain(holders::TESTS).chain(devices::TESTS);
+    let tests = tests.chain(blocked::TESTS).chain(named::TESTS);
     let trials = tests.map(|&(name, test, needs)| {
         Trial::ignorable_test(name, move || match lab::missing(needs) {
             Some(reason) => Ok(Completion::ignored_with(reason)),

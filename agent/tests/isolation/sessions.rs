@@ -100,7 +100,7 @@ fn collector_is_the_agents(lab: &Lab) {
     assert!(lab.endpoint.run(|| connect_marked(peer6(ATTACKER))).is_none());
 }
 
-fn connect_marked(to: SocketAddr) -> Option<TcpStream> {
+pub(crate) fn connect_marked(to: SocketAddr) -> Option<TcpStream> {
     use rustix::net::sockopt::{Timeout, set_socket_timeout};
     use rustix::net::{AddressFamily, SocketType, connect, socket};
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };

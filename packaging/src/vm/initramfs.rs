@@ -56,7 +56,7 @@ fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
 }
 
 /// `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x7f…)` or `/lib64/ld-linux-x86-64.so.2 (0x7f…)`.
-fn paths(text: &str) -> BTreeSet<PathBuf> {
+pub(super) fn paths(text: &str) -> BTreeSet<PathBuf> {
     let path = |line: &str| {
         let word = line.split_whitespace().find(|word| word.starts_with('/'))?;
         Some(PathBuf::from(word))

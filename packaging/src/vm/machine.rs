@@ -121,6 +121,18 @@ impl Machine {
         Ok(self.qmp.command(name, arguments)?)
     }
 
+    /// The last lines of the console, as far as somebody has read them or they are there now.
+    pub fn console_so_far(&mut self) -> &[String] {
+        while let Ok(Some(line)) = self.console.next_within(Duration::ZERO) {
+            if self.heard.len() >= CONSOLE_LINES_MAX {
+                self.heard.remove(0);
+            }
+            self.heard.push(line);
+        }
+        let shown = self.heard.len().saturating_sub(SHOWN_LINES_MAX);
+        self.heard.get(shown..).unwrap_or_default()
+    }
+
     /// As if somebody had pressed the button: nothing is written, nobody is asked.
     pub fn hard_reset(&mut self) -> Result<()> {
         self.qmp.command("system_reset", json!({}))?;

@@ -1,16 +1,53 @@
 //! Deeds as they are asked for and answered, a sample each.
 
-use cordon_proto::command::{Action, Command};
+use cordon_proto::command::{
+    Action, Block, BlockStorage, Command, Direction, LockAccount, Network, Peer, Ports, Rule,
+    StopService,
+};
 use cordon_proto::event::receipt::{Outcome, Probe, Receipt};
 use cordon_proto::event::{Body, Event, Severity};
 use cordon_proto::id::Hash;
+use cordon_proto::policy::Transport;
 use cordon_proto::sign::command::SignedCommand;
 
 use super::{check, codec, command, key};
 
 /// What can be asked for, with the name of its sample.
 fn actions() -> Vec<(&'static str, Action)> {
-    vec![("undo", Action::Undo { of: command().command().id }), ("release-all", Action::ReleaseAll)]
+    let lock = LockAccount { user: "eve".to_owned(), end_sessions: true, lease_secs: Some(86_400) };
+    let stop = StopService { unit: "nginx.service".to_owned(), disable: true, lease_secs: None };
+    vec![
+        ("undo", Action::Undo { of: command().command().id }),
+        ("release-all", Action::ReleaseAll),
+        ("block", Action::Block(block())),
+        ("block-groups", Action::Block(segment())),
+        ("lock-account", Action::LockAccount(lock)),
+        ("stop-service", Action::StopService(stop)),
+        ("block-storage", Action::BlockStorage(BlockStorage { lease_secs: Some(3600) })),
+    ]
+}
+
+/// Every kind of peer, with and without ports.
+fn block() -> Block {
+    let ports = Ports { transport: Transport::Udp, first: 137, last: 139 };
+    let rule = |peer, direction, ports| Rule { peer, direction, ports, at: None };
+    let network = Peer::Network { address: [192, 0, 2, 0].into(), bits: 24 };
+    let rules = vec![
+        rule(Peer::Anyone, Direction::In, Some(ports)),
+        rule(network, Direction::Both, None),
+        rule(Peer::Name("*.evil.example".to_owned()), Direction::Out, Some(ports)),
+    ];
+    Block { rules, lease_secs: Some(3600), except: None, groups: None }
+}
+
+/// A group of one endpoint, and who is left out.
+fn segment() -> Block {
+    let peer = Peer::Network { address: "2001:db8::7".parse().unwrap(), bits: 128 };
+    let rules = vec![Rule { peer, direction: Direction::Both, ports: None, at: Some(0) }];
+    let except = Some(vec![Network { address: [192, 0, 2, 9].into(), bits: 32 }]);
+    let targets = command().command().targets.clone();
+    let groups = Some(vec![targets.iter().map(|target| target.endpoint).collect()]);
+    Block { rules, lease_secs: None, except, groups }
 }
 
 #[test]

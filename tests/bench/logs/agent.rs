@@ -25,7 +25,8 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Enrols it, stops its collector, and tells it what to read and to leave nothing out.
+    /// Enrols it, stops its collector, and tells it what to read and to leave nothing out. Its
+    /// budget is out of its way: what is measured is how fast it can read, not how fast it may.
     pub(crate) fn make() -> Result<Self> {
         let mut fleet = Fleet::make(whole::Plan::default())?;
         fleet::enrol(&mut fleet)?;
@@ -35,6 +36,7 @@ impl Agent {
         let state = agent.fleet.agent_state(ENDPOINT);
         let settings = format!(
             "state_dir = {state:?}\nlab = true\n[spool]\nbytes_max = 8589934592\n\
+             [budget]\ncpu_percent = 800\nmemory_bytes = 1073741824\n\
              [sensors.process]\nenabled = false\n\
              [sensors.logs]\npaths = [{:?}]\nlines_per_s = 0\nbytes_per_s = 0\n",
             agent.logs().join("*.log"),
@@ -73,11 +75,11 @@ impl Agent {
         Ok(proc_file::memory(pid)?.rss_peak_kib)
     }
 
-    /// Removes what it has spooled.
+    /// Removes what it has spooled, and that it ever had: this is no loss to tell of.
     pub(crate) fn forget(&self) -> Result<()> {
         for entry in std::fs::read_dir(self.state())? {
             let folder = entry?.path();
-            for name in ["spool.db", "spool.db-wal", "spool.db-shm"] {
+            for name in ["spool.db", "spool.db-wal", "spool.epochs"] {
                 match std::fs::remove_file(folder.join(name)) {
                     Err(error) if folder.is_dir() && folder.join(name).exists() => {
                         return Err(error).context("removing a spool");

@@ -21,8 +21,8 @@ const BATCHES_BYTES: usize = 16 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     seen: BTreeMap<String, Vec<u8>>,
-    /// Gaps that tell of log lines.
-    pub(crate) gaps: usize,
+    /// Gaps that tell of log lines, in words.
+    pub(crate) gaps: Vec<String>,
 }
 
 /// What became of the lines of one writer.
@@ -44,7 +44,10 @@ impl Counted {
     fn add(&mut self, event: &Event) -> Result<()> {
         if let Body::Gap(gap) = &event.body {
             let is_of_logs = gap.counts.iter().any(|count| count.class == Class::Log);
-            self.gaps += usize::from(is_of_logs);
+            if is_of_logs {
+                let detail = gap.detail.as_deref().unwrap_or_default();
+                self.gaps.push(format!("{:?}: {detail}", gap.reason));
+            }
         }
         let Body::Log(line) = &event.body else { return Ok(()) };
         let text = line.line.as_str().context("a line is not text")?;

@@ -101,7 +101,10 @@ fn rotated(options: Options, bytes: u64, agent: &mut Agent, report: &mut Report)
     report.figure("lines", "lines written under rotation", whole(written), "")?;
     report.figure("lost", "of these lost", whole(lost), "")?;
     report.figure("doubled", "of these doubled", whole(doubled), "")?;
-    report.row("gaps of log lines told", whole(counted.gaps), "");
+    report.row("gaps of log lines told", whole(counted.gaps.len()), "");
+    for gap in &counted.gaps {
+        report.row(&format!("gap: {gap}"), 1.0, "");
+    }
     std::fs::remove_dir_all(&folder)?;
     std::fs::create_dir(&folder)?;
     agent.forget()

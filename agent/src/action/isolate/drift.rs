@@ -19,7 +19,7 @@ pub enum Drift {
 
 /// Compares what stands with what was put up and with what must be there given the devices of
 /// now, `links`.
-pub(super) fn compare(
+pub(crate) fn compare(
     raised: &Ruleset,
     expected: &Ruleset,
     standing: &Ruleset,

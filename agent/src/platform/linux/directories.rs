@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -112,12 +112,21 @@ impl Latch {
     /// Waits until something happened in a directory (if one is given) or `within` is over;
     /// answers whether the latch was closed.
     pub fn wait(&self, changes: Option<&Inotify>, within: Duration) -> io::Result<bool> {
+        self.wait_beside(changes.map(|changes| changes.0.as_fd()), within)
+    }
+
+    /// Waits until something can be read or `within` is over; answers whether the latch was closed.
+    pub fn wait_for(&self, readable: BorrowedFd<'_>, within: Duration) -> io::Result<bool> {
+        self.wait_beside(Some(readable), within)
+    }
+
+    fn wait_beside(&self, other: Option<BorrowedFd<'_>>, within: Duration) -> io::Result<bool> {
         let within = Timespec {
             tv_sec: i64::try_from(within.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(within.subsec_nanos()),
         };
         let mut fds = vec![PollFd::new(&self.0, PollFlags::IN)];
-        fds.extend(changes.map(|changes| PollFd::new(&changes.0, PollFlags::IN)));
+        fds.extend(other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
         match poll(&mut fds, Some(&within)) {
             Ok(_) => Ok(fds.first().is_some_and(|latch| !latch.revents().is_empty())),
             Err(Errno::INTR) => Ok(false),

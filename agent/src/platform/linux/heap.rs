@@ -1,5 +1,5 @@
-//! Gives memory that is free again back to the kernel.
-#![allow(unsafe_code, reason = "the allocator is called directly")]
+//! Gives memory that is not needed any more back to the kernel.
+#![allow(unsafe_code, reason = "the allocator and the kernel are called directly")]
 
 /// Keeps the heap small: one arena for all threads (what one thread allocates another frees here,
 /// which leaves holes in several), and big blocks outside it, given back as soon as they are free.
@@ -18,12 +18,70 @@ pub fn keep_small() {
 #[cfg(target_env = "gnu")]
 const BIG_BLOCK_BYTES: libc::c_int = 128 << 10;
 
-/// Returns free heap pages to the kernel. Worth its few hundred microseconds after something big
-/// was read once and dropped; where the C library has no such call this does nothing.
+/// Returns free heap pages to the kernel, and lets go of code that only a start or an inventory
+/// needed. Worth its few hundred microseconds after something big was read once and dropped; where
+/// the C library has no such call the heap stays as it is.
 pub fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number and touches only free memory under the allocator's own locks.
     unsafe {
         libc::malloc_trim(0);
+    }
+    let_go_of_code();
+}
+
+/// Unmaps the pages of all code. They stay in the page cache, from where those that are still
+/// needed come back at their next use; the others no longer count as this process's memory, and
+/// the kernel may have them.
+fn let_go_of_code() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for (start, bytes) in code(&maps) {
+        // SAFETY: the range is a whole mapping of a file that may be read and executed and not
+        // written to: no page of it differs from the file, and the kernel reads it again from
+        // there. Should the mapping be gone by now, the call fails and nothing happens.
+        unsafe {
+            libc::madvise(std::ptr::without_provenance_mut(start), bytes, libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// Where files' code is mapped, and how long each mapping is.
+fn code(maps: &str) -> impl Iterator<Item = (usize, usize)> {
+    maps.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let is_code = words.next()? == "r-xp" && words.next_back()?.starts_with('/');
+        let [start, end] = [start, end].map(|at| usize::from_str_radix(at, 16));
+        let (start, end) = (start.ok()?, end.ok()?);
+        is_code.then(|| (start, end.saturating_sub(start)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_code_of_files_is_let_go() {
+        let maps = "\
+5600-5700 r--p 00000000 fe:00 12 /usr/bin/cordon-agent
+5700-5f00 r-xp 00001000 fe:00 12 /usr/bin/cordon-agent
+5f00-6000 rw-p 00002000 fe:00 12 /usr/bin/cordon-agent
+7000-7100 r-xp 00000000 fe:00 34 /usr/lib/x86_64 linux/libc.so.6 (deleted)
+7100-7200 rwxp 00000000 fe:00 34 /usr/lib/patched.so
+7200-7300 r-xp 00000000 00:00 0 
+7300-7400 r-xp 00000000 00:00 0                          [vdso]
+7400-7500 r-xp 00000000 fe:00 34 /usr/lib/libm.so.6
+broken";
+        assert_eq!(code(maps).collect::<Vec<_>>(), [(0x5700, 0x800), (0x7400, 0x100)]);
+    }
+
+    #[test]
+    fn a_program_goes_on_without_the_pages_of_its_code() {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let own = code as fn(&'static str) -> _ as usize;
+        assert!(code(&maps).any(|(start, bytes)| (start..start + bytes).contains(&own)));
+        trim();
+        assert_eq!(code("1000-3000 r-xp 0 fe:00 1 /a").collect::<Vec<_>>(), [(0x1000, 0x2000)]);
     }
 }

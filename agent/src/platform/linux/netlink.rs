@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_send_buffer_size_force, set_socket_timeout};
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType, bind,
     getsockname, recvfrom, send, socket_with,
@@ -87,6 +87,12 @@ impl Netlink {
         let address = SocketAddrNetlink::try_from(address)
             .map_err(|source| NetlinkError::Os { doing, source })?;
         Ok(address.pid())
+    }
+
+    /// Lets one datagram to the kernel be so large. Needs CAP_NET_ADMIN beyond what all may.
+    pub fn send_up_to(&mut self, bytes: usize) -> Result<(), NetlinkError> {
+        set_socket_send_buffer_size_force(&self.socket, bytes)
+            .map_err(|source| NetlinkError::Os { doing: "widen a netlink socket's buffer", source })
     }
 
     /// Sends `build`'s messages in one datagram and reads the answers that the kernel queued

@@ -1,5 +1,6 @@
-//! nf_tables over raw netlink: raises the wall of an isolated endpoint, reads it back, takes it
-//! down. One transaction each way; nothing of it touches anybody else's tables.
+//! nf_tables over raw netlink: raises the wall of an isolated endpoint or the fence of what is
+//! blocked, reads it back, takes it down. One transaction each way; nothing of it touches anybody
+//! else's tables.
 //!
 //! Where the kernel can (6.9 and later) the tables are owned by our socket and outlive it: no
 //! other process can edit them while the agent runs, and they stay when it dies. Older kernels
@@ -8,8 +9,11 @@
 //! would fall with the agent.
 
 pub mod expr;
+pub mod fence;
 mod read;
 pub mod ruleset;
+pub mod set;
+pub mod span;
 pub mod wall;
 mod watch;
 
@@ -37,7 +41,13 @@ const OWNED_AND_LASTING: u32 = 0x2 | 0x4;
 
 /// The names our tables may have: the next one where another process holds the one before.
 /// Walls beside each other add up; a packet must pass all of them.
-const NAMES: [&[u8]; 4] = [b"cordon", b"cordon-2", b"cordon-3", b"cordon-4"];
+pub type Names = [&'static [u8]; 4];
+/// Those of an isolation.
+const WALL: Names = [b"cordon", b"cordon-2", b"cordon-3", b"cordon-4"];
+/// Those of what is blocked.
+pub const FENCE: Names = [b"cordon-block", b"cordon-block-2", b"cordon-block-3", b"cordon-block-4"];
+/// A fence may be some hundred KiB; the usual buffer takes half of that.
+const SEND_BYTES: usize = 4 << 20;
 /// Somebody may change the tables between our look and our transaction.
 const ATTEMPTS_MAX: usize = 4;
 
@@ -81,22 +91,29 @@ pub struct Standing {
     pub dropped: Dropped,
 }
 
-/// The one socket that owns our tables; closing it gives the ownership up, not the wall.
+/// The one socket that owns its tables; closing it gives the ownership up, not the wall.
 #[derive(Debug)]
 pub struct Nftables {
     socket: Netlink,
     port: u32,
     owning: bool,
+    names: Names,
 }
 
 impl Nftables {
-    /// Opens the namespace of the calling thread; an error says that nf_tables is missing.
-    /// `owning` says to own the tables where the kernel can.
+    /// Opens the namespace of the calling thread, for the tables of an isolation; an error says
+    /// that nf_tables is missing. `owning` says to own the tables where the kernel can.
     pub fn open(owning: bool) -> Result<Self, NftError> {
+        Self::open_for(WALL, owning)
+    }
+
+    /// The same for tables of other names.
+    pub fn open_for(names: Names, owning: bool) -> Result<Self, NftError> {
         let mut socket = Netlink::open(Some(NETFILTER), 0).map_err(NftError::Unavailable)?;
+        socket.send_up_to(SEND_BYTES).map_err(NftError::Unavailable)?;
         let port = socket.port().map_err(NftError::Unavailable)?;
         read::generation(&mut socket).map_err(NftError::Unavailable)?;
-        Ok(Self { socket, port, owning })
+        Ok(Self { socket, port, owning, names })
     }
 
     /// The port of our own changes, for [`Watch::changed`].
@@ -107,9 +124,14 @@ impl Nftables {
     /// Replaces whatever wall of ours there is by this one, in one transaction: at no moment is
     /// there none.
     pub fn raise(&mut self, wall: &Wall, links: &[Link]) -> Result<Raised, NftError> {
+        self.put_up(&|name, egress| wall.ruleset(name, links, egress))
+    }
+
+    /// The same with whatever rules belong under a table's name, with or without the egress hook.
+    pub fn put_up(&mut self, rules: &dyn Fn(&[u8], bool) -> Ruleset) -> Result<Raised, NftError> {
         let mut last = None;
         for _ in 0..ATTEMPTS_MAX {
-            match self.raise_once(wall, links) {
+            match self.put_up_once(rules) {
                 // Somebody removed or took a table since we looked.
                 Err(NftError::Raise(error))
                     if matches!(error.errno(), Some(Errno::NOENT | Errno::PERM)) =>
@@ -122,11 +144,12 @@ impl Nftables {
         Err(last.unwrap_or(NftError::StillThere))
     }
 
-    fn raise_once(&mut self, wall: &Wall, links: &[Link]) -> Result<Raised, NftError> {
+    fn put_up_once(&mut self, rules: &dyn Fn(&[u8], bool) -> Ruleset) -> Result<Raised, NftError> {
         let found = self.find()?;
         let held = |table: &&Found| table.owner.is_some_and(|owner| owner != self.port);
         let taken: Vec<_> = found.iter().filter(held).cloned().collect();
-        let free = NAMES.into_iter().find(|name| taken.iter().all(|table| table.name != *name));
+        let names = self.names;
+        let free = names.into_iter().find(|name| taken.iter().all(|table| table.name != *name));
         let Some(name) = free else {
             return Err(NftError::AllNamesHeld { ports: owners(&taken) });
         };
@@ -137,7 +160,7 @@ impl Nftables {
             if owned && !self.owning {
                 continue;
             }
-            let ruleset = wall.ruleset(name, links, egress);
+            let ruleset = rules(name, egress);
             let flags = if owned { OWNED_AND_LASTING } else { 0 };
             match self.replace(&stale, &ruleset, flags) {
                 Ok(()) => {
@@ -185,7 +208,7 @@ impl Nftables {
 
     fn find(&mut self) -> Result<Vec<Found>, NftError> {
         for _ in 0..ATTEMPTS_MAX {
-            match read::tables(&mut self.socket, &NAMES) {
+            match read::tables(&mut self.socket, &self.names) {
                 Err(NetlinkError::Interrupted { .. }) => {}
                 result => return result.map_err(NftError::Look),
             }

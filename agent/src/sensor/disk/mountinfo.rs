@@ -10,24 +10,29 @@ pub(super) const MOUNTS_MAX: usize = 1024;
 
 /// One line: a mount, and what it is a mount of.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::sensor) struct Line {
+pub(crate) struct Line {
     /// The mount's number in its namespace; used again after an unmount.
     pub(super) number: u64,
     /// The device's two numbers; the same for each mount of one file system.
-    pub(super) device: (u32, u32),
-    pub(in crate::sensor) mount: Mount,
+    pub(crate) device: (u32, u32),
+    pub(crate) mount: Mount,
+    /// What of the file system is mounted: its root, or a folder in it.
+    pub(crate) root: Text,
+    /// How this mount is mounted, and how its file system is.
+    pub(crate) options: Text,
+    pub(crate) fs_options: Text,
 }
 
 /// What a table says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(in crate::sensor) struct Table {
-    pub(in crate::sensor) lines: Vec<Line>,
+pub(crate) struct Table {
+    pub(crate) lines: Vec<Line>,
     /// Lines that could not be read, and mounts beyond [`MOUNTS_MAX`].
     pub(super) left_out: usize,
 }
 
 /// Reads the table; `is_watched` says by its type whether a file system is of interest.
-pub(in crate::sensor) fn parse(text: &[u8], is_watched: impl Fn(&[u8]) -> bool) -> Table {
+pub(crate) fn parse(text: &[u8], is_watched: impl Fn(&[u8]) -> bool) -> Table {
     let mut table = Table::default();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match parse_line(line) {
@@ -48,7 +53,7 @@ fn parse_line(line: &[u8]) -> Option<Line> {
     let device = fields.next()?;
     let colon = device.iter().position(|byte| *byte == b':')?;
     let device = (number_u32(&device[..colon])?, number_u32(&device[colon + 1..])?);
-    let _root = fields.next()?;
+    let root = unescape(fields.next()?);
     let path = unescape(fields.next()?);
     let options = fields.next()?;
     fields.by_ref().find(|field| *field == b"-")?;
@@ -56,7 +61,9 @@ fn parse_line(line: &[u8]) -> Option<Line> {
     let source = unescape(fields.next()?);
     let super_options = fields.next()?;
     let read_only = is_read_only(options) || is_read_only(super_options);
-    Some(Line { number, device, mount: Mount { path, source, fs_type, read_only } })
+    let mount = Mount { path, source, fs_type, read_only };
+    let (options, fs_options) = (unescape(options), unescape(super_options));
+    Some(Line { number, device, mount, root, options, fs_options })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
@@ -112,7 +119,7 @@ mod tests {
     fn check(line: &str, expected: &str) {
         let table = parse(line.as_bytes(), |_any| true);
         let show = |line: &Line| {
-            let Line { number, device: (major, minor), mount } = line;
+            let Line { number, device: (major, minor), mount, .. } = line;
             let Mount { path, source, fs_type, read_only } = mount;
             let access = if *read_only { "ro" } else { "rw" };
             format!("{number} {major}:{minor} {path:?} {source:?} {fs_type:?} {access}")

@@ -290,7 +290,8 @@ impl Watch {
 
 impl Watched {
     fn is(&self, line: &Line) -> bool {
-        let Line { number, device, mount: Mount { path, source, fs_type, read_only: _ } } = line;
+        let Line { number, device, mount: Mount { path, source, fs_type, read_only: _ }, .. } =
+            line;
         let mine = &self.line.mount;
         self.line.number == *number
             && self.line.device == *device

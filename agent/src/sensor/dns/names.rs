@@ -13,6 +13,7 @@ use cordon_proto::limits::DNS_ANSWERS_MAX;
 use super::cache::Cache;
 use super::message::{self, Datagram, Message};
 use super::told::{Tell, Told};
+use super::watched::Watched;
 use crate::clock::Stamp;
 use crate::platform::linux::packet::PacketSocket;
 
@@ -48,6 +49,7 @@ struct Inner {
     sockets: Vec<Arc<PacketSocket>>,
     cache: Cache,
     told: Told,
+    watched: Watched,
     askers: Vec<Asker>,
     waiting: Vec<(Stamp, DnsEvent)>,
     too_many: u64,
@@ -76,6 +78,24 @@ impl Names {
     /// Says which processes ask which servers.
     pub fn ask(&self, askers: Vec<Asker>) {
         self.lock().askers = askers;
+    }
+
+    /// Keeps what answers say of these names from now on: names, or `*.` and a name for all below
+    /// it.
+    pub fn watch(&self, patterns: Vec<String>) {
+        self.lock().watched.set(patterns);
+    }
+
+    /// Whether answers said anything of those names since it was fetched.
+    #[must_use]
+    pub fn has_heard(&self) -> bool {
+        self.lock().watched.has_heard()
+    }
+
+    /// The addresses that answers gave those names.
+    #[must_use]
+    pub fn heard(&self) -> Vec<(String, IpAddr)> {
+        self.lock().watched.fetch()
     }
 
     pub(super) fn listen(&self, sockets: Vec<Arc<PacketSocket>>) {
@@ -115,6 +135,7 @@ impl Inner {
         let Datagram { from, to, content } = Datagram::parse(packet)?;
         let message = Message::parse(content)?;
         self.cache.learn(&message, now.boot_ns);
+        self.watched.learn(&message);
         let repeats = match self.told.handle(&message, now.boot_ns) {
             Tell::Now { repeats } => repeats,
             Tell::Repeated => return Ok(()),

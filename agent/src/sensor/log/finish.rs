@@ -3,7 +3,7 @@
 use cordon_proto::event::{Body, LogLine, Observation, Severity};
 
 use crate::clock::Stamp;
-use crate::sensor::parse::{Assumed, head, interpret};
+use crate::sensor::parse::{Assumed, head, interpret_below};
 
 /// What one line may become at most, itself and what it tells; the room of a sample is reckoned
 /// with it.
@@ -18,8 +18,9 @@ pub(super) fn finish(
     observations: &mut Vec<Observation>,
 ) {
     let Stamp { time_ns, boot_ns } = now;
-    line.parsed = head(line.line.as_bytes(), assumed).map(|head| head.to_parsed());
-    let typed = interpret(&line);
+    let head = head(line.line.as_bytes(), assumed);
+    let typed = head.as_ref().and_then(|head| interpret_below(&line, head));
+    line.parsed = head.map(|head| head.to_parsed());
     let told = (Severity::Informational, Body::Log(line));
     let both = std::iter::once(told).chain(typed);
     observations.extend(both.map(|(severity, body)| Observation {

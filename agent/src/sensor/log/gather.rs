@@ -51,10 +51,11 @@ impl<'a> Gathered<'a> {
     /// Adds lines of a file.
     pub(super) fn lines(&mut self, file: &Followed, lines: impl IntoIterator<Item = Line>) {
         let (encoding, assumed) = (file.mark.encoding(), Assumed::at(self.now.time_ns));
+        let path = Text::shared(file.path.as_os_str().as_bytes());
         for Line { offset, bytes, full_bytes, lines } in lines {
             self.bytes += bytes.len();
             let line = LogLine {
-                path: file.path.as_os_str().as_bytes().into(),
+                path: path.clone(),
                 device: file.id.device,
                 inode: file.id.inode,
                 offset,

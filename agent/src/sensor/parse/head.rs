@@ -181,7 +181,7 @@ fn rfc5424(rest: &[u8]) -> Option<Head<'_>> {
 
 /// A word and what follows its space.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().take(WORD_BYTES_MAX + 1).position(|byte| *byte == b' ');
+    let end = memchr::memchr(b' ', &text[..text.len().min(WORD_BYTES_MAX + 1)]);
     let end = end.filter(|end| *end > 0)?;
     Some((&text[..end], &text[end + 1..]))
 }

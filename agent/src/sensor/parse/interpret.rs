@@ -1,7 +1,5 @@
 //! Which lines tell of logins and accounts, and what they tell.
 
-use std::borrow::Cow;
-
 use cordon_proto::Text;
 use cordon_proto::event::log::{Journal, LogSource};
 use cordon_proto::event::login::{
@@ -10,7 +8,7 @@ use cordon_proto::event::login::{
 };
 use cordon_proto::event::{Body, LogLine, Severity};
 
-use super::head::{Assumed, head};
+use super::head::{Assumed, Head, head};
 use super::{account, login, pam, sshd, sudo};
 
 /// A message with its sender's name, before it is known to tell anything.
@@ -33,23 +31,22 @@ const ANY_TIME: Assumed = Assumed { now_ns: 1_800_000_000_000_000_000, offset_se
 /// The typed event that a line tells, if it tells any, and how grave it is.
 #[must_use]
 pub fn interpret(line: &LogLine) -> Option<(Severity, Body)> {
-    let bytes = line.line.as_bytes();
-    let (app, pid, message, origin) = match &line.source {
-        Some(LogSource::Journal(entry)) => {
-            let app = entry.identifier.as_ref().or(entry.comm.as_ref())?.as_bytes();
-            let app = Cow::Borrowed(app);
-            let origin = Origin::Journal(journal_origin(entry, &app));
-            (app, entry.pid, Cow::Borrowed(bytes), origin)
-        }
-        None => {
-            let head = head(bytes, &ANY_TIME)?;
-            let (path, device, inode) = (line.path.clone(), line.device, line.inode);
-            let origin = FileOrigin { path, device, inode, offset: line.offset };
-            (head.app?, head.pid, head.message, Origin::File(origin))
-        }
+    let message = line.line.as_bytes();
+    let Some(LogSource::Journal(entry)) = &line.source else {
+        return interpret_below(line, &head(message, &ANY_TIME)?);
     };
-    let told = tell(&Said { app: &app, message: &message })?;
-    Some(body(told, origin, pid))
+    let app = entry.identifier.as_ref().or(entry.comm.as_ref())?.as_bytes();
+    let told = tell(&Said { app, message })?;
+    Some(body(told, Origin::Journal(journal_origin(entry, app)), entry.pid))
+}
+
+/// The same for a line of a file, of which the head was read.
+#[must_use]
+pub fn interpret_below(line: &LogLine, head: &Head<'_>) -> Option<(Severity, Body)> {
+    let told = tell(&Said { app: head.app.as_deref()?, message: &head.message })?;
+    let (path, device, inode) = (line.path.clone(), line.device, line.inode);
+    let origin = FileOrigin { path, device, inode, offset: line.offset };
+    Some(body(told, Origin::File(origin), head.pid))
 }
 
 fn journal_origin(entry: &Journal, app: &[u8]) -> JournalOrigin {

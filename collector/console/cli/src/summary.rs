@@ -20,7 +20,8 @@ pub fn command(command: &Command) -> Vec<(&'static str, String)> {
         ("client", command.client.to_string()),
     ];
     for target in &command.targets {
-        lines.push(("endpoint", format!("{}  {}", plain(&target.host_name), target.endpoint)));
+        let (name, groups) = (plain(&target.host_name), action::groups(&command.action, target));
+        lines.push(("endpoint", format!("{name}  {}{groups}", target.endpoint)));
     }
     if let Some(incident) = &command.incident {
         lines.push(("incident", plain(incident).into_owned()));

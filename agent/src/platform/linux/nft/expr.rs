@@ -1,4 +1,4 @@
-//! The few nf_tables expressions that the isolation is written in, to and from the kernel's form.
+//! The few nf_tables expressions that our rules are written in, to and from the kernel's form.
 //!
 //! Every value passes through register 1. Whatever the kernel shows that we never write becomes
 //! [`Expr::Foreign`], so that a rule somebody slipped in can never look like ours.
@@ -15,8 +15,11 @@ const REGISTER: u32 = 1;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
+const VERDICT_DROP: u32 = 0;
 const VERDICT_ACCEPT: u32 = 1;
 const COMPARE_EQUAL: u32 = 0;
+const COMPARE_AT_MOST: u32 = 3;
+const COMPARE_AT_LEAST: u32 = 5;
 const SOCKET_MARK: u32 = 1;
 const COUNTER_PACKETS: u16 = 2;
 
@@ -60,7 +63,13 @@ pub enum Expr {
     SocketMark,
     /// Goes on only if the value loaded last is this one.
     Equal(Vec<u8>),
+    /// … only if it is this one or a larger one, as bytes in their order.
+    AtLeast(Vec<u8>),
+    AtMost(Vec<u8>),
+    /// … only if it is in the set of this name, in the same table.
+    In(Vec<u8>),
     Accept,
+    Drop,
     /// Counts what gets this far.
     Count,
     /// Not one of ours.
@@ -76,8 +85,9 @@ impl Expr {
             Self::Meta(_) => b"meta",
             Self::Payload { .. } => b"payload",
             Self::SocketMark => b"socket",
-            Self::Equal(_) => b"cmp",
-            Self::Accept => b"immediate",
+            Self::Equal(_) | Self::AtLeast(_) | Self::AtMost(_) => b"cmp",
+            Self::In(_) => b"lookup",
+            Self::Accept | Self::Drop => b"immediate",
             Self::Count => b"counter",
             Self::Foreign { name, .. } => name,
         }
@@ -106,21 +116,30 @@ impl Expr {
                 body.be32(1, SOCKET_MARK);
                 body.be32(2, REGISTER);
             }
-            Self::Equal(value) => {
-                body.be32(1, REGISTER);
-                body.be32(2, COMPARE_EQUAL);
-                body.nest(3, |data| data.attribute(DATA_VALUE, value));
+            Self::Equal(value) => compare(body, COMPARE_EQUAL, value),
+            Self::AtLeast(value) => compare(body, COMPARE_AT_LEAST, value),
+            Self::AtMost(value) => compare(body, COMPARE_AT_MOST, value),
+            Self::In(set) => {
+                body.name(1, set);
+                body.be32(2, REGISTER);
             }
-            Self::Accept => {
-                body.be32(1, REGISTER_VERDICT);
-                body.nest(2, |data| {
-                    data.nest(DATA_VERDICT, |verdict| verdict.be32(VERDICT_CODE, VERDICT_ACCEPT));
-                });
-            }
+            Self::Accept => verdict(body, VERDICT_ACCEPT),
+            Self::Drop => verdict(body, VERDICT_DROP),
             Self::Count => {}
             Self::Foreign { body: bytes, .. } => body.raw(bytes),
         }
     }
+}
+
+fn compare(body: &mut Encoder, how: u32, value: &[u8]) {
+    body.be32(1, REGISTER);
+    body.be32(2, how);
+    body.nest(3, |data| data.attribute(DATA_VALUE, value));
+}
+
+fn verdict(body: &mut Encoder, code: u32) {
+    body.be32(1, REGISTER_VERDICT);
+    body.nest(2, |data| data.nest(DATA_VERDICT, |verdict| verdict.be32(VERDICT_CODE, code)));
 }
 
 /// Reads a rule's expressions, and how many packets its counter has counted.
@@ -168,8 +187,9 @@ impl Fields<'_> {
             b"socket" => (self.number(1)? == Some(SOCKET_MARK)
                 && self.number(2)? == Some(REGISTER))
             .then_some(Expr::SocketMark),
-            b"cmp" => self.equal()?,
-            b"immediate" => self.accept()?,
+            b"cmp" => self.compared()?,
+            b"lookup" => self.lookup()?,
+            b"immediate" => self.verdict()?,
             b"counter" => Some(Expr::Count),
             _ => None,
         })
@@ -219,19 +239,37 @@ impl Fields<'_> {
         })
     }
 
-    fn equal(&self) -> Result<Option<Expr>, Malformed> {
-        if self.number(1)? != Some(REGISTER) || self.number(2)? != Some(COMPARE_EQUAL) {
-            return Ok(None);
-        }
-        Ok(self.inner(3, DATA_VALUE)?.map(|value| Expr::Equal(value.value.to_vec())))
+    fn compared(&self) -> Result<Option<Expr>, Malformed> {
+        let (how, value) = (self.number(2)?, self.inner(3, DATA_VALUE)?);
+        let (Some(value), Some(REGISTER)) = (value, self.number(1)?) else { return Ok(None) };
+        let value = value.value.to_vec();
+        Ok(match how {
+            Some(COMPARE_EQUAL) => Some(Expr::Equal(value)),
+            Some(COMPARE_AT_LEAST) => Some(Expr::AtLeast(value)),
+            Some(COMPARE_AT_MOST) => Some(Expr::AtMost(value)),
+            Some(_) | None => None,
+        })
     }
 
-    fn accept(&self) -> Result<Option<Expr>, Malformed> {
+    /// A lookup that is inverted, or that maps to something, is none of ours.
+    fn lookup(&self) -> Result<Option<Expr>, Malformed> {
+        let plain = self.number(2)? == Some(REGISTER)
+            && self.0[3].is_none()
+            && matches!(self.number(5)?, None | Some(0));
+        let set = self.0[1].map(|set| set.name().to_vec());
+        Ok(set.filter(|_| plain).map(Expr::In))
+    }
+
+    fn verdict(&self) -> Result<Option<Expr>, Malformed> {
         let Some(verdict) = self.inner(2, DATA_VERDICT)? else { return Ok(None) };
         for field in verdict.nested() {
             let field = field?;
             if field.kind == VERDICT_CODE {
-                return Ok((field.be32()? == VERDICT_ACCEPT).then_some(Expr::Accept));
+                return Ok(match field.be32()? {
+                    VERDICT_ACCEPT => Some(Expr::Accept),
+                    VERDICT_DROP => Some(Expr::Drop),
+                    _ => None,
+                });
             }
         }
         Ok(None)
@@ -246,18 +284,24 @@ impl Display for Expr {
                 write!(formatter, "payload {} {offset} {bytes}", *base as u32)
             }
             Self::SocketMark => write!(formatter, "socket mark"),
-            Self::Equal(value) => {
-                write!(formatter, "=")?;
-                value.iter().try_for_each(|byte| write!(formatter, " {byte:02x}"))
-            }
+            Self::Equal(value) => bytes(formatter, "=", value),
+            Self::AtLeast(value) => bytes(formatter, ">=", value),
+            Self::AtMost(value) => bytes(formatter, "<=", value),
+            Self::In(set) => write!(formatter, "in {}", set.escape_ascii()),
             Self::Accept => write!(formatter, "accept"),
+            Self::Drop => write!(formatter, "drop"),
             Self::Count => write!(formatter, "count"),
             Self::Foreign { name, body } => {
                 write!(formatter, "foreign {}", name.escape_ascii())?;
-                body.iter().try_for_each(|byte| write!(formatter, " {byte:02x}"))
+                bytes(formatter, "", body)
             }
         }
     }
+}
+
+fn bytes(formatter: &mut fmt::Formatter<'_>, what: &str, value: &[u8]) -> fmt::Result {
+    formatter.write_str(what)?;
+    value.iter().try_for_each(|byte| write!(formatter, " {byte:02x}"))
 }
 
 #[cfg(test)]
@@ -283,7 +327,9 @@ mod tests {
                 Expr::Meta(Meta::Transport),
                 Expr::SocketMark,
                 Expr::Accept,
+                Expr::Drop,
                 Expr::Count,
+                Expr::In(b"set-4".to_vec()),
             ]),
             (0u32..64, 1u32..17).prop_map(|(offset, bytes)| Expr::Payload {
                 base: Base::Network,
@@ -291,6 +337,8 @@ mod tests {
                 bytes
             }),
             proptest::collection::vec(any::<u8>(), 1..17).prop_map(Expr::Equal),
+            proptest::collection::vec(any::<u8>(), 1..17).prop_map(Expr::AtLeast),
+            proptest::collection::vec(any::<u8>(), 1..17).prop_map(Expr::AtMost),
         ]
     }
 
@@ -305,9 +353,13 @@ mod tests {
     fn what_we_never_write_is_foreign() {
         let lookup = Expr::Foreign { name: b"lookup".to_vec(), body: vec![8, 0, 1, 0, 1, 2, 3, 4] };
         assert_eq!(through_the_wire(std::slice::from_ref(&lookup)), [lookup]);
-        // A verdict other than accept, under a name that we do use.
-        let body = vec![8, 0, 1, 0, 0, 0, 0, 0, 16, 0, 2, 0, 12, 0, 2, 0, 8, 0, 1, 0, 0, 0, 0, 0];
-        let drop = Expr::Foreign { name: b"immediate".to_vec(), body };
-        assert_eq!(through_the_wire(std::slice::from_ref(&drop)), [drop]);
+        // A verdict other than accept and drop, under a name that we do use.
+        let body = vec![8, 0, 1, 0, 0, 0, 0, 0, 16, 0, 2, 0, 12, 0, 2, 0, 8, 0, 1, 0, 0, 0, 0, 3];
+        let queue = Expr::Foreign { name: b"immediate".to_vec(), body };
+        assert_eq!(through_the_wire(std::slice::from_ref(&queue)), [queue]);
+        // A lookup that holds for what is not in the set.
+        let body = vec![6, 0, 1, 0, b's', 0, 0, 0, 8, 0, 2, 0, 0, 0, 0, 1, 8, 0, 5, 0, 0, 0, 0, 1];
+        let inverted = Expr::Foreign { name: b"lookup".to_vec(), body };
+        assert_eq!(through_the_wire(std::slice::from_ref(&inverted)), [inverted]);
     }
 }

@@ -6,6 +6,7 @@ use super::expr::{self, Expr};
 use super::ruleset::{
     Chain, Family, HEADER_BYTES, Hook, NEW_CHAIN, NEW_RULE, NEW_TABLE, Policy, Ruleset, Table,
 };
+use super::set;
 use crate::platform::linux::netlink::wire::{Attribute, Encoder, Malformed, Message};
 use crate::platform::linux::netlink::{Netlink, NetlinkError};
 
@@ -27,7 +28,7 @@ pub(super) struct Found {
     dormant: bool,
 }
 
-/// Packets that ran into the end of each of our chains, by chain.
+/// Packets that each of our chains has dropped, by chain.
 pub type Dropped = BTreeMap<Vec<u8>, u64>;
 
 /// The number of the ruleset's current state; it grows with each change by anybody.
@@ -83,7 +84,8 @@ fn read_once(socket: &mut Netlink, name: &[u8]) -> Result<(Ruleset, Dropped), Ne
     let mut ruleset = Ruleset::default();
     for found in tables(socket, &[name])? {
         let Found { family, name, dormant, owner: _ } = found;
-        ruleset.tables.push(Table { family, name, dormant, chains: Vec::new() });
+        let (sets, chains) = (set::read(socket, family, &name)?, Vec::new());
+        ruleset.tables.push(Table { family, name, dormant, sets, chains });
     }
     socket.dump("list the chains", GET_CHAIN, any_family, |message| {
         let Some(table) = table_of(message, &mut ruleset)? else { return Ok(()) };
@@ -101,7 +103,8 @@ fn read_once(socket: &mut Netlink, name: &[u8]) -> Result<(Ruleset, Dropped), Ne
         socket.dump("list the rules", GET_RULE, ask, |message| {
             let (chain_name, exprs, packets) = read_rule(message)?;
             if let Some(chain) = chains.iter_mut().find(|chain| chain.name == chain_name) {
-                if exprs == [Expr::Count] {
+                // Whatever a rule of ours counts does not pass.
+                if exprs.contains(&Expr::Count) {
                     *dropped.entry(chain.name.clone()).or_default() += packets;
                 }
                 chain.rules.push(exprs);

@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Write};
 use ring::digest::{SHA256, digest};
 
 use super::expr::Expr;
+use super::set::Set;
 use crate::platform::linux::netlink::wire::Encoder;
 
 pub const NEW_TABLE: u16 = 0xa00;
@@ -39,6 +40,7 @@ pub struct Table {
     pub name: Vec<u8>,
     /// A dormant table is there and does nothing.
     pub dormant: bool,
+    pub sets: Vec<Set>,
     pub chains: Vec<Chain>,
 }
 
@@ -86,6 +88,9 @@ impl Ruleset {
                 body.name(1, &table.name);
                 body.be32(2, table_flags);
             });
+            for set in &table.sets {
+                set.encode(encoder, table.family, &table.name, create);
+            }
             for chain in &table.chains {
                 last = message(encoder, NEW_CHAIN, create, table.family, |body| {
                     chain.encode(body, &table.name);
@@ -143,7 +148,8 @@ impl Chain {
 }
 
 impl Display for Ruleset {
-    /// The canonical text: tables and chains in order of their names, rules in their own order.
+    /// The canonical text: tables, sets and chains in order of their names, rules in their own
+    /// order.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut tables: Vec<_> = self.tables.iter().collect();
         tables.sort_by_key(|table| (table.family, &table.name));
@@ -154,6 +160,9 @@ impl Display for Ruleset {
             };
             write!(formatter, "table {family} {}", table.name.escape_ascii())?;
             writeln!(formatter, "{}", if table.dormant { " dormant" } else { "" })?;
+            let mut sets: Vec<_> = table.sets.iter().collect();
+            sets.sort_by_key(|set| &set.name);
+            sets.into_iter().try_for_each(|set| write!(formatter, "{set}"))?;
             let mut chains: Vec<_> = table.chains.iter().collect();
             chains.sort_by_key(|chain| &chain.name);
             chains.into_iter().try_for_each(|chain| write!(formatter, "{chain}"))?;
@@ -206,8 +215,8 @@ mod tests {
             rules: vec![vec![Expr::Accept], vec![Expr::Count]],
         };
         let chains = vec![chain(b"input", 1), chain(b"output", 3)];
-        let table =
-            Table { family: Family::Inet, name: b"cordon".to_vec(), dormant: false, chains };
+        let (name, sets) = (b"cordon".to_vec(), Vec::new());
+        let table = Table { family: Family::Inet, name, dormant: false, sets, chains };
         Ruleset { tables: vec![table] }
     }
 

@@ -19,25 +19,25 @@ use super::ruleset::{Chain, Family, Hook, Policy, Ruleset, Table};
 use crate::platform::linux::route::Link;
 
 /// After defragmentation, before raw, connection tracking and whatever rewrites marks.
-const PRIORITY: i32 = -310;
+pub(super) const PRIORITY: i32 = -310;
 /// The kernel's own bound on the devices of one chain.
 const CHAIN_DEVICES_MAX: usize = 256;
 /// The loopback device has this index in every network namespace.
-const LOOPBACK: u32 = 1;
+pub(super) const LOOPBACK: u32 = 1;
 
-const INPUT: u32 = 1;
-const FORWARD: u32 = 2;
-const OUTPUT: u32 = 3;
-const EGRESS: u32 = 1;
+pub(super) const INPUT: u32 = 1;
+pub(super) const FORWARD: u32 = 2;
+pub(super) const OUTPUT: u32 = 3;
+pub(super) const EGRESS: u32 = 1;
 
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
 const ETHER_IPV4: u16 = 0x0800;
 const ETHER_ARP: u16 = 0x0806;
-const ETHER_VLAN: u16 = 0x8100;
+pub(super) const ETHER_VLAN: u16 = 0x8100;
 const ETHER_IPV6: u16 = 0x86dd;
 
 const LINK_LOCAL: [u8; 8] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0];
@@ -65,7 +65,7 @@ pub struct Exemption {
     pub uid: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Transport {
     Tcp,
     Udp,
@@ -81,7 +81,10 @@ impl Wall {
             inet("forward", FORWARD, Vec::new()),
             inet("output", OUTPUT, self.output()),
         ];
-        let named = |family, chains| Table { family, name: table.into(), dormant: false, chains };
+        let named = |family, chains| {
+            let (name, sets) = (table.into(), Vec::new());
+            Table { family, name, dormant: false, sets, chains }
+        };
         let mut tables = vec![named(Family::Inet, chains)];
         let chains = self.egress(links);
         if egress && !chains.is_empty() {
@@ -104,31 +107,10 @@ impl Wall {
 
     /// One chain for each kind of device, as the frames they carry are told apart differently.
     fn egress(&self, links: &[Link]) -> Vec<Chain> {
-        let lower: BTreeSet<u32> = links
-            .iter()
-            .filter(|link| link.kind.as_deref() == Some(b"vlan"))
-            .filter_map(|link| link.lower)
-            .collect();
-        let framing = |link: &Link| match (link.ethernet, lower.contains(&link.index)) {
-            (false, _) => Framing::Bare,
-            (true, false) => Framing::Ethernet,
-            (true, true) => Framing::Tagged,
-        };
-        let mut chains = Vec::new();
-        for (name, wanted) in
-            [("bare", Framing::Bare), ("ethernet", Framing::Ethernet), ("tagged", Framing::Tagged)]
-        {
-            let devices: Vec<Vec<u8>> = links
-                .iter()
-                .filter(|link| !link.loopback && framing(link) == wanted)
-                .map(|link| link.name.clone())
-                .collect();
-            for (at, devices) in devices.chunks(CHAIN_DEVICES_MAX).enumerate() {
-                let name = format!("egress-{name}-{at}");
-                chains.push(chain(&name, EGRESS, devices.to_vec(), self.frames(wanted)));
-            }
-        }
-        chains
+        let chains = Framing::of_devices(links).into_iter();
+        let made = chains
+            .map(|(name, framing, devices)| chain(&name, EGRESS, devices, self.frames(framing)));
+        made.collect()
     }
 
     fn frames(&self, framing: Framing) -> Vec<Vec<Expr>> {
@@ -193,7 +175,7 @@ impl Wall {
 }
 
 impl Transport {
-    fn number(self) -> u8 {
+    pub(super) fn number(self) -> u8 {
         match self {
             Self::Tcp => TCP,
             Self::Udp => UDP,
@@ -202,13 +184,13 @@ impl Transport {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ip {
+pub(super) enum Ip {
     V4,
     V6,
 }
 
 impl Ip {
-    fn inet(self) -> Vec<Expr> {
+    pub(super) fn inet(self) -> Vec<Expr> {
         let family = match self {
             Self::V4 => 2,
             Self::V6 => 10,
@@ -216,7 +198,7 @@ impl Ip {
         vec![Expr::Meta(Meta::Family), Expr::Equal(vec![family])]
     }
 
-    fn ether(self) -> u16 {
+    pub(super) fn ether(self) -> u16 {
         match self {
             Self::V4 => ETHER_IPV4,
             Self::V6 => ETHER_IPV6,
@@ -225,7 +207,7 @@ impl Ip {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
+pub(super) enum Framing {
     /// No link header at all (tunnels, PPP).
     Bare,
     Ethernet,
@@ -234,6 +216,34 @@ enum Framing {
 }
 
 impl Framing {
+    /// What leaves by packet sockets is looked at in these chains: name, framing, devices.
+    pub(super) fn of_devices(links: &[Link]) -> Vec<(String, Self, Vec<Vec<u8>>)> {
+        let lower: BTreeSet<u32> = links
+            .iter()
+            .filter(|link| link.kind.as_deref() == Some(b"vlan"))
+            .filter_map(|link| link.lower)
+            .collect();
+        let framing = |link: &Link| match (link.ethernet, lower.contains(&link.index)) {
+            (false, _) => Self::Bare,
+            (true, false) => Self::Ethernet,
+            (true, true) => Self::Tagged,
+        };
+        let mut chains = Vec::new();
+        for (name, wanted) in
+            [("bare", Self::Bare), ("ethernet", Self::Ethernet), ("tagged", Self::Tagged)]
+        {
+            let devices: Vec<Vec<u8>> = links
+                .iter()
+                .filter(|link| !link.loopback && framing(link) == wanted)
+                .map(|link| link.name.clone())
+                .collect();
+            for (at, devices) in devices.chunks(CHAIN_DEVICES_MAX).enumerate() {
+                chains.push((format!("egress-{name}-{at}"), wanted, devices.to_vec()));
+            }
+        }
+        chains
+    }
+
     /// The ways a frame of `protocol` looks. The type in the frame itself is compared as well
     /// as what the stack says: a packet socket may declare one and write the other.
     fn alternatives(self, protocol: u16, on_bare: bool) -> Vec<Vec<Expr>> {
@@ -251,7 +261,7 @@ impl Framing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Source,
     Destination,
 }
@@ -279,7 +289,7 @@ fn peer(protocol: u8, peer: SocketAddr, side: Side) -> (Ip, Vec<Expr>) {
     (family, [transport(protocol), address(ip, side), port].concat())
 }
 
-fn address(ip: IpAddr, side: Side) -> Vec<Expr> {
+pub(super) fn address(ip: IpAddr, side: Side) -> Vec<Expr> {
     match (ip, side) {
         (IpAddr::V4(ip), Side::Source) => header(Base::Network, 12, &ip.octets()),
         (IpAddr::V4(ip), Side::Destination) => header(Base::Network, 16, &ip.octets()),
@@ -294,7 +304,7 @@ fn neighbour(kind: u8) -> (Ip, Vec<Expr>) {
     (Ip::V6, [transport(ICMPV6), on_link, header(Base::Transport, 0, &[kind])].concat())
 }
 
-fn transport(protocol: u8) -> Vec<Expr> {
+pub(super) fn transport(protocol: u8) -> Vec<Expr> {
     vec![Expr::Meta(Meta::Transport), Expr::Equal(vec![protocol])]
 }
 
@@ -303,12 +313,12 @@ fn both_ports([source, destination]: [u16; 2]) -> Vec<Expr> {
     header(Base::Transport, 0, &ports)
 }
 
-fn header(base: Base, offset: u32, value: &[u8]) -> Vec<Expr> {
+pub(super) fn header(base: Base, offset: u32, value: &[u8]) -> Vec<Expr> {
     let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
     vec![Expr::Payload { base, offset, bytes }, Expr::Equal(value.to_vec())]
 }
 
-fn number(value: u32) -> Expr {
+pub(super) fn number(value: u32) -> Expr {
     Expr::Equal(value.to_ne_bytes().to_vec())
 }
 

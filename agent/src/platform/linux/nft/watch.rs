@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::netlink::NETFILTER;
 
-use super::NAMES;
+use super::WALL;
 use super::ruleset::HEADER_BYTES;
 use crate::platform::linux::netlink::wire::{Malformed, Message};
 use crate::platform::linux::netlink::{Netlink, NetlinkError};
@@ -94,7 +94,7 @@ impl Ear {
         }
         for attribute in message.attributes(HEADER_BYTES)? {
             let attribute = attribute?;
-            if attribute.kind == TABLE && NAMES.contains(&attribute.name()) {
+            if attribute.kind == TABLE && WALL.contains(&attribute.name()) {
                 self.touched.ours = true;
                 self.open = Some(message.port);
             }

@@ -1,9 +1,16 @@
 //! What changes endpoints: find them, compose a command, sign it, hand it over, and follow it. One
 //! action a file.
 
+mod account;
+mod block;
+mod group;
 mod isolate;
+pub mod service;
+mod standing;
+pub mod storage;
 mod undo;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -24,6 +31,9 @@ use crate::output::text::plain;
 use crate::sign::{self, Request};
 use crate::summary;
 
+pub use account::{LockArgs, UnlockArgs, lock, unlock};
+pub use block::{BlockArgs, UnblockArgs, block, unblock};
+pub use group::{LateralArgs, SegmentArgs, lateral, segment};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
 pub use undo::{UndoArgs, undo};
 
@@ -36,7 +46,7 @@ pub struct Whom {
 }
 
 /// Why, for how long it counts, and how long to wait.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Why {
     /// Why; everybody sees it, and the endpoint keeps it
     #[arg(long, value_name = "TEXT")]
@@ -62,6 +72,9 @@ pub struct Why {
     /// Show what would be signed, and sign nothing
     #[arg(long)]
     dry_run: bool,
+    /// Where the signed command goes instead of to the collector.
+    #[arg(skip)]
+    to: Option<PathBuf>,
 }
 
 /// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
@@ -76,8 +89,20 @@ pub(in crate::command) async fn act(
     let api = desk.api()?;
     let client = args.client.as_ref();
     let endpoints = find::endpoints(&api, &context.output, whom, client).await?;
+    act_on(context, &desk, &api, &endpoints, args, action).await
+}
+
+/// The same with endpoints that were found already.
+async fn act_on(
+    context: &mut Context,
+    desk: &Desk,
+    api: &Api<'_>,
+    endpoints: &[Endpoint],
+    args: Why,
+    action: Action,
+) -> anyhow::Result<Exit> {
     let first = endpoints.first().context("no endpoint was named")?;
-    let (roster, _) = desk.roster(&api, &first.client).await?;
+    let (roster, _) = desk.roster(api, &first.client).await?;
     let request = Request {
         id: CommandId(uuid::Uuid::now_v7()),
         action,
@@ -93,14 +118,24 @@ pub(in crate::command) async fn act(
         return Err(sign::ComposeError::NotInRoster(version, client).into());
     };
     let missing = sign::missing(&command, &roster.roster, [operator])?;
-    warn_of_offline(context, &endpoints, args.queued)?;
+    warn_of_offline(context, endpoints, args.queued)?;
     if args.dry_run {
-        return dry_run(context, &command, &endpoints, missing.as_ref());
+        return dry_run(context, &command, endpoints, missing.as_ref());
     }
     let signed = SignedCommand::sign(command, desk.signer.key()?);
+    if let Some(file) = args.to {
+        if let Some(missing) = missing {
+            bail!("{missing}; a file must hold all signatures, and nothing was written");
+        }
+        std::fs::write(&file, signed.to_bytes())
+            .with_context(|| format!("writing {}", file.display()))?;
+        let next = format!("On the endpoint, as root: cordon-agent release {}", file.display());
+        context.output.note(&next)?;
+        return Ok(Exit::Done);
+    }
     // What stands is looked up before the release ends it.
-    let follow = if args.wait { Some(wait::follower(&api, &signed).await?) } else { None };
-    let record = hand_over(&api, &desk, &signed).await?;
+    let follow = if args.wait { Some(wait::follower(api, &signed).await?) } else { None };
+    let record = hand_over(api, desk, &signed).await?;
     let Some(follow) = follow else {
         return told(context, &record, missing.is_some());
     };
@@ -110,7 +145,7 @@ pub(in crate::command) async fn act(
             record.id
         ))?;
     }
-    wait::until_ended(context, &api, follow, record, args.timeout).await
+    wait::until_ended(context, api, follow, record, args.timeout).await
 }
 
 pub(super) async fn hand_over(

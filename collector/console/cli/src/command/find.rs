@@ -38,6 +38,18 @@ pub async fn endpoint(
     Ok(resolve::pick(name, &candidates)?.clone())
 }
 
+/// Every endpoint of a client.
+pub async fn all(
+    api: &Api<'_>,
+    output: &Output,
+    client: &ClientId,
+) -> anyhow::Result<Vec<Endpoint>> {
+    let progress = output.progress("finding the client's endpoints");
+    let query = [("client", client.to_string()), ("limit", "500".to_owned())];
+    let (items, _) = progress.wait(api.list(&["endpoints"], &query, ENDPOINTS_MAX)).await?;
+    items.into_iter().map(|item| Ok(api.read(item)?)).collect()
+}
+
 async fn candidates(
     api: &Api<'_>,
     name: &str,

@@ -115,7 +115,7 @@ pub async fn follower(api: &Api<'_>, signed: &SignedCommand) -> anyhow::Result<F
     let (standing, _) = api.list(&["containments"], &query, CONTAINMENTS_MAX).await?;
     let mut open: BTreeSet<_> = command.targets.iter().map(|target| target.endpoint).collect();
     for one in standing {
-        let Standing { endpoint, command: isolation, response } = api.read(one)?;
+        let Standing { endpoint, command: isolation, response, .. } = api.read(one)?;
         if response.is_some() {
             // Nobody signed it, so there are no bytes to hold its end against; what the collector
             // says of the release is shown as such.
@@ -153,17 +153,21 @@ pub async fn follower(api: &Api<'_>, signed: &SignedCommand) -> anyhow::Result<F
 struct Standing {
     endpoint: EndpointId,
     command: CommandId,
+    action: String,
     #[serde(default)]
     response: Option<String>,
 }
 
-/// The endpoint that did this by itself, where it stands and no command asked for it.
-pub(super) async fn by_itself(api: &Api<'_>, id: CommandId) -> anyhow::Result<Option<EndpointId>> {
+/// The endpoint that did this by itself, and what, where it stands and no command asked for it.
+pub(super) async fn by_itself(
+    api: &Api<'_>,
+    id: CommandId,
+) -> anyhow::Result<Option<(EndpointId, String)>> {
     let (standing, _) = api.list(&["containments"], &[], CONTAINMENTS_MAX).await?;
     for one in standing {
-        let Standing { endpoint, command, response } = api.read(one)?;
+        let Standing { endpoint, command, action, response } = api.read(one)?;
         if command == id && response.is_some() {
-            return Ok(Some(endpoint));
+            return Ok(Some((endpoint, action)));
         }
     }
     Ok(None)

@@ -1,7 +1,8 @@
 //! An action in words, with every parameter: what an operator reads before he signs.
 
 use cordon_proto::command::{
-    Action, AtEnd, Direction, Executable, IfUnproved, Isolate, Peer, Ports, ProcessTarget, Rule,
+    Action, AtEnd, Block, Direction, Executable, IfUnproved, Isolate, Network, Peer, Ports,
+    ProcessTarget, Rule, Target,
 };
 use cordon_proto::policy::responses::{Comparison, Field, Reaction, Response, Test};
 use cordon_proto::policy::{Policy, Redactions, Transport};
@@ -45,10 +46,7 @@ pub fn action(action: &Action) -> String {
             };
             format!("deny: let {what} not be started{}", lease(deny.lease_secs))
         }
-        Action::Block(block) => {
-            let rules: Vec<_> = block.rules.iter().map(rule).collect();
-            format!("block: {}{}", rules.join("; "), lease(block.lease_secs))
-        }
+        Action::Block(block) => self::block(block),
         Action::LockAccount(lock) => {
             let sessions = if lock.end_sessions { " and END ITS SESSIONS" } else { "" };
             let user = plain(&lock.user);
@@ -78,6 +76,32 @@ fn process(process: &ProcessTarget, tree: bool) -> String {
     format!("process {pid}, started {started} ms after boot{content},{tree}")
 }
 
+/// The groups of a command that an endpoint is in: they say which rules are for it.
+pub(super) fn groups(action: &Action, target: &Target) -> String {
+    let Action::Block(Block { groups: Some(groups), .. }) = action else { return String::new() };
+    let numbered = groups.iter().enumerate();
+    let of = numbered.filter(|(_, group)| group.contains(&target.endpoint));
+    of.map(|(at, _)| format!("  group {}", at + 1)).collect()
+}
+
+/// Who is in a group stands with the command's endpoints.
+fn block(block: &Block) -> String {
+    let rules: Vec<_> = block.rules.iter().map(rule).collect();
+    let network = |Network { address, bits }: &Network| format!("{address}/{bits}");
+    let except: Vec<_> = block.except.iter().flatten().map(network).collect();
+    let except = match except.as_slice() {
+        [] => String::new(),
+        all => format!(" BUT NOT {}", all.join(", ")),
+    };
+    let groups = block.groups.iter().flatten().enumerate().map(|(at, group)| {
+        let endpoints = if at == 0 { " endpoint(s)" } else { "" };
+        format!("group {} is {}{endpoints}", at + 1, group.len())
+    });
+    let groups: Vec<_> = groups.collect();
+    let groups = if groups.is_empty() { String::new() } else { format!("; {}", groups.join(", ")) };
+    format!("block: {}{except}{}{groups}", rules.join("; "), lease(block.lease_secs))
+}
+
 fn rule(rule: &Rule) -> String {
     let peer = match &rule.peer {
         Peer::Anyone => "anyone".to_owned(),
@@ -97,7 +121,8 @@ fn rule(rule: &Rule) -> String {
         let Ports { first, last, .. } = ports;
         if first == last { format!("{name} {first} ") } else { format!("{name} {first}-{last} ") }
     });
-    format!("{}{way} {peer}", ports.unwrap_or_default())
+    let at = rule.at.map(|at| format!("group {}: ", u16::from(at) + 1));
+    format!("{}{}{way} {peer}", at.unwrap_or_default(), ports.unwrap_or_default())
 }
 
 fn lease(lease_secs: Option<u64>) -> String {

@@ -1,5 +1,6 @@
 //! `cordon isolate` and `cordon release`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cordon_proto::command::{Action, AtEnd, IfUnproved, Isolate};
@@ -46,10 +47,13 @@ pub struct IsolateArgs {
   cordon release web-01 --reason 'cleaned and patched' --wait
   cordon release 3fa9c1 --reason 'false alarm'
   cordon release web-01 --all --reason 'case closed' --wait
+  cordon release web-01 --reason 'no way in' --queued --to release.cordon
 
 With --wait the exit code is 0 only if a receipt that verified here says that the rules were seen to
 be gone. `cordon undo` puts back what any other command changed; --all puts back everything that
-stands on the endpoint, the latest first, the isolation in its turn.")]
+stands on the endpoint, the latest first, the isolation in its turn. With --to the signed command is
+written to a file, and the collector does not get it: somebody carries it to the endpoint, where root
+runs `cordon-agent release FILE`. With --queued it counts after a reboot, too.")]
 pub struct ReleaseArgs {
     #[command(flatten)]
     whom: Whom,
@@ -58,6 +62,9 @@ pub struct ReleaseArgs {
     /// Undo everything else that stands, too
     #[arg(long)]
     all: bool,
+    /// Write the signed command here instead of handing it to the collector
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["wait", "dry_run", "all"])]
+    to: Option<PathBuf>,
 }
 
 fn if_unproved(text: &str) -> Result<IfUnproved, String> {
@@ -90,5 +97,6 @@ pub async fn isolate(context: &mut Context, args: IsolateArgs) -> anyhow::Result
 /// Runs `release`.
 pub async fn release(context: &mut Context, args: ReleaseArgs) -> anyhow::Result<Exit> {
     let action = if args.all { Action::ReleaseAll } else { Action::Release };
-    act(context, &args.whom.endpoints, args.why, action).await
+    let why = Why { to: args.to, ..args.why };
+    act(context, &args.whom.endpoints, why, action).await
 }

@@ -1,12 +1,14 @@
 //! `cordon undo`: puts back what a command changed.
 
-use cordon_proto::command::Action;
+use anyhow::bail;
+use cordon_proto::command::{Action, ActionKind};
 use cordon_proto::id::CommandId;
 
 use super::{Why, act};
 use crate::command::wait;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::output::text::plain;
 
 /// What `undo` needs to know.
 #[derive(Debug, clap::Args)]
@@ -31,20 +33,32 @@ pub struct UndoArgs {
 
 /// Runs `undo`.
 pub async fn undo(context: &mut Context, args: UndoArgs) -> anyhow::Result<Exit> {
+    undo_of(context, args.command, args.on, args.why, None).await
+}
+
+/// Undoes a command, or what an endpoint did by itself, if it is of the kind that is meant.
+pub(super) async fn undo_of(
+    context: &mut Context,
+    of: CommandId,
+    on: Vec<String>,
+    why: Why,
+    kind: Option<ActionKind>,
+) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
-    let whom = match args.on {
-        on if !on.is_empty() => on,
-        _ => {
-            let api = desk.api()?;
-            match wait::by_itself(&api, args.command).await? {
-                Some(endpoint) => vec![endpoint.to_string()],
-                None => {
-                    let (_, signed) = wait::signed_bytes(&api, args.command).await?;
-                    let targets = signed.command().targets.iter();
-                    targets.map(|target| target.endpoint.to_string()).collect()
-                }
-            }
+    let api = desk.api()?;
+    let (found, all) = match wait::by_itself(&api, of).await? {
+        Some((endpoint, action)) => (action, vec![endpoint.to_string()]),
+        None => {
+            let (_, signed) = wait::signed_bytes(&api, of).await?;
+            let command = signed.command();
+            let targets = command.targets.iter().map(|target| target.endpoint.to_string());
+            (command.action.kind().name().to_owned(), targets.collect())
         }
     };
-    act(context, &whom, args.why, Action::Undo { of: args.command }).await
+    if let Some(meant) = kind.filter(|meant| meant.name() != found) {
+        let found = plain(&found);
+        bail!("command {of} is to {found}, not to {}; see `cordon undo`", meant.name());
+    }
+    let whom = if on.is_empty() { all } else { on };
+    act(context, &whom, why, Action::Undo { of }).await
 }

@@ -1,0 +1,360 @@
+//! One isolation in the supervisor's hands: the same core as in the agent, carried out on this
+//! thread, with a disk that may be full and keys that may be missing.
+
+use std::net::SocketAddr;
+
+use cordon_proto::command::{Action, Command};
+use cordon_proto::event::Receipt;
+use cordon_proto::event::receipt::Outcome;
+use cordon_proto::id::CommandId;
+use cordon_proto::policy::Policy;
+use cordon_proto::sign::command::SignedCommand;
+
+use super::HoldError;
+use super::found::{self, Evidence, Held, Verify};
+use crate::action::isolate::drift::Drift;
+use crate::action::isolate::shell::{Look, Safety, Shell};
+use crate::action::isolate::{CutOutcome, Seen};
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::containment::{Containment, Step};
+use crate::control::Answer;
+use crate::endpoint_time::EndpointTime;
+use crate::guard::{self, Accepted, Authorised, Own};
+use crate::identity::{Identity, StateDir};
+use crate::kept::{self, GUARD, GuardMemory, ISOLATION, KeptIsolation};
+use crate::machine;
+use crate::nonce::{Moment, Nonces};
+use crate::release;
+use crate::roster_keeper::{self, RosterKeeper};
+
+/// Who may command this endpoint, as far as that can be read.
+struct Authority {
+    identity: Identity,
+    own: StateDir,
+    roster: roster_keeper::Held,
+    policy: Option<Policy>,
+}
+
+/// What is held.
+pub struct Holder {
+    dir: StateDir,
+    /// The reason where identity or roster cannot be read.
+    authority: Result<Authority, String>,
+    containment: Containment,
+    shell: Shell,
+    clock: Clock,
+    time: EndpointTime,
+    keeps_time: bool,
+    stands: bool,
+    /// Nothing is held any more and its record is still there, because the disk did not let go.
+    unforgotten: bool,
+    /// The release that is being obeyed, and what came of it.
+    releasing: Option<(CommandId, Option<Answer>)>,
+}
+
+impl Authority {
+    fn read(dir: &StateDir) -> Result<Self, String> {
+        let identity = Identity::load(dir).map_err(|error| error.to_string())?;
+        let own = dir.inner(&identity.own_dir_name()).map_err(|error| error.to_string())?;
+        let keeper = RosterKeeper::open(own.clone(), &identity);
+        let roster = keeper.map_err(|error| error.to_string())?.held().clone();
+        let policy = kept::load_policy(&own).ok().flatten();
+        Ok(Self { identity, own, roster, policy })
+    }
+
+    fn knowing<'a>(
+        &'a self,
+        host_name: &'a str,
+        moment: Moment,
+        stale: &'a dyn Fn(&cordon_proto::command::Nonce, u64, bool) -> Option<String>,
+        accepted: &'a Accepted,
+    ) -> Own<'a> {
+        Own {
+            endpoint: self.identity.endpoint,
+            host_name,
+            client: &self.identity.client,
+            roster: &self.roster,
+            policy: self.policy.as_ref(),
+            endpoint_secs: moment.endpoint_secs,
+            stale,
+            accepted,
+        }
+    }
+
+    fn verify(&self, bytes: &[u8]) -> Result<Command, String> {
+        let (accepted, moment) = (Accepted::default(), Moment { boot_count: 0, endpoint_secs: 0 });
+        let own = self.knowing("", moment, &|_, _, _| None, &accepted);
+        guard::verify_again(bytes, &own).map_err(|(_, reason)| reason)
+    }
+
+    /// The collectors' addresses that need no name service.
+    fn doors(&self) -> Vec<SocketAddr> {
+        let of_roster = self.roster.roster.collectors.iter();
+        let doors = of_roster.chain(&self.identity.collectors);
+        doors.filter_map(|door| door.parse().ok()).collect()
+    }
+}
+
+impl Holder {
+    /// Takes up what is recorded; none if nothing is. The caller has the lock.
+    pub fn open(config: &Config, dir: &StateDir) -> Result<Option<Self>, HoldError> {
+        let boot_id = clock::boot_id().map_err(HoldError::Machine)?;
+        let boot_ns = clock::boot_ns();
+        let authority = Authority::read(dir);
+        let known = authority.as_ref().map_err(Clone::clone);
+        let time = known.as_ref().ok().and_then(|authority| {
+            kept::load_time(&authority.own, &boot_id, boot_ns)
+                .inspect_err(|error| tracing::error!(%error, "endpoint time is lost"))
+                .ok()
+        });
+        let verify = known.clone().map(|authority| |bytes: &[u8]| authority.verify(bytes));
+        let evidence = Evidence {
+            found: KeptIsolation::find(dir),
+            verify: verify.as_ref().map(|verify| verify as Verify<'_>).map_err(Clone::clone),
+            time,
+            boot: (&boot_id, boot_ns),
+            open: (config.isolation.mark, known.map(Authority::doors).unwrap_or_default()),
+        };
+        let Some(held) = found::judge(evidence) else { return Ok(None) };
+        let Held { kept, time, is_endpoint_time, is_made_up, doubts } = held;
+        let safety = Safety {
+            outside_initial_netns_only: config.lab,
+            plain_tables: !config.isolation.own_tables,
+        };
+        let mut holder = Self {
+            dir: dir.clone(),
+            authority,
+            containment: Containment::resume(Some(kept.clone()), time.secs(boot_ns)),
+            shell: Shell::new(safety, config.state_dir.clone()),
+            clock: Clock::start(),
+            time,
+            keeps_time: is_endpoint_time,
+            stands: false,
+            unforgotten: false,
+            releasing: None,
+        };
+        let command = CommandId(uuid::Uuid::from_bytes(kept.record.command));
+        tracing::info!(%command, until_secs = kept.record.until_secs, "holding an isolation");
+        if is_made_up {
+            // So that its hour is counted on over a restart, and an agent knows of it.
+            holder.save(&kept);
+        }
+        holder.doubt(&kept, &doubts);
+        Ok(Some(holder))
+    }
+
+    /// Whether the rules stand.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.stands
+    }
+
+    /// Whether there is nothing to be held any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.containment.plan().is_none() && !self.unforgotten
+    }
+
+    /// Ends leases, puts back what was changed, tries again what failed.
+    pub fn tick(&mut self) {
+        self.keep_time();
+        if self.unforgotten {
+            self.forget();
+        }
+        self.containment.handle_timeout(self.secs());
+        self.work();
+        if self.stands
+            && let Some(plan) = self.containment.plan()
+            && let Ok(Look { drift: Some(drift), .. }) = self.shell.look(&plan)
+        {
+            match drift {
+                Drift::Rules(found) => {
+                    tracing::warn!(found, "somebody changed the isolation");
+                    self.containment.handle_drift(found);
+                }
+                Drift::Devices => self.containment.handle_devices(),
+            }
+            self.work();
+        }
+    }
+
+    /// Judges and obeys a signed release.
+    pub fn release(&mut self, bytes: &[u8]) -> Answer {
+        let may = match self.judge(bytes) {
+            Ok(may) => may,
+            Err(reason) => {
+                tracing::warn!(reason, "refused a release");
+                return Answer::refused(reason);
+            }
+        };
+        let id = may.command.id;
+        tracing::info!(command = %id, signers = ?may.signers, "obeying a release");
+        self.releasing = Some((id, None));
+        self.containment.handle_release(&may);
+        self.work();
+        let answer = self.releasing.take().and_then(|(_, answer)| answer);
+        let answer = answer.unwrap_or_else(|| Answer::refused("the rules are still there"));
+        if answer.done && self.unforgotten {
+            let says = "let back; but its record cannot be removed from the disk, so that the \
+                        endpoint would be isolated again after a reboot";
+            return Answer::done(says);
+        }
+        answer
+    }
+
+    fn judge(&self, bytes: &[u8]) -> Result<Authorised, String> {
+        only_release(bytes)?;
+        let authority = self.authority.as_ref();
+        let authority =
+            authority.map_err(|why| format!("nobody can judge a release here: {why}"))?;
+        let memory = GuardMemory::find(&authority.own);
+        let mut memory =
+            memory.ok_or("nobody can tell whether it is fresh: the guard's memory is lost")?;
+        let boot_ns = clock::boot_ns();
+        let endpoint_secs = self.time.secs(boot_ns);
+        let moment = Moment { boot_count: self.time.boot_count(), endpoint_secs };
+        let nonces = Nonces::new(&memory.secret);
+        let stale = |nonce: &_, age_max_secs, queued| {
+            let fresh = nonces.check(nonce, age_max_secs, queued, moment);
+            fresh.err().map(|stale| stale.to_string())
+        };
+        let host_name = machine::host_name();
+        let judged = {
+            let own = authority.knowing(&host_name, moment, &stale, &memory.accepted);
+            guard::judge(bytes, &own)
+        };
+        let may = judged.map_err(|refusal| refusal.reason)?;
+        memory.accepted.note(may.command.id, may.forget_secs, endpoint_secs);
+        if let Err(error) = authority.own.write(GUARD, &memory.to_bytes()) {
+            // Obeyed all the same: a disk that is full must not keep an endpoint cut off.
+            tracing::error!(%error, "the release's id could not be kept");
+        }
+        Ok(may)
+    }
+
+    fn work(&mut self) {
+        while let Some(step) = self.containment.poll_step(self.secs()) {
+            self.step(step);
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Save(kept) => {
+                self.save(&kept);
+                // Held all the same; it is the disk that is at fault.
+                self.containment.handle_saved(Ok(()));
+            }
+            Step::Forget => self.forget(),
+            Step::CutOff { turn, plan, check } => {
+                let began = self.clock.now();
+                let cut = self.shell.cut_off(&plan, check, &[]);
+                let outcome = cut.map_or_else(|error| error.outcome(), |_| CutOutcome::Done);
+                self.stands = outcome == CutOutcome::Done;
+                tracing::info!(?outcome, "cut off");
+                let secs = self.secs();
+                self.containment.handle_cut(turn, outcome, self.micros_since(began), secs);
+            }
+            Step::Prove { turn, .. } => {
+                // What changed is looked for at each tick; the way to the collector is the agent's.
+                let seen = Seen::CannotLook("no agent runs".to_owned());
+                let secs = self.secs();
+                self.containment.handle_seen(turn, seen, None, secs);
+            }
+            Step::LetBack { turn } => {
+                let began = self.clock.now();
+                let gone = self.shell.let_back().map(drop).map_err(|error| error.to_string());
+                self.stands = gone.is_err();
+                tracing::info!(?gone, "let back");
+                let (took, secs) = (self.micros_since(began), self.secs());
+                self.containment.handle_let_back(turn, gone, took, secs);
+            }
+            Step::Receipt(receipt) => self.tell(*receipt),
+        }
+    }
+
+    fn save(&self, kept: &KeptIsolation) {
+        let Some(bytes) = kept.to_bytes() else { return };
+        if let Err(error) = self.dir.write(ISOLATION, &bytes) {
+            tracing::error!(%error, "the record of the isolation could not be written");
+        }
+    }
+
+    fn forget(&mut self) {
+        let gone = self.dir.remove(ISOLATION);
+        self.unforgotten = gone.is_err();
+        if let Err(error) = &gone {
+            tracing::error!(%error, "the record of the isolation could not be removed");
+        }
+        // Told once more when it is gone; the core does not wait for it.
+        self.containment.handle_saved(Ok(()));
+    }
+
+    /// What the next agent signs and sends. Proofs are made again by then.
+    fn tell(&mut self, receipt: Receipt) {
+        let is_news = matches!(
+            receipt.outcome,
+            Outcome::Ended { .. }
+                | Outcome::Applied { .. }
+                | Outcome::Failed { .. }
+                | Outcome::Drifted { .. }
+        );
+        if !is_news {
+            return;
+        }
+        if let Some((id, said)) = &mut self.releasing
+            && receipt.command == Some(*id)
+        {
+            *said = release::answer(&receipt.outcome).or(said.take());
+        }
+        if let Err(error) = kept::keep_unsent(&self.dir, receipt) {
+            tracing::error!(%error, "what was done could not be kept for the collector");
+        }
+    }
+
+    /// What is wrong with what is held goes to the log, and to the collector under its command.
+    fn doubt(&mut self, kept: &KeptIsolation, doubts: &[String]) {
+        if doubts.is_empty() {
+            return;
+        }
+        let doubts = doubts.join("; ");
+        tracing::error!(doubts, "the isolation is held, and something is wrong with it");
+        let receipt = Receipt {
+            command: Some(CommandId(uuid::Uuid::from_bytes(kept.record.command))),
+            command_hash: kept.command_hash,
+            action: Some(cordon_proto::command::ActionKind::Isolate),
+            endpoint_secs: self.secs(),
+            outcome: Outcome::Drifted { found: doubts, reapplied: true },
+            repeated: 0,
+        };
+        self.tell(receipt);
+    }
+
+    fn keep_time(&mut self) {
+        let (Ok(authority), true) = (&self.authority, self.keeps_time) else { return };
+        let Some(kept) = self.time.handle_timeout(clock::boot_ns()) else { return };
+        if let Err(error) = kept::write_time(&authority.own, &kept) {
+            tracing::error!(%error, "endpoint time could not be kept");
+        }
+    }
+
+    fn secs(&self) -> u64 {
+        self.time.secs(clock::boot_ns())
+    }
+
+    fn micros_since(&self, began: std::time::Duration) -> u64 {
+        u64::try_from(self.clock.now().saturating_sub(began).as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Only a release is obeyed by way of a file: everything else needs the collector's eyes.
+pub fn only_release(bytes: &[u8]) -> Result<(), String> {
+    let signed =
+        SignedCommand::read(bytes).map_err(|error| format!("what it was given {error}"))?;
+    let action = &signed.command().action;
+    if matches!(action, Action::Release) {
+        return Ok(());
+    }
+    Err(format!("it asks to {}; only a release is obeyed here", action.kind().name()))
+}
