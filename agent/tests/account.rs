@@ -25,6 +25,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 const NAME: &str = "cordon-eve";
 const UID: u32 = 64_321;
+const PAM: &str = "auth sufficient pam_rootok.so\naccount required pam_unix.so\n\
+                   session required pam_unix.so\n";
 /// Tells a child of this program that it is in its own group already.
 const INSIDE: &str = "CORDON_ACCOUNT_INSIDE";
 
@@ -118,6 +120,11 @@ fn with_account(folder: &Path) {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(path, text + &line).unwrap();
     };
+    // The least that asks what PAM itself makes of the account, whatever this distribution adds.
+    fs::create_dir_all("/etc/pam.d").unwrap();
+    for service in ["su", "other"] {
+        fs::write(Path::new("/etc/pam.d").join(service), PAM).unwrap();
+    }
     add("passwd", format!("{NAME}:x:{UID}:{UID}::{}:/bin/sh\n", home.display()));
     add("group", format!("{NAME}:x:{UID}:\n"));
     add("shadow", format!("{NAME}:$6$abc$def:19000:0:99999:7:::\n"));

@@ -213,7 +213,7 @@ impl Space {
 
     /// A new link takes up to a second until both ends know that it is up.
     #[track_caller]
-    fn until_connected(&self, to: SocketAddr) {
+    pub(crate) fn until_connected(&self, to: SocketAddr) {
         let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         for _ in 0..200 {
             if self.connect(to).is_ok() {

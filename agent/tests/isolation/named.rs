@@ -151,10 +151,13 @@ fn listening(lab: &Lab, test: impl FnOnce(&Names)) {
 fn extra_addresses(lab: &Lab) {
     for address in ["10.77.0.3", "10.77.0.4"] {
         lab.peer.ip(&format!("addr add {address}/24 dev p0"));
+        // Its neighbours may take a moment to learn of it.
+        lab.endpoint.until_connected(to(address));
         lab.endpoint.session(to(address));
     }
     for address in ["fd77::3", "fd77::4"] {
         lab.peer.ip(&format!("addr add {address}/64 dev p0 nodad"));
+        lab.endpoint.until_connected(to(address));
         lab.endpoint.session(to(address));
     }
 }
