@@ -4,6 +4,7 @@ pub mod action;
 pub mod budget;
 pub mod canary;
 pub mod clock;
+pub mod collect;
 pub mod config;
 pub mod containment;
 pub mod control;

@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use cordon_proto::collection::Piece;
 use cordon_proto::event::Lane;
 use cordon_proto::message::{Hello, LanePosition, Signed};
 use cordon_proto::query::Rows;
@@ -126,6 +127,15 @@ impl Link {
     pub fn handle_rows(&mut self, rows: Rows) -> bool {
         match &mut self.state {
             State::Up(wire) => wire.session.handle_rows(rows),
+            State::Waiting(_) | State::Dialing(_) | State::Connected(_) => false,
+        }
+    }
+
+    /// Sends a piece of an archive, or the offer of it; false if there is no session. The next one
+    /// may come with [`AgentEffect::Have`].
+    pub fn handle_piece(&mut self, piece: Piece) -> bool {
+        match &mut self.state {
+            State::Up(wire) => wire.session.handle_piece(piece),
             State::Waiting(_) | State::Dialing(_) | State::Connected(_) => false,
         }
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use cordon_agent::config::{self, Config};
-use cordon_agent::{doctor, hold, query, release, run, tell};
+use cordon_agent::{collect, doctor, hold, query, release, run, tell};
 
 /// Watches this endpoint, streams signed events to your collector, and contains the endpoint on
 /// signed command.
@@ -69,6 +69,9 @@ enum Deed {
     /// Answers one query; the agent starts this itself.
     #[command(hide = true)]
     QueryWorker,
+    /// Makes one archive of evidence; the agent starts this itself.
+    #[command(hide = true)]
+    CollectWorker,
 }
 
 #[derive(Subcommand)]
@@ -95,6 +98,9 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
     if let Deed::QueryWorker = deed {
         return query::worker::run().map(|()| ExitCode::SUCCESS).context("answering a query");
     }
+    if let Deed::CollectWorker = deed {
+        return collect::worker::run().map(|()| ExitCode::SUCCESS).context("collecting");
+    }
     if let Deed::Canary { .. } = deed {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
         return Ok(ExitCode::SUCCESS);
@@ -117,7 +123,7 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
             tell::install_roster(&config, &file)
                 .with_context(|| format!("installing {} failed", file.display()))?;
         }
-        Deed::QueryWorker => {}
+        Deed::QueryWorker | Deed::CollectWorker => {}
         Deed::Doctor { json } => return doctor::run(&config, json),
     }
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@
 
 mod budget;
 mod canary;
+mod collect;
 mod command;
 mod contain;
 mod deeds;
@@ -112,6 +113,7 @@ struct Agent {
     known_progress: Progress,
     delivery: Delivery,
     queries: query::Queries,
+    collecting: collect::Collecting,
     link: Link,
     /// Addresses at which the collector, or the proxy on the way, was reached.
     reached: Vec<SocketAddr>,
@@ -219,6 +221,7 @@ impl Agent {
             Done::Looked(drift) => self.looked(drift),
             Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
+            Done::Collect(done) => self.collect_done(*done),
             Done::Swept | Done::Followed => {}
             Done::Heard(heard) => self.heard(*heard),
         }

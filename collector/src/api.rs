@@ -6,6 +6,7 @@
 
 mod audit;
 mod clients;
+mod collections;
 mod commands;
 mod console;
 mod containments;
@@ -118,6 +119,8 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(commands::sign))
         .routes(routes!(rows::rows))
         .routes(routes!(containments::list))
+        .routes(routes!(collections::list))
+        .routes(routes!(collections::download))
         .routes(routes!(export::export))
         .routes(routes!(audit::list))
 }

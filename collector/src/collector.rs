@@ -9,6 +9,7 @@ use crate::authority::Authority;
 use crate::bus::Bus;
 use crate::ca::Ca;
 use crate::clock::Clock;
+use crate::collections::Collections;
 use crate::config::Config;
 use crate::links::Links;
 use crate::store::{Log, State};
@@ -29,6 +30,8 @@ pub struct Collector {
     pub links: Arc<Links>,
     /// Answers to queries, on their way to who asked.
     pub answers: Arc<Answers>,
+    /// Collected evidence.
+    pub collections: Arc<Collections>,
     /// The public keys that rosters are signed with.
     pub authority: Authority,
     /// What issues certificates.

@@ -40,6 +40,8 @@ pub struct Config {
     pub alone_percent_max: u8,
     /// Queries that one client's operators may bring in an hour.
     pub queries_per_hour_max: usize,
+    /// Collected evidence of one client; an endpoint that has more offers it again later.
+    pub collections_bytes_max: u64,
 }
 
 impl Default for Config {
@@ -58,6 +60,7 @@ impl Default for Config {
             commands_per_hour_max: 60,
             alone_percent_max: 25,
             queries_per_hour_max: 600,
+            collections_bytes_max: 16 << 30,
         }
     }
 }
@@ -202,7 +205,7 @@ mod tests {
         let lines = packaged.lines().filter(setting).map(|line| line.trim_start_matches('#'));
         let text = lines.collect::<Vec<_>>().join("\n");
         assert_eq!(Config::parse(&text, Path::new("x")).unwrap(), Config::default());
-        assert_eq!(text.lines().count(), 13, "every setting stands in the file");
+        assert_eq!(text.lines().count(), 14, "every setting stands in the file");
         assert_eq!(Config::parse(packaged, Path::new("x")).unwrap(), Config::default());
     }
 

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod bus;
 pub mod ca;
 pub mod clock;
+pub mod collections;
 pub mod collector;
 pub mod command;
 pub mod config;

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cordon_proto::collection::{Collected, Have, NotTaken, Piece};
 use cordon_proto::event::Lane;
-use cordon_proto::message::Hello;
+use cordon_proto::id::CommandId;
+use cordon_proto::message::{Hello, Signed};
 use cordon_proto::session::{CollectorEffect, CollectorSession};
 use cordon_proto::sign::batch::{Batch, Opened};
 use futures_util::future::BoxFuture;
@@ -17,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::collections::{self, Sender};
 use crate::collector::Collector;
 use crate::door::Stream;
 use crate::enrol;
@@ -64,6 +67,8 @@ struct Link {
     seat: Option<Seat>,
     storing: FuturesOrdered<BoxFuture<'static, Stored>>,
     written: Vec<oneshot::Sender<()>>,
+    /// A piece of evidence on its way to the disk; the session lets no second one come.
+    taking: FuturesOrdered<BoxFuture<'static, Have>>,
     /// What happened last is that nothing did.
     timed_out: bool,
 }
@@ -73,6 +78,7 @@ enum Wake {
     Heard(Message),
     Gone(Option<tungstenite::Error>),
     Stored(Stored),
+    Taken(Have),
     Word(Word),
     Timeout,
     Stop,
@@ -103,6 +109,7 @@ impl Link {
             seat: None,
             storing: FuturesOrdered::new(),
             written: Vec::new(),
+            taking: FuturesOrdered::new(),
             timed_out: false,
         }
     }
@@ -145,6 +152,7 @@ impl Link {
         };
         tokio::select! {
             Some(stored) = self.storing.next() => Wake::Stored(stored),
+            Some(have) = self.taking.next() => Wake::Taken(have),
             Some(word) = word => Wake::Word(word),
             heard = self.socket.next() => match heard {
                 Some(Ok(message)) => Wake::Heard(message),
@@ -172,6 +180,7 @@ impl Link {
             Wake::Stored((lane, outcome)) => {
                 self.session.appended(lane, ingest::appended(outcome));
             }
+            Wake::Taken(have) => self.session.send_have(have),
             Wake::Word(Word::Command(bytes, written)) => {
                 if self.session.send_command(bytes.to_vec()) {
                     self.written.push(written);
@@ -213,6 +222,8 @@ impl Link {
                 CollectorEffect::Rows(rows) => {
                     self.collector.answers.handle_rows(self.caller.endpoint, &rows);
                 }
+                CollectorEffect::Piece(piece) => self.take_piece(piece),
+                CollectorEffect::Offer(signed, collected) => self.take_offer(signed, *collected),
                 CollectorEffect::Send(bytes) => {
                     sent = true;
                     let message = Message::Binary(bytes.into());
@@ -257,6 +268,39 @@ impl Link {
         Ok(())
     }
 
+    fn take_offer(&mut self, signed: Signed, collected: Collected) {
+        let command = collected.command;
+        self.take(command, move |collector, from| {
+            let asked = collections::asked(&collector.state, from, command);
+            match asked {
+                Ok(asked) => collector.collections.offer(from, &signed, &collected, asked),
+                Err(error) => {
+                    tracing::error!(%error, "a command cannot be looked up");
+                    not_now(command)
+                }
+            }
+        });
+    }
+
+    fn take_piece(&mut self, piece: Piece) {
+        let command = piece.command;
+        self.take(command, move |collector, from| collector.collections.piece(from, &piece));
+    }
+
+    /// Does something with evidence beside the session, which goes on.
+    fn take(
+        &mut self,
+        command: CommandId,
+        work: impl FnOnce(&Collector, Sender<'_>) -> Have + Send + 'static,
+    ) {
+        let (collector, caller) = (Arc::clone(&self.collector), self.caller.clone());
+        let taken = tokio::task::spawn_blocking(move || {
+            work(&collector, Sender { client: &caller.client, endpoint: caller.endpoint })
+        });
+        let have = taken.map(move |have| have.unwrap_or_else(|_| not_now(command)));
+        self.taking.push_back(have.boxed());
+    }
+
     /// Queues a batch for the log. While the log's queue is full this link reads nothing more, and
     /// the agent feels it.
     async fn store(&mut self, batch: Batch, opened: Opened, expected: Expected) {
@@ -274,6 +318,11 @@ impl Link {
         });
         self.storing.push_back(stored.boxed());
     }
+}
+
+fn not_now(command: CommandId) -> Have {
+    let sentence = "the collector cannot store it at the moment".to_owned();
+    Have { command, bytes: 0, refused: Some(NotTaken { sentence, again: true }) }
 }
 
 async fn in_time(send: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), End> {

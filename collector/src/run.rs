@@ -16,6 +16,7 @@ use crate::authority::Authority;
 use crate::bus::Bus;
 use crate::ca::Ca;
 use crate::clock::Clock;
+use crate::collections::Collections;
 use crate::collector::Collector;
 use crate::config::Config;
 use crate::door::{self, Admission};
@@ -58,6 +59,8 @@ pub fn open_with(config: Config, clock: Clock, options: LogOptions) -> anyhow::R
     let bus = Bus::default();
     let (log, writer) = SqliteLog::open(&config.file(&config.log), options, bus.clone())?;
     let state = Arc::new(State::open(&config.file(&config.state))?);
+    let (bytes_max, free) = (config.collections_bytes_max, config.free_bytes_min);
+    let collections = Collections::new(config.state_dir.join("collections"), bytes_max, free);
     let collector = Collector {
         config,
         clock,
@@ -66,6 +69,7 @@ pub fn open_with(config: Config, clock: Clock, options: LogOptions) -> anyhow::R
         bus,
         links: Arc::new(Links::default()),
         answers: Arc::new(Answers::default()),
+        collections: Arc::new(collections),
         authority,
         ca_pin: ca.pin(),
         ca,

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "tests know their values"))]
 
 pub mod codec;
+pub mod collection;
 pub mod command;
 pub mod event;
 pub mod evidence;

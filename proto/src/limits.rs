@@ -96,6 +96,14 @@ pub const ROWS_BYTES_USUAL: usize = 48 << 10;
 /// Parts of one answer: as many as an answer of usual parts has, and as many again.
 pub const ROWS_PARTS_MAX: usize = 512;
 
+/// The bytes of an archive in one message. One is under way at a time: a batch behind it waits for a
+/// second on a line of a megabit.
+pub const PIECE_BYTES_MAX: usize = 128 << 10;
+
+/// One archive: the most that a command may ask for, and room for what compression adds to what
+/// cannot be compressed.
+pub const ARCHIVE_BYTES_MAX: u64 = (4 << 30) + (64 << 20);
+
 /// How often an endpoint reports its health.
 pub const HEALTH_PERIOD_SECS: u64 = 30;
 

@@ -6,6 +6,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::codec::{self, CodecError};
+use crate::collection::{Have, Piece};
 use crate::event::Lane;
 use crate::id::{ClientId, EndpointId, Hash};
 use crate::limits;
@@ -182,6 +183,8 @@ pub enum AgentMessage {
     Pong(Ping),
     /// Did not understand.
     Complaint(Complaint),
+    /// A part of collected evidence, or the offer of it.
+    Piece(Piece),
 }
 
 /// What a collector may say.
@@ -201,6 +204,8 @@ pub enum CollectorMessage {
     Ping(Ping),
     /// Did not understand, or does not allow.
     Complaint(Complaint),
+    /// So much of collected evidence is durable.
+    Have(Have),
 }
 
 /// Why a message was not read.
@@ -224,6 +229,7 @@ impl AgentMessage {
             Self::Rows(body) => codec::encode(&(2_u8, body)),
             Self::Pong(body) => codec::encode(&(3_u8, body)),
             Self::Complaint(body) => codec::encode(&(4_u8, body)),
+            Self::Piece(body) => codec::encode(&(5_u8, body)),
         }
     }
 
@@ -236,6 +242,7 @@ impl AgentMessage {
             2 => Self::Rows(codec::decode_lenient(body)?),
             3 => Self::Pong(codec::decode_lenient(body)?),
             4 => Self::Complaint(codec::decode_lenient(body)?),
+            5 => Self::Piece(codec::decode_lenient(body)?),
             unknown => return Err(MessageError::UnknownKind(unknown)),
         })
     }
@@ -253,6 +260,7 @@ impl CollectorMessage {
             Self::Roster(body) => codec::encode(&(4_u8, body)),
             Self::Ping(body) => codec::encode(&(6_u8, body)),
             Self::Complaint(body) => codec::encode(&(7_u8, body)),
+            Self::Have(body) => codec::encode(&(8_u8, body)),
         }
     }
 
@@ -267,6 +275,7 @@ impl CollectorMessage {
             4 => Self::Roster(codec::decode_lenient(body)?),
             6 => Self::Ping(codec::decode_lenient(body)?),
             7 => Self::Complaint(codec::decode_lenient(body)?),
+            8 => Self::Have(codec::decode_lenient(body)?),
             unknown => return Err(MessageError::UnknownKind(unknown)),
         })
     }

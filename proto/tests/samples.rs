@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 
+#[path = "samples/collection.rs"]
+mod collection;
 #[path = "samples/deeds.rs"]
 mod deeds;
 #[path = "samples/inventory.rs"]
@@ -389,6 +391,8 @@ fn messages_of_the_first_version_are_read_for_ever() {
         ("agent-hello.cbor", AgentMessage::Hello(signed())),
         ("agent-pong.cbor", AgentMessage::Pong(Ping { number: 1 })),
         ("agent-complaint.cbor", AgentMessage::Complaint(complaint())),
+        ("agent-piece.cbor", AgentMessage::Piece(collection::piece())),
+        ("agent-piece-offer.cbor", AgentMessage::Piece(collection::offer())),
     ];
     for (name, message) in from_agent {
         let bytes = sample(name, &message.encode());
@@ -403,6 +407,8 @@ fn messages_of_the_first_version_are_read_for_ever() {
         ("collector-roster.cbor", CollectorMessage::Roster(signed())),
         ("collector-ping.cbor", CollectorMessage::Ping(Ping { number: 1 })),
         ("collector-complaint.cbor", CollectorMessage::Complaint(complaint())),
+        ("collector-have.cbor", CollectorMessage::Have(collection::have())),
+        ("collector-have-refused.cbor", CollectorMessage::Have(collection::refused())),
     ];
     for (name, message) in from_collector {
         let bytes = sample(name, &message.encode());

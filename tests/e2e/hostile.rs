@@ -18,7 +18,7 @@ use cordon_collector::tls::{self, Identity};
 use cordon_collector::upgrade::{self, Socket};
 use cordon_packaging::fleet::Fleet;
 use cordon_proto::event::{Event, Lane};
-use cordon_proto::id::EndpointId;
+use cordon_proto::id::{CommandId, EndpointId};
 use cordon_proto::message::{CollectorMessage, Signed, Welcome};
 use cordon_proto::query::Rows;
 use cordon_proto::session::{Appended, CollectorEffect, CollectorSession, Registered};
@@ -54,6 +54,8 @@ pub(crate) struct Mind {
     sessions: BTreeMap<EndpointId, u64>,
     /// What it was told as answers.
     pub(crate) rows: Vec<(EndpointId, Rows)>,
+    /// Whose archives it was offered or sent.
+    pub(crate) pieces: Vec<CommandId>,
     /// Why sessions ended.
     pub(crate) ends: Vec<String>,
     /// Keeps nothing and acknowledges nothing.
@@ -256,6 +258,10 @@ impl Session {
                     session.appended(opened.header.lane, Appended::Same);
                 }
                 CollectorEffect::Rows(rows) => lock(&self.mind).rows.push((endpoint, rows)),
+                CollectorEffect::Piece(piece) => lock(&self.mind).pieces.push(piece.command),
+                CollectorEffect::Offer(_, collected) => {
+                    lock(&self.mind).pieces.push(collected.command);
+                }
                 CollectorEffect::Send(bytes) => send(socket, bytes).await?,
                 CollectorEffect::Close(why) => return Err(why),
             }

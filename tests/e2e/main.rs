@@ -7,6 +7,7 @@ mod bad_enrolment;
 mod bad_settings;
 mod block;
 mod certificate;
+mod collect;
 mod disk_full;
 mod doors;
 mod hold;
@@ -56,6 +57,7 @@ const TESTS: &[(&str, Body)] = &[
     ("two groups are shut off from each other by one command", block::segment),
     ("the ports intruders move along are shut for a client", block::lateral),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
+    ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),

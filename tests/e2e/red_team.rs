@@ -186,6 +186,7 @@ pub(crate) fn commands() -> Result<()> {
         attacks = later;
     }
     ensure!(siege.hostile.mind().rows.is_empty(), "a question that was refused was answered");
+    ensure!(siege.hostile.mind().pieces.is_empty(), "evidence was brought that nobody asked for");
     let held = siege.health(siege.web)?.roster;
     ensure!(held == forge.held, "the endpoint holds another roster: {held:?}");
     siege.fresh()?;

@@ -11,6 +11,7 @@ mod sensors;
 
 use std::path::Path;
 
+use cordon_proto::collection::{self, Collected, tar};
 use cordon_proto::command::Command;
 use cordon_proto::id::EndpointId;
 use cordon_proto::message::{AgentMessage, CollectorMessage, Hello};
@@ -28,10 +29,11 @@ use proptest::test_runner::{Config, TestRunner};
 /// A reader of bytes from outside, by name.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("agent message", agent_message),
     ("collector message", collector_message),
     ("rows of an answer", rows),
+    ("piece of an archive", piece),
     ("event", event),
     ("document", signed_document),
     ("command", command),
@@ -59,6 +61,20 @@ fn batch_of_a_stranger(batch: &Batch) {
 fn collector_message(bytes: &[u8]) {
     if let Ok(message) = CollectorMessage::decode(bytes) {
         assert_eq!(CollectorMessage::decode(&message.encode()).unwrap(), message);
+    }
+}
+
+fn piece(bytes: &[u8]) {
+    if let Ok(AgentMessage::Piece(piece)) = AgentMessage::decode(bytes) {
+        piece.check_form().ok();
+        if let Some(offer) = &piece.offer {
+            assert!(Collected::verify(offer, EndpointId::of(b"nobody")).is_err());
+        }
+    }
+    drop(collection::read_manifest(bytes));
+    drop(tar::read_extension(bytes));
+    if let Some(block) = bytes.first_chunk() {
+        drop(tar::read_head(block));
     }
 }
 

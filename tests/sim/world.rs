@@ -221,7 +221,8 @@ impl World {
                 AgentEffect::Live { .. }
                 | AgentEffect::Command(_)
                 | AgentEffect::Roster(_)
-                | AgentEffect::MoreRows => {}
+                | AgentEffect::MoreRows
+                | AgentEffect::Have(_) => {}
             }
         }
     }
@@ -293,7 +294,10 @@ impl World {
             let session = self.ends[index].number;
             match effect {
                 CollectorEffect::Identify { .. } => self.ends[index].identify = true,
-                CollectorEffect::Welcomed(_) | CollectorEffect::Rows(_) => {}
+                CollectorEffect::Welcomed(_)
+                | CollectorEffect::Rows(_)
+                | CollectorEffect::Piece(_)
+                | CollectorEffect::Offer(..) => {}
                 CollectorEffect::Append { batch, opened, after } => {
                     let after = Some(after);
                     self.log.asked.push_back(Asked { session, batch, opened, after });

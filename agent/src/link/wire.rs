@@ -28,7 +28,7 @@ pub(super) struct Wire {
     outgoing: VecDeque<Vec<u8>>,
     outgoing_bytes: usize,
     unflushed: bool,
-    /// Fetches, of batches and of rows, that wait until what was fetched before has gone out.
+    /// Fetches, of batches, rows and pieces, that wait until what was fetched before has gone out.
     held: VecDeque<AgentEffect>,
     timer: Timer,
     pub(super) live_since: Option<Duration>,
@@ -105,7 +105,7 @@ impl Wire {
                     let fetch = AgentEffect::Fetch { lane, after, batches_max, bytes_max };
                     self.held.push_back(fetch);
                 }
-                AgentEffect::MoreRows => self.held.push_back(effect),
+                AgentEffect::MoreRows | AgentEffect::Have(_) => self.held.push_back(effect),
                 AgentEffect::Live { .. } => {
                     self.live_since = Some(now);
                     return Some(Ok(effect));

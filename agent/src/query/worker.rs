@@ -43,6 +43,12 @@ pub fn run() -> io::Result<()> {
     out.flush()
 }
 
+/// Gives up what a process that only looks does not need, and all but so much processor time.
+pub fn confine_for(cpu_secs: u64) -> io::Result<()> {
+    confine()?;
+    limit(Resource::Cpu, cpu_secs)
+}
+
 fn confine() -> io::Result<()> {
     // Whatever becomes of the agent, its queries end with it.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;

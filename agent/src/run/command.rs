@@ -88,8 +88,11 @@ impl Agent {
             | Action::Block(_)
             | Action::LockAccount(_)
             | Action::StopService(_)
-            | Action::BlockStorage(_)
-            | Action::Collect(_) => self.deed(&may),
+            | Action::BlockStorage(_) => self.deed(&may),
+            Action::Collect(collect) => {
+                let collect = collect.clone();
+                self.collect(&may, collect);
+            }
             Action::SetPolicy(policy) => {
                 let policy = policy.clone();
                 self.keep_policy(may, policy);

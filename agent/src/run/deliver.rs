@@ -37,6 +37,11 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    /// Which connection this is.
+    pub(super) fn session(&self) -> u64 {
+        self.session
+    }
+
     /// Whether the next sample of a sensor may come: sensors wait while the spool is behind.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && !self.delivering
@@ -152,6 +157,7 @@ impl Agent {
             LinkEvent::Connected => {
                 self.delivery.session += 1;
                 self.lose_queries();
+                self.collecting.orders.handle_down();
                 self.delivery.asked.retain(|(_, ask)| is_lasting(ask));
                 self.ask(Ask::Positions);
             }
@@ -159,6 +165,7 @@ impl Agent {
             LinkEvent::Effect(AgentEffect::Command(bytes)) => drop(self.command(&bytes)),
             LinkEvent::Effect(AgentEffect::Roster(bytes)) => self.take_roster(&bytes),
             LinkEvent::Effect(AgentEffect::MoreRows) => self.more_rows(),
+            LinkEvent::Effect(AgentEffect::Have(have)) => self.have(&have),
             LinkEvent::Effect(effect) => {
                 if let AgentEffect::Forget { lane: Lane::Control, upto } = &effect {
                     self.delivery.heard = *upto;
@@ -169,6 +176,7 @@ impl Agent {
                 let wait_secs = wait.as_secs();
                 tracing::warn!(why, wait_secs, "no connection to the collector");
                 self.lose_queries();
+                self.collecting.orders.handle_down();
                 if certificate_refused {
                     self.renew_certificate();
                 }
@@ -185,6 +193,8 @@ impl Agent {
             self.reached.insert(0, peer);
             self.reached.truncate(crate::containment::COLLECTORS_MAX);
         }
+        self.collecting.orders.handle_live();
+        self.act_collect();
     }
 
     pub(super) fn ask_effect(&mut self, effect: AgentEffect) {
@@ -232,7 +242,8 @@ impl Agent {
                     | AgentEffect::Live { .. }
                     | AgentEffect::Command(_)
                     | AgentEffect::Roster(_)
-                    | AgentEffect::MoreRows,
+                    | AgentEffect::MoreRows
+                    | AgentEffect::Have(_),
                 ) => Ok(Spooled::Done),
             };
             Done::Spooled(answer.unwrap_or_else(Spooled::Failed))

@@ -10,6 +10,7 @@ use cordon_proto::session::AgentEffect;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::collect::CollectDone;
 use super::contain::Outcome;
 use super::deeds::DeedDone;
 use super::deliver::Spooled;
@@ -56,6 +57,8 @@ pub(super) enum Done {
     Queried(Box<Read>),
     /// Blocked names were followed to where they lead.
     Followed,
+    /// A step of a collection was taken.
+    Collect(Box<CollectDone>),
     /// Something that is of no use any more is gone.
     Swept,
     /// What somebody on this machine asks for.

@@ -86,7 +86,7 @@ impl Agent {
     }
 
     /// What only the agent knows.
-    fn facts(&mut self) -> Facts {
+    pub(super) fn facts(&mut self) -> Facts {
         let seen = self.vitals(Vec::new()).observation(Usage::read(), clock::stamp());
         let Body::Health(health) = seen.body else {
             unreachable!("the observation of vitals is health")

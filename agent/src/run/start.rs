@@ -13,6 +13,7 @@ use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
 use super::budget::Thrift;
+use super::collect::Collecting;
 use super::respond::Reacting;
 use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
 use crate::action::block::fences::{Blocks, ask};
@@ -66,6 +67,9 @@ pub enum StartError {
     /// Its proxy settings cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// What was collected cannot be looked at.
+    #[error("what was collected and not delivered cannot be read: {0}")]
+    Collected(io::Error),
     /// The machine does not say which boot this is.
     #[error("the machine cannot be looked at: {0}")]
     Machine(io::Error),
@@ -114,12 +118,13 @@ impl Agent {
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
+            collecting: Collecting::open(&own)?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             door: door::Door::open(&config),
+            shell: shell(&config),
             spool_thread: Some(thread),
             _lock: lock,
-            shell: shell(&config),
             config,
             clock,
             machine,
@@ -151,6 +156,7 @@ impl Agent {
         self.look_around();
         self.restore().await;
         self.act_deeds();
+        self.act_collect();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);
         let started = Started {

@@ -111,6 +111,8 @@ impl Agent {
         self.ledger.handle_timeout(secs);
         self.act_deeds();
         self.follow_names();
+        self.collecting.orders.handle_timeout(secs);
+        self.act_collect();
         self.restart_sensors();
         self.send_canary();
         self.keep_budget();

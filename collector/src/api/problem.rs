@@ -118,6 +118,12 @@ impl From<Denied> for Problem {
     }
 }
 
+impl From<std::io::Error> for Problem {
+    fn from(error: std::io::Error) -> Self {
+        Self::inside(&error)
+    }
+}
+
 impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
         Self::inside(&error)

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Cursor, GREETING_MAX, SILENCE_MAX, UNKNOWN_MAX};
+use crate::collection::{Have, Piece};
 use crate::event::Lane;
 use crate::limits;
 use crate::message::{
@@ -79,6 +80,9 @@ pub enum AgentEffect {
     /// The next part of an answer may come, by [`AgentSession::handle_rows`], as soon as the network
     /// has room.
     MoreRows,
+    /// How far the collector has an archive; the next piece may come, by
+    /// [`AgentSession::handle_piece`], as soon as the network has room.
+    Have(Have),
     /// End the session; why, for the log.
     Close(String),
 }
@@ -201,6 +205,9 @@ impl AgentSession {
             (Phase::Live, CollectorMessage::Roster(signed)) => {
                 self.effects.push_back(AgentEffect::Roster(signed.bytes));
             }
+            (Phase::Live, CollectorMessage::Have(have)) => {
+                self.effects.push_back(AgentEffect::Have(have));
+            }
             (Phase::Greeting | Phase::Live | Phase::Closed, _) => {
                 self.close("the collector spoke out of turn".to_owned());
             }
@@ -242,6 +249,16 @@ impl AgentSession {
             if !is_last {
                 self.effects.push_back(AgentEffect::MoreRows);
             }
+        }
+        live
+    }
+
+    /// Sends a piece of an archive, or the offer of it; false if the session is not live. The next
+    /// one may come with the [`AgentEffect::Have`] that answers it.
+    pub fn handle_piece(&mut self, piece: Piece) -> bool {
+        let live = self.phase == Phase::Live;
+        if live {
+            self.send(&AgentMessage::Piece(piece));
         }
         live
     }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{GREETING_MAX, PING_PERIOD, SILENCE_MAX, UNKNOWN_MAX};
+use crate::collection::{Collected, Have, Piece};
 use crate::event::gap::SealedRange;
 use crate::event::{Body, Lane};
 use crate::id::{ClientId, EndpointId, Hash};
@@ -81,6 +82,11 @@ pub enum CollectorEffect {
     },
     /// A part of an answer, its form and the summary's signature checked: for whoever asked.
     Rows(Rows),
+    /// A piece of an archive, its form checked: store it and answer with
+    /// [`CollectorSession::send_have`]. Whether anybody asked for it is for the caller to know.
+    Piece(Piece),
+    /// An archive is offered, and its endpoint signed that; answer as to a piece.
+    Offer(Signed, Box<Collected>),
     /// Send one binary websocket message.
     Send(Vec<u8>),
     /// End the session; why, for the log.
@@ -102,6 +108,8 @@ struct Live {
     gaps: VecDeque<SealedRange>,
     control: LaneState,
     telemetry: LaneState,
+    /// A piece was not answered yet.
+    taking: bool,
 }
 
 /// Where a lane will stand once everything asked for is stored.
@@ -203,13 +211,20 @@ impl CollectorSession {
             (Phase::Greeting, AgentMessage::Hello(hello)) => self.greeted(hello.bytes),
             (Phase::Live(_), AgentMessage::Batch(batch)) => self.batch(batch),
             (Phase::Live(_), AgentMessage::Rows(rows)) => self.rows(rows),
+            (Phase::Live(_), AgentMessage::Piece(piece)) => self.piece(piece),
             (_, AgentMessage::Pong(_)) => {}
             (_, AgentMessage::Complaint(complaint)) => {
                 if complaint.fatal {
                     self.close(format!("the agent ends it: {}", complaint.sentence));
                 }
             }
-            (_, AgentMessage::Hello(_) | AgentMessage::Batch(_) | AgentMessage::Rows(_)) => {
+            (
+                _,
+                AgentMessage::Hello(_)
+                | AgentMessage::Batch(_)
+                | AgentMessage::Rows(_)
+                | AgentMessage::Piece(_),
+            ) => {
                 self.refuse_session("you spoke out of turn".to_owned());
             }
         }
@@ -262,6 +277,7 @@ impl CollectorSession {
             gaps: gaps.into(),
             control: LaneState::default(),
             telemetry: LaneState::default(),
+            taking: false,
         };
         for head in &heads {
             if let Ok(header) = document::peek::<Header>(Kind::Batch, head) {
@@ -338,6 +354,38 @@ impl CollectorSession {
                 self.refuse_session("you sent one answer's summary with another's rows".to_owned());
             }
             Some(Ok(_)) | None => self.effects.push_back(CollectorEffect::Rows(rows)),
+        }
+    }
+
+    /// One piece at a time, so that an endpoint that sends many costs no more than one.
+    fn piece(&mut self, piece: Piece) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        if let Err(error) = piece.check_form() {
+            return self.refuse_session(format!("in what you sent as a piece, {error}"));
+        }
+        if std::mem::replace(&mut live.taking, true) {
+            let why = "you sent a piece before the one before it was answered";
+            return self.refuse_session(why.to_owned());
+        }
+        let Some(offer) = piece.offer else {
+            return self.effects.push_back(CollectorEffect::Piece(piece));
+        };
+        match Collected::verify(&offer, live.endpoint) {
+            Ok(collected) if collected.command == piece.command => {
+                self.effects.push_back(CollectorEffect::Offer(offer, Box::new(collected)));
+            }
+            Ok(_) => {
+                self.refuse_session("you offered one archive under another's command".to_owned());
+            }
+            Err(error) => self.refuse_session(format!("what you offered {error}")),
+        }
+    }
+
+    /// The answer to [`CollectorEffect::Piece`] or [`CollectorEffect::Offer`].
+    pub fn send_have(&mut self, have: Have) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.taking = false;
+            self.send(&CollectorMessage::Have(have));
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Kind {
     SignIn,
     /// What an endpoint says about the rows it answers a query with.
     Rows,
+    /// What an endpoint says about an archive of evidence.
+    Collected,
     /// A command; under one or more signatures, see [`super::command`].
     Command,
 }
@@ -41,6 +43,7 @@ impl Kind {
             Self::Roster => "cordon/roster;v=1",
             Self::SignIn => "cordon/sign-in;v=1",
             Self::Rows => "cordon/rows;v=1",
+            Self::Collected => "cordon/collected;v=1",
             Self::Command => "cordon/command;v=1",
         }
     }

@@ -142,7 +142,8 @@ impl Wire {
                     AgentEffect::Forget { .. }
                     | AgentEffect::Command(_)
                     | AgentEffect::Roster(_)
-                    | AgentEffect::MoreRows => {}
+                    | AgentEffect::MoreRows
+                    | AgentEffect::Have(_) => {}
                     AgentEffect::BeginEpoch { cause, .. } => bail!("a new epoch: {cause:?}"),
                     AgentEffect::Close(why) => bail!("the session ended: {why}"),
                 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use cordon_packaging::fleet::{CLIENT, Fleet};
 use cordon_proto::codec;
-use cordon_proto::command::{Action, Command, Isolate, Nonce, Target};
+use cordon_proto::command::{Action, Collect, Command, Isolate, Nonce, Target};
 use cordon_proto::event::receipt::Check;
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::policy::Policy;
@@ -170,10 +170,11 @@ impl Forge {
     /// signature.
     fn altered(&self) -> Result<Vec<Attack>> {
         type Change = fn(&mut Command);
-        let changes: [(&'static str, Change); 8] = [
+        let changes: [(&'static str, Change); 9] = [
             ("its id", |c| c.id = CommandId(uuid::Uuid::now_v7())),
             ("its action: a release made an isolation", |c| c.action = isolate_for(600)),
             ("its action: a release made a query", |c| c.action = query()),
+            ("its action: a release made a collection", |c| c.action = collect()),
             ("its age", |c| c.age_max_secs = 899),
             ("its being queued", |c| c.queued = true),
             ("its roster", |c| c.roster_min = RosterRef::default()),
@@ -228,6 +229,11 @@ impl Forge {
                 "a viewer's question",
                 Check::Role,
                 self.by(&self.viewer, |c| c.action = query()),
+            ),
+            attack(
+                "a viewer's wish for evidence",
+                Check::Role,
+                self.by(&self.viewer, |c| c.action = collect()),
             ),
             attack(
                 "one person where two must sign",
@@ -321,6 +327,14 @@ fn attack(what: &'static str, check: Check, command: Vec<u8>) -> Attack {
 fn query() -> Action {
     let sql = "SELECT * FROM users".to_owned();
     Action::Query(Query { sql, rows_max: 10, bytes_max: 1000, time_ms_max: 1000 })
+}
+
+fn collect() -> Action {
+    Action::Collect(Collect {
+        sources: vec![],
+        globs: vec!["/etc/shadow".into()],
+        bytes_max: 1 << 20,
+    })
 }
 
 fn isolate_for(lease_secs: u64) -> Action {

@@ -104,6 +104,16 @@ impl<'a> Api<'a> {
         self.send(Method::POST, path, &[], &Body::Json(body), None).await
     }
 
+    /// Asks for bytes from a place in them on; they may take as long as they keep coming.
+    pub async fn get_for_stream(&self, path: &[&str], first: u64) -> Result<Response, ApiError> {
+        let url = self.url(path, &[]);
+        self.signed_in(|| {
+            let request = self.http.get(url.clone());
+            if first == 0 { request } else { request.header("range", format!("bytes={first}-")) }
+        })
+        .await
+    }
+
     /// Opens a stream of events, after `last` if something was read before.
     pub async fn stream(
         &self,

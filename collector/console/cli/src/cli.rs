@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    act, audit, authority, client, commands, completions, containment, endpoint, events, export,
-    operator, policy, profile, query, roster, token, verify,
+    act, audit, authority, client, collection, commands, completions, containment, endpoint,
+    events, export, operator, policy, profile, query, roster, token, verify,
 };
 use crate::exit;
 
@@ -109,6 +109,11 @@ pub enum Command {
     /// Block removable storage, and allow it again
     #[command(subcommand)]
     Storage(act::storage::Command),
+    /// Bring evidence away from endpoints
+    Collect(act::CollectArgs),
+    /// Look at what was collected, fetch it, check it
+    #[command(subcommand)]
+    Collection(collection::Command),
     /// Ask endpoints what is on them now, in SQL
     Query(query::Args),
     /// Look at signed commands, and add your signature

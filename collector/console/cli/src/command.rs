@@ -4,6 +4,7 @@ pub mod act;
 pub mod audit;
 pub mod authority;
 pub mod client;
+pub mod collection;
 pub mod commands;
 pub mod completions;
 pub mod containment;
@@ -66,6 +67,8 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Unlock(args) => act::unlock(context, args).await,
         Command::Service(command) => act::service::run(context, command).await,
         Command::Storage(command) => act::storage::run(context, command).await,
+        Command::Collect(args) => act::collect(context, args).await,
+        Command::Collection(command) => collection::run(context, command).await,
         Command::Query(args) => query::run(context, args).await,
         Command::Command(command) => commands::run(context, command).await,
         Command::Containment(command) => containment::run(context, command).await,

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod api;
+pub mod archive;
 pub mod cli;
 pub mod clock;
 pub mod command;

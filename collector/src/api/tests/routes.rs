@@ -61,6 +61,9 @@ fn table(host: &Host, command: &Command) -> Vec<Expected> {
         row("get", "/commands/{id}/rows", Some(Role::Responder), "/commands/COMMAND/rows", None, NotFound),
         row("get", "/containments", viewer, "/containments", None, Empty),
         row("get", "/containments", viewer, "/containments?client=acme", None, NotFound),
+        row("get", "/collections", viewer, "/collections", None, Empty),
+        row("get", "/collections", viewer, "/collections?client=acme", None, NotFound),
+        row("get", "/collections/{command}/{endpoint}", Some(Role::Responder), "/collections/COMMAND/ENDPOINT", None, NotFound),
         row("get", "/audit", viewer, "/audit?client=acme", None, NotFound),
     ]
 }
@@ -75,6 +78,7 @@ async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
     let (status, _) =
         world.call("POST", "/commands", Some(&rob), Some(signed(&command, &["rob"]))).await;
     assert_eq!(status, StatusCode::CREATED);
+    collected(&world, &host, &command, b"evidence");
     let table = table(&host, &command);
 
     let openapi = serde_json::to_value(list().into_openapi()).unwrap();
@@ -197,4 +201,65 @@ async fn a_body_longer_than_a_document_is_not_read() {
     let body = json!({ "document": "A".repeat(512 << 10) });
     let (status, problem) = world.call("PUT", "/clients/acme/roster", Some(&ann), Some(body)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{problem}");
+}
+
+/// Brings an archive, as the agents' door does.
+fn collected(world: &World, host: &Host, command: &Command, content: &[u8]) {
+    use cordon_proto::collection::{Archive, Collected, Piece};
+    let archive = Archive {
+        bytes: u64::try_from(content.len()).unwrap(),
+        sha256: Hash::of(content),
+        entries: 1,
+        missing: 0,
+        cut: false,
+        time_ns: START_NS,
+        took_ms: 1,
+    };
+    let collected = Collected {
+        endpoint: host.endpoint,
+        key: host.key.verifying(),
+        command: command.id,
+        command_hash: Hash::default(),
+        archive,
+    };
+    let from = crate::collections::Sender { client: &host.client, endpoint: host.endpoint };
+    let collections = &world.collector.collections;
+    collections.offer(from, &collected.sign(&host.key), &collected, Some(1 << 20));
+    let content = content.to_vec();
+    let piece = Piece { command: command.id, offset: 0, content, offer: None };
+    assert_eq!(collections.piece(from, &piece).bytes, archive.bytes);
+}
+
+#[tokio::test]
+async fn an_archive_is_fetched_from_any_place_in_it_and_that_is_in_the_trail() {
+    let world = World::new();
+    let host = world.enrol("acme", "web-01");
+    let command = isolation(1, &[&host]);
+    let rob = world.sign_in("rob").await;
+    let body = Some(signed(&command, &["rob"]));
+    world.call("POST", "/commands", Some(&rob), body).await;
+    collected(&world, &host, &command, b"evidence");
+    let path = format!("/api/v1/collections/{}/{}", command.id, host.endpoint);
+    let get = |range: &'static str| {
+        let mut request = Request::builder().uri(&path);
+        request = request.header(header::AUTHORIZATION, format!("Bearer {rob}"));
+        if !range.is_empty() {
+            request = request.header(header::RANGE, range);
+        }
+        world.router.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
+    let whole = get("").await.unwrap();
+    assert_eq!(whole.status(), StatusCode::OK);
+    assert_eq!(read(whole).await, b"evidence".as_slice());
+    let rest = get("bytes=5-").await.unwrap();
+    assert_eq!(rest.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(rest.headers()[header::CONTENT_RANGE], "bytes 5-7/8");
+    assert_eq!(read(rest).await, b"nce".as_slice());
+    for range in ["bytes=8-", "bytes=-1", "bytes=0-1,3-4", "lines=1-"] {
+        assert_eq!(get(range).await.unwrap().status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    }
+    let listed = world.get("/collections?client=acme", &rob).await;
+    assert_eq!(listed["items"][0]["whole"], true, "{listed}");
+    let trail = world.get("/audit?client=acme", &rob).await.to_string();
+    assert!(trail.contains("the collection of command"), "{trail}");
 }

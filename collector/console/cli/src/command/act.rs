@@ -3,6 +3,7 @@
 
 mod account;
 mod block;
+mod collect;
 mod group;
 mod isolate;
 pub mod service;
@@ -33,6 +34,7 @@ use crate::summary;
 
 pub use account::{LockArgs, UnlockArgs, lock, unlock};
 pub use block::{BlockArgs, UnblockArgs, block, unblock};
+pub use collect::{CollectArgs, collect};
 pub use group::{LateralArgs, SegmentArgs, lateral, segment};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
 pub use undo::{UndoArgs, undo};
@@ -85,16 +87,33 @@ pub(in crate::command) async fn act(
     args: Why,
     action: Action,
 ) -> anyhow::Result<Exit> {
+    act_as(context, new_id(), whom, args, action).await
+}
+
+/// A new command's name.
+fn new_id() -> CommandId {
+    CommandId(uuid::Uuid::now_v7())
+}
+
+/// The same under an id that the caller goes on with.
+async fn act_as(
+    context: &mut Context,
+    id: CommandId,
+    whom: &[String],
+    args: Why,
+    action: Action,
+) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
     let api = desk.api()?;
     let client = args.client.as_ref();
     let endpoints = find::endpoints(&api, &context.output, whom, client).await?;
-    act_on(context, &desk, &api, &endpoints, args, action).await
+    act_on(context, id, &desk, &api, &endpoints, args, action).await
 }
 
 /// The same with endpoints that were found already.
 async fn act_on(
     context: &mut Context,
+    id: CommandId,
     desk: &Desk,
     api: &Api<'_>,
     endpoints: &[Endpoint],
@@ -104,7 +123,7 @@ async fn act_on(
     let first = endpoints.first().context("no endpoint was named")?;
     let (roster, _) = desk.roster(api, &first.client).await?;
     let request = Request {
-        id: CommandId(uuid::Uuid::now_v7()),
+        id,
         action,
         reason: args.reason,
         incident: args.incident,
