@@ -18,7 +18,6 @@ use crate::guard::Accepted;
 use crate::identity::{StateDir, StateDirError};
 use crate::ledger;
 use crate::nonce::SECRET_BYTES;
-use crate::response;
 
 /// Endpoint time.
 pub const TIME: &str = "time.cbor";
@@ -27,8 +26,6 @@ pub const TIME: &str = "time.cbor";
 pub const GUARD: &str = "guard.cbor";
 /// The policy held.
 pub const POLICY: &str = "policy.cbor";
-/// What the endpoint did by itself within the last hour.
-pub const RESPONSES: &str = "responses.cbor";
 /// The isolation that stands. It outlives the identity: a machine that is enrolled anew is still
 /// let back when its lease ends.
 pub const ISOLATION: &str = "isolation.cbor";
@@ -140,19 +137,6 @@ pub fn load_policy(dir: &StateDir) -> Result<Option<Policy>, KeptError> {
             Ok(None)
         }
     }
-}
-
-/// What responses of the policy did before a restart; none where that cannot be read, and then they
-/// do nothing for an hour.
-pub fn load_responses(dir: &StateDir) -> Result<Option<response::Kept>, KeptError> {
-    let Some(bytes) = dir.read_secret(RESPONSES)? else {
-        return Ok(Some(response::Kept::default()));
-    };
-    let read = codec::decode_strict(&bytes);
-    if let Err(error) = &read {
-        tracing::error!(%error, "what the endpoint did by itself cannot be read; it waits an hour");
-    }
-    Ok(read.ok())
 }
 
 /// What stood besides an isolation when the agent last ran. A ledger that cannot be read is set

@@ -1,11 +1,13 @@
 //! What the endpoint does by itself: tries the responses of signed policy on what sensors say, and
 //! holds each to its limits.
 //!
-//! Pure, and needs no collector. What it decides is written down before it is done, so that a
-//! restart does not begin its limits anew, and is carried out by the same ledger and isolation as
-//! what operators ask, under an id of its own.
+//! Pure, and needs no collector. What it decides is written down before it is done, in one with what
+//! is told of it, so that a restart neither begins its limits anew nor tells or does anything twice.
+//! It is carried out by the same ledger and isolation as what operators ask, under an id of its own.
 
+mod hour;
 mod kept;
+mod order;
 mod read;
 #[cfg(test)]
 mod timeline;
@@ -14,17 +16,17 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use cordon_proto::codec;
-use cordon_proto::command::{Action, Block, Direction, Isolate, Kill, Peer, Rule, Suspend};
+use cordon_proto::command::Action;
 use cordon_proto::event::{Class, Observation, Reacted};
 use cordon_proto::id::{CommandId, Hash};
 use cordon_proto::policy::Policy;
 use cordon_proto::policy::responses::{self, PER_HOUR_MAX, Reaction, Response, Test};
 use cordon_proto::roster::Autonomy;
+use minicbor::{Decode, Encode};
 
+use hour::{HOUR_SECS, Hour};
 pub use kept::Kept;
 
-/// The hour that limits count.
-const HOUR_SECS: u64 = 3600;
 /// What meets a response again within this time is summed up, unless something is done for it.
 const SUM_SECS: u64 = 60;
 
@@ -36,6 +38,9 @@ pub struct Own<'a> {
     pub critical: bool,
     /// What an address is to it, where it cannot do without it; none for any other.
     pub vital: &'a dyn Fn(IpAddr) -> Option<&'static str>,
+    /// What a process is to it, where it must never be touched. Those that policy protects are seen
+    /// to by whoever carries out what is decided here.
+    pub spared: &'a dyn Fn(u32) -> Option<&'static str>,
     /// Whether the same stands already, whoever asked for it: a short lease must not replace the
     /// long one of an operator.
     pub stands: &'a dyn Fn(&Action) -> bool,
@@ -50,10 +55,28 @@ pub struct Own<'a> {
 pub struct Fired {
     /// For the control lane.
     pub reacted: Reacted,
-    /// What is to be done under the same id.
-    pub action: Option<Action>,
+    /// What is to be done.
+    pub due: Option<Due>,
+}
+
+/// Something that is to be done under an id of its own.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct Due {
+    /// The id, in place of a command's.
+    #[n(0)]
+    pub id: CommandId,
     /// The hash of the policy that says so.
+    #[n(1)]
     pub policy: Hash,
+    /// What.
+    #[n(2)]
+    pub action: Action,
+    /// Which response of which policy says so.
+    #[n(3)]
+    pub reason: String,
+    /// When it is too late to begin.
+    #[n(4)]
+    pub until_secs: u64,
 }
 
 /// Tries responses.
@@ -64,6 +87,10 @@ pub struct Responder {
     armed: Vec<Armed>,
     /// A bit for the number of each class that a response looks at.
     classes: u32,
+    hour: Hour,
+    /// What was decided and of which nothing more was told yet.
+    due: Vec<Due>,
+    boot_count: u64,
 }
 
 /// A response, and what it did.
@@ -83,13 +110,35 @@ struct Armed {
 impl Responder {
     /// Takes up what responses did before a restart, once policy is set. Where that cannot be read
     /// (none), none does anything for an hour.
-    pub fn resume(&mut self, kept: Option<&Kept>, now_secs: u64) {
-        for armed in &mut self.armed {
-            match kept {
-                Some(kept) => kept.give(armed, now_secs),
-                None => armed.spend(now_secs),
+    pub fn resume(&mut self, kept: Option<Kept>, boot_count: u64, now_secs: u64) {
+        self.boot_count = boot_count;
+        match kept {
+            Some(kept) => kept.give(self, now_secs),
+            None => {
+                self.hour.spend(now_secs);
+                self.armed.iter_mut().for_each(|armed| armed.spend(now_secs));
             }
         }
+    }
+
+    /// What was decided before a restart and not begun, as far as is known; the reason where it is
+    /// not begun any more. It stays due until it is heard of.
+    #[must_use]
+    pub fn unfinished(&self, now_secs: u64) -> Vec<(Due, Result<(), String>)> {
+        let judged = self.due.iter().map(|due| {
+            let too_late = || "the agent was stopped until its time was over".to_owned();
+            let may = if now_secs < due.until_secs { Ok(()) } else { Err(too_late()) };
+            (due.clone(), may)
+        });
+        judged.collect()
+    }
+
+    /// A receipt tells of something: it is in other hands. Answers whether that must be kept, in
+    /// one with the receipt.
+    pub fn handle_receipt(&mut self, id: CommandId) -> bool {
+        let before = self.due.len();
+        self.due.retain(|due| due.id != id);
+        self.due.len() != before
     }
 
     /// Takes a policy's responses up. Under a new policy a response of the same name goes on with
@@ -118,14 +167,19 @@ impl Responder {
     pub fn handle(&mut self, seen: &Observation, own: &Own<'_>) -> Vec<Fired> {
         let class = seen.body.class();
         let policy = (self.policy_version, self.policy);
-        let armed = self.armed.iter_mut().filter(|armed| armed.class == class);
-        armed.filter_map(|armed| armed.handle(seen, policy, own)).collect()
+        let mut all = Vec::new();
+        for armed in self.armed.iter_mut().filter(|armed| armed.class == class) {
+            let Some(fired) = armed.handle(seen, policy, &mut self.hour, own) else { continue };
+            self.due.extend(fired.due.clone());
+            all.push(fired);
+        }
+        all
     }
 
     /// For the disk: what must be there before anything is done.
     #[must_use]
     pub fn kept(&self) -> Kept {
-        Kept::of(&self.armed)
+        Kept::of(self)
     }
 }
 
@@ -145,6 +199,7 @@ impl Armed {
         &mut self,
         seen: &Observation,
         (policy_version, policy): (u64, Hash),
+        hour: &mut Hour,
         own: &Own<'_>,
     ) -> Option<Fired> {
         let holds = |test: &Test| {
@@ -155,7 +210,8 @@ impl Armed {
         }
         let now_secs = own.now_secs;
         self.forget(now_secs);
-        let (action, withheld) = match self.action(seen, own) {
+        hour.forget(now_secs);
+        let (action, withheld) = match self.action(seen, hour, own) {
             Ok(action) => (action, None),
             Err(why) => (None, Some(why)),
         };
@@ -170,12 +226,13 @@ impl Armed {
             self.done_secs.push_back(now_secs);
         }
         if let Some(action) = &action {
-            let stands_secs = action.lease_secs().unwrap_or(SUM_SECS);
-            self.done.push_back((action.clone(), now_secs.saturating_add(stands_secs)));
+            hour.note(action.kind(), now_secs);
+            self.done.push_back((action.clone(), until_secs(action, now_secs)));
         }
+        let (id, name) = ((own.new_id)(), &self.response.name);
         let reacted = Reacted {
-            id: (own.new_id)(),
-            response: self.response.name.clone(),
+            id,
+            response: name.clone(),
             policy_version,
             action: action.as_ref().map(Action::kind),
             withheld,
@@ -183,7 +240,12 @@ impl Armed {
             event_ns: seen.time_ns,
             repeated: std::mem::take(&mut self.untold),
         };
-        Some(Fired { reacted, action, policy })
+        let due = action.map(|action| {
+            let reason = format!("policy response {name}, version {policy_version}");
+            let until_secs = until_secs(&action, now_secs);
+            Due { id, policy, action, reason, until_secs }
+        });
+        Some(Fired { reacted, due })
     }
 
     /// Counts as having done all that it may within the hour.
@@ -205,37 +267,24 @@ impl Armed {
     }
 
     /// What is to be done now; why not, where it must not be.
-    fn action(&self, seen: &Observation, own: &Own<'_>) -> Result<Option<Action>, String> {
+    fn action(
+        &self,
+        seen: &Observation,
+        hour: &Hour,
+        own: &Own<'_>,
+    ) -> Result<Option<Action>, String> {
         responses::check(std::slice::from_ref(&self.response), own.autonomy)
             .map_err(|error| format!("the policy {error}"))?;
-        let action = match &self.response.then {
-            Reaction::Raise => return Ok(None),
-            Reaction::Isolate { .. } if own.critical => {
-                return Err("this endpoint is critical".to_owned());
-            }
-            Reaction::Isolate { lease_secs } => {
-                read::not_begun_by_others(&seen.body)?;
-                Action::Isolate(Isolate { lease_secs: *lease_secs, ..Isolate::default() })
-            }
-            Reaction::Kill { tree } => {
-                Action::Kill(Kill { process: read::process(&seen.body)?, tree: *tree })
-            }
-            Reaction::Suspend { tree, lease_secs } => {
-                let (process, lease_secs) = (read::process(&seen.body)?, Some(*lease_secs));
-                Action::Suspend(Suspend { process, tree: *tree, lease_secs })
-            }
-            Reaction::Block { lease_secs } => {
-                let address = read::peer(&seen.body)?;
-                if let Some(what) = (own.vital)(address) {
-                    return Err(format!("this endpoint cannot do without {address} ({what})"));
-                }
-                let bits = if address.is_ipv4() { 32 } else { 128 };
-                let peer = Peer::Network { address, bits };
-                let rule = Rule { peer, direction: Direction::Both, ports: None, at: None };
-                let (rules, lease_secs) = (vec![rule], Some(*lease_secs));
-                Action::Block(Block { rules, lease_secs, except: None, groups: None })
-            }
+        if own.critical && order::is_for_all(&self.response.then) {
+            return Err("this endpoint is critical".to_owned());
+        }
+        let Some(action) = order::action(&self.response.then, &seen.body)? else {
+            return Ok(None);
         };
+        let spared = order::process(&action).and_then(|process| (own.spared)(process.pid));
+        if let Some(what) = spared {
+            return Err(format!("the process is {what}"));
+        }
         if self.done.iter().any(|(done, _)| done.is_same_but_lease(&action)) {
             return Err("it was done already, and its time is not over".to_owned());
         }
@@ -246,6 +295,19 @@ impl Armed {
             let times = self.done_secs.len();
             return Err(format!("it was done {times} time(s) within an hour already"));
         }
+        let most = own.autonomy.map_or(0, |autonomy| autonomy.per_hour_max);
+        hour.check(action.kind(), most)?;
+        // Asked last, because the machine must be asked for it.
+        if let (Action::Block(_), Ok(address)) = (&action, read::peer(&seen.body))
+            && let Some(what) = (own.vital)(address)
+        {
+            return Err(format!("this endpoint cannot do without {address} ({what})"));
+        }
         Ok(Some(action))
     }
+}
+
+/// Until when the same is not done again; where nothing stands, what is told within it is summed up.
+fn until_secs(action: &Action, now_secs: u64) -> u64 {
+    now_secs.saturating_add(action.lease_secs().unwrap_or(SUM_SECS))
 }

@@ -245,7 +245,11 @@ impl Agent {
 
     fn tell_receipt(&mut self, receipt: Receipt) {
         self.answer_door(&receipt);
-        self.tell(Severity::Informational, Body::Receipt(Box::new(receipt)));
+        let checkpoints = self.receipt_of_reaction(&receipt).into_iter().collect();
+        let clock::Stamp { time_ns, boot_ns } = clock::stamp();
+        let (severity, body) = (Severity::Informational, Body::Receipt(Box::new(receipt)));
+        let observations = vec![Observation { time_ns, boot_ns, severity, body }];
+        self.deliver(Sample { observations, checkpoints, ..Sample::default() });
     }
 }
 

@@ -32,6 +32,7 @@ pub enum Transport {
 /// A destination that stays reachable while an endpoint is cut off (the MSP's own remote
 /// management, for one).
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exemption {
     /// The one address; names are not resolved, because what answers could lie.
     #[cbor(n(0), with = "address")]
@@ -57,6 +58,7 @@ pub struct Exemption {
 
 /// A client's configuration. Versions only grow; a lower one is refused.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Whose.
     #[n(0)]
@@ -66,9 +68,11 @@ pub struct Policy {
     pub version: u64,
     /// What stays reachable while cut off.
     #[n(2)]
+    #[serde(default)]
     pub exemptions: Vec<Exemption>,
     /// Endpoints on which every action needs two operators.
     #[n(3)]
+    #[serde(default)]
     pub critical: Vec<EndpointId>,
     /// What is taken out of command lines and log lines, beyond or short of what every endpoint
     /// takes out; none for just that.

@@ -32,6 +32,7 @@ pub(crate) fn cuts_itself_off() -> Result<()> {
     ensure!(refused.is_err(), "the first roster lets endpoints do nothing by themselves");
     let_endpoints_isolate(&fleet)?;
     fleet.cordon(&["policy", "set", &file, WEB, "--reason", "e2e", "--wait"])?;
+    shown(&fleet, &file)?;
     let before = ruleset(fleet.namespace(WEB)?)?;
 
     fleet.kill_collector()?;
@@ -77,6 +78,25 @@ pub(crate) fn cuts_itself_off() -> Result<()> {
     ensure!(traffic(&fleet, WEB, DB)? == [true; 4], "withheld, and it is cut off");
     let done = reactions(&fleet)?.iter().filter(|one| one.action.is_some()).count();
     ensure!(done == usize::try_from(TWICE_AN_HOUR)?, "it was done {done} times within an hour");
+    Ok(())
+}
+
+/// What was set is what is shown, of the client and of the endpoint, and nothing differs from it.
+fn shown(fleet: &Fleet, file: &str) -> Result<()> {
+    await_some("the endpoint tells that it holds the policy", || {
+        let listed = fleet.cordon_json(&["policy", "status", "--client", CLIENT]);
+        // It ends with 11 while somebody holds another.
+        Ok(listed.ok().filter(|listed| listed.iter().any(|one| one["holds"] == 1)))
+    })?;
+    for whose in [["--client", CLIENT].as_slice(), &[WEB]] {
+        let shown = fleet.cordon_json(&[["policy", "show"].as_slice(), whose].concat())?;
+        let name = shown.first().and_then(|policy| policy.pointer("/responses/0/name"));
+        ensure!(name.is_some_and(|name| name == "marker"), "{shown:?}");
+    }
+    let diff = fleet.cordon_json(&["policy", "diff", file, WEB])?;
+    let said = diff.first().and_then(|diff| diff["changes"].as_array()).map(Vec::len);
+    ensure!(said == Some(1), "the file that was set differs from what is held: {diff:?}");
+    fleet.cordon(&["policy", "check", file, "--client", CLIENT])?;
     Ok(())
 }
 

@@ -4,12 +4,16 @@
 use std::net::IpAddr;
 
 use cordon_proto::Text;
-use cordon_proto::command::ProcessTarget;
+use cordon_proto::command::{ProcessTarget, Quarantine};
+use cordon_proto::event::device::{Device, DeviceKind};
 use cordon_proto::event::login::Status;
 use cordon_proto::event::network::{Connection, Direction};
 use cordon_proto::event::process::{Exec, split_args};
 use cordon_proto::event::response::BECAUSE_BYTES_MAX;
-use cordon_proto::event::{Authentication, Body, FileEvent, NetworkEvent, ProcessEvent};
+use cordon_proto::event::{
+    Authentication, Body, DeviceEvent, FileEvent, NetworkEvent, ProcessEvent,
+};
+use cordon_proto::id::Hash;
 use cordon_proto::policy::responses::Field;
 
 /// What a field of an event is; none where the event does not have it, or it is not known.
@@ -27,13 +31,21 @@ pub(super) fn field(body: &Body, field: Field) -> Option<Vec<u8>> {
             let Body::Finding(finding) = body else { return None };
             Some(finding.rule.clone().into_bytes())
         }
-        Field::PeerAddress => Some(connection(body)?.remote.ip.to_string().into_bytes()),
+        Field::FindingActorPath => {
+            let Body::Finding(finding) = body else { return None };
+            Some(bytes(finding.actor.as_ref()?.image.as_ref()?))
+        }
+        Field::PeerAddress => {
+            Some(connection(body)?.remote.ip.to_canonical().to_string().into_bytes())
+        }
         Field::PeerPort => {
             let port = connection(body)?.remote.port;
             (port != 0).then(|| number(u32::from(port)))
         }
         Field::LocalPort => Some(number(u32::from(local_port(body)?))),
         Field::FilePath => Some(bytes(&file(body)?.path)),
+        Field::FileSha256 => Some(file(body)?.after.as_ref()?.sha256?.to_string().into_bytes()),
+        Field::FileActorPath => Some(bytes(file(body)?.actor.as_ref()?.image.as_ref()?)),
         Field::LogLine => {
             let Body::Log(line) = body else { return None };
             Some(bytes(&line.line))
@@ -45,10 +57,25 @@ pub(super) fn field(body: &Body, field: Field) -> Option<Vec<u8>> {
             Status::Success => Some(b"success".to_vec()),
             Status::Failure => Some(b"failure".to_vec()),
         },
+        Field::DeviceKind => Some(device_kind(device(body)?.kind).as_bytes().to_vec()),
+        Field::DeviceVendor => Some(bytes(device(body)?.vendor.as_ref()?)),
+        Field::DeviceModel => Some(bytes(device(body)?.model.as_ref()?)),
+        Field::DeviceSerial => Some(bytes(device(body)?.serial.as_ref()?)),
     }
 }
 
-/// The process that an event is about, by what tells it from all others.
+fn device_kind(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Usb => "usb",
+        DeviceKind::Disk => "disk",
+        DeviceKind::Partition => "partition",
+        DeviceKind::Input => "input",
+        DeviceKind::Network => "network",
+    }
+}
+
+/// The process that an event is about, by what tells it from all others. What it runs is known of a
+/// start alone; of another event it is the process that did it, whatever it runs by now.
 pub(super) fn process(body: &Body) -> Result<ProcessTarget, String> {
     not_begun_by_others(body)?;
     let found = match body {
@@ -80,6 +107,44 @@ pub(super) fn process(body: &Body) -> Result<ProcessTarget, String> {
     let unknown = || format!("it is not known when process {pid} was started");
     let start_boot_ns = start_boot_ns.ok_or_else(unknown)?;
     Ok(ProcessTarget { pid, start_boot_ns, sha256 })
+}
+
+/// The content of the program that was started.
+pub(super) fn program(body: &Body) -> Result<Hash, String> {
+    let sha256 = exec(body).and_then(|exec| exec.sha256);
+    sha256.ok_or_else(|| "the content of the program is not known".to_owned())
+}
+
+/// The file that an event is about, by place and content: another file in its place is left alone.
+pub(super) fn file_to_take(body: &Body) -> Result<Quarantine, String> {
+    let (path, sha256) = match body {
+        Body::File(event) => {
+            (Some(&event.path), event.after.as_ref().and_then(|after| after.sha256))
+        }
+        Body::Process(_) => {
+            let exec = exec(body).ok_or("the event names no file")?;
+            (exec.image_resolved.as_ref().or(exec.image.as_ref()), exec.sha256)
+        }
+        Body::Log(_)
+        | Body::Disk(_)
+        | Body::Health(_)
+        | Body::Gap(_)
+        | Body::Receipt(_)
+        | Body::Lifecycle(_)
+        | Body::Network(_)
+        | Body::Dns(_)
+        | Body::Authentication(_)
+        | Body::Account(_)
+        | Body::Inventory(_)
+        | Body::Device(_)
+        | Body::Finding(_)
+        | Body::Notice(_)
+        | Body::Response(_) => (None, None),
+    };
+    let absolute = |path: &&Text| path.as_bytes().first() == Some(&b'/');
+    let path = path.filter(absolute).ok_or("the event names no file by its whole path")?.clone();
+    let sha256 = Some(sha256.ok_or("the content of the file is not known")?);
+    Ok(Quarantine { path, sha256 })
 }
 
 /// Refuses what somebody elsewhere can bring about at will: whoever may connect to a port here
@@ -123,6 +188,14 @@ pub(super) fn sentence(body: &Body) -> Text {
             },
         ),
         Body::File(event) => format!("file {} changed", event.path.to_lossy()),
+        Body::Device(_) => device(body).map_or_else(
+            || "a device went".to_owned(),
+            |device| {
+                let (kind, vendor) = (device_kind(device.kind), path(device.vendor.as_ref()));
+                let (model, serial) = (path(device.model.as_ref()), path(device.serial.as_ref()));
+                format!("a device was attached: {kind} {vendor} {model}, serial {serial}")
+            },
+        ),
         Body::Log(line) => format!("{}: {}", line.path.to_lossy(), line.line.to_lossy()),
         Body::Authentication(login) => {
             let who = path(login.user.as_ref());
@@ -140,7 +213,6 @@ pub(super) fn sentence(body: &Body) -> Text {
         | Body::Dns(_)
         | Body::Account(_)
         | Body::Inventory(_)
-        | Body::Device(_)
         | Body::Notice(_)
         | Body::Response(_) => body.class().name().to_owned(),
     };
@@ -173,6 +245,11 @@ fn exec(body: &Body) -> Option<&Exec> {
 
 fn file(body: &Body) -> Option<&FileEvent> {
     if let Body::File(event) = body { Some(event) } else { None }
+}
+
+/// One that came while the agent looked.
+fn device(body: &Body) -> Option<&Device> {
+    if let Body::Device(DeviceEvent::Attached(device)) = body { Some(device) } else { None }
 }
 
 fn login(body: &Body) -> Option<&Authentication> {

@@ -1,6 +1,6 @@
 //! Timelines and properties of responses.
 
-use cordon_proto::command::ActionKind;
+use cordon_proto::command::{Deny, Executable, Kill, ProcessTarget, Quarantine};
 use cordon_proto::event::network::{
     Connection, Direction as Began, Means, NetworkEvent, Opened, Owner, Peer as End, Transport,
 };
@@ -62,24 +62,29 @@ fn opened(direction: Option<Began>, remote: &str) -> Observation {
 }
 
 /// What may be said of the endpoint in a timeline.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct State {
     critical: bool,
     stands: bool,
     no_leave: bool,
+    /// What the roster lets all responses together do within an hour.
+    roster_max: u32,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { critical: false, stands: false, no_leave: false, roster_max: PER_HOUR_MAX }
+    }
 }
 
 fn tried(responder: &mut Responder, state: State, now_secs: u64, seen: &Observation) -> Vec<Fired> {
-    let autonomy = Autonomy {
-        actions: ActionKind::ALL.to_vec(),
-        lease_secs_max: 3600,
-        per_hour_max: PER_HOUR_MAX,
-    };
+    let autonomy = Autonomy { per_hour_max: state.roster_max, ..responses::any() };
     let gateway: IpAddr = "192.0.2.1".parse().unwrap();
     let own = Own {
         autonomy: Some(&autonomy).filter(|_| !state.no_leave),
         critical: state.critical,
         vital: &|address| (address == gateway).then_some("gateway"),
+        spared: &|pid| (pid == 1).then_some("the machine's first one"),
         stands: &|_| state.stands,
         new_id: &|| CommandId(uuid::Uuid::from_u128(7)),
         now_secs,
@@ -121,14 +126,14 @@ fn check(response: Response, timeline: &str, expected: &[&str]) {
                 let read: Kept = codec::decode_strict(&bytes).unwrap();
                 responder = Responder::default();
                 responder.set_policy(&policy);
-                responder.resume(Some(&read).filter(|_| deed == "restart"), now_secs);
+                responder.resume(Some(read).filter(|_| deed == "restart"), 1, now_secs);
                 continue;
             }
-            "other" => exec(1, "/bin/true"),
+            "other" => exec(2, "/bin/true"),
             run => exec(run.strip_prefix("run ").unwrap().parse().unwrap(), PATH),
         };
-        for Fired { reacted, action, .. } in tried(&mut responder, state, now_secs, &event) {
-            assert_eq!(reacted.action, action.as_ref().map(Action::kind));
+        for Fired { reacted, due } in tried(&mut responder, state, now_secs, &event) {
+            assert_eq!(reacted.action, due.as_ref().map(|due| due.action.kind()));
             let what = match (reacted.action, reacted.withheld) {
                 (Some(action), None) => action.name().to_owned(),
                 (None, Some(why)) => format!("withheld: {why}"),
@@ -136,9 +141,7 @@ fn check(response: Response, timeline: &str, expected: &[&str]) {
                 (Some(_), Some(_)) => panic!("both done and withheld"),
             };
             told.push(format!("{at}: {what} +{}", reacted.repeated));
-            if action.is_some() {
-                kept = responder.kept();
-            }
+            kept = responder.kept();
         }
     }
     assert_eq!(told, expected);
@@ -156,7 +159,7 @@ fn kill(per_hour_max: u32) -> Response {
 fn an_event_that_meets_the_condition_is_reacted_to_once_while_it_stands() {
     check(
         isolate(9),
-        "10: other\n 11: run 1\n 12: run 2\n 13: run 3\n 71: run 4",
+        "10: other\n 11: run 21\n 12: run 2\n 13: run 3\n 71: run 4",
         &["11: isolate +0", "71: isolate +2"],
     );
 }
@@ -166,7 +169,7 @@ fn no_more_is_done_within_any_hour_than_policy_says() {
     let spent = "withheld: it was done 2 time(s) within an hour already";
     check(
         kill(2),
-        "0: run 1\n 100: run 2\n 200: run 3\n 210: run 4\n 3599: run 5\n 3600: run 6\n 3610: run 7\n \
+        "0: run 21\n 100: run 2\n 200: run 3\n 210: run 4\n 3599: run 5\n 3600: run 6\n 3610: run 7\n \
          3700: run 8",
         &[
             "0: kill +0",
@@ -184,12 +187,12 @@ fn a_restart_or_the_same_policy_anew_does_not_begin_the_hour_anew() {
     let spent = "withheld: it was done 1 time(s) within an hour already +0";
     check(
         kill(1),
-        "0: run 1\n 5: restart\n 100: run 2\n 200: policy\n 300: run 3\n 3600: run 4",
+        "0: run 21\n 5: restart\n 100: run 2\n 200: policy\n 300: run 3\n 3600: run 4",
         &["0: kill +0", &format!("100: {spent}"), &format!("300: {spent}"), "3600: kill +0"],
     );
     check(
         kill(1),
-        "0: run 1\n 5: lost\n 100: run 2\n 3604: run 3\n 3605: run 4",
+        "0: run 21\n 5: lost\n 100: run 2\n 3604: run 3\n 3605: run 4",
         &["0: kill +0", &format!("100: {spent}"), &format!("3604: {spent}"), "3605: kill +0"],
     );
 }
@@ -198,29 +201,29 @@ fn a_restart_or_the_same_policy_anew_does_not_begin_the_hour_anew() {
 fn an_isolation_that_somebody_ended_is_not_put_up_again_before_its_time() {
     let again = "withheld: it was done already, and its time is not over";
     check(
-        isolate(9),
-        "0: run 1\n 1: restart\n 30: run 2\n 59: run 3\n 60: run 4",
-        &["0: isolate +0", &format!("30: {again} +0"), "60: isolate +1"],
+        Response { then: Reaction::Isolate { lease_secs: 200 }, ..isolate(9) },
+        "0: run 21\n 1: restart\n 100: run 2\n 120: run 3\n 200: run 4",
+        &["0: isolate +0", &format!("100: {again} +0"), "200: isolate +1"],
     );
 }
 
 #[test]
 fn what_operators_asked_for_is_not_replaced() {
     let stands = "0: withheld: it stands already, asked for by somebody else +0";
-    check(isolate(9), "0: standing\n 0: run 1", &[stands]);
+    check(isolate(9), "0: standing\n 0: run 21", &[stands]);
 }
 
 #[test]
 fn a_critical_endpoint_is_never_cut_off_by_itself() {
-    check(isolate(9), "0: critical\n 0: run 1", &["0: withheld: this endpoint is critical +0"]);
-    check(kill(9), "0: critical\n 0: run 1", &["0: kill +0"]);
+    check(isolate(9), "0: critical\n 0: run 21", &["0: withheld: this endpoint is critical +0"]);
+    check(kill(9), "0: critical\n 0: run 21", &["0: kill +0"]);
 }
 
 #[test]
 fn a_roster_that_no_longer_lets_it_is_obeyed_at_once() {
     check(
         kill(9),
-        "0: run 1\n 1: no leave\n 70: run 2",
+        "0: run 21\n 1: no leave\n 70: run 2",
         &[
             "0: kill +0",
             "70: withheld: the policy has a response 'one' that would kill, which the roster does \
@@ -234,7 +237,7 @@ fn findings_alone_are_summed_up_and_bounded_too() {
     let raise = response(Field::ProcessPath, PATH, Reaction::Raise, 2);
     check(
         raise,
-        "0: run 1\n 1: run 2\n 2: run 3\n 60: run 4\n 120: run 5\n 3600: run 6",
+        "0: run 21\n 1: run 2\n 2: run 3\n 60: run 4\n 120: run 5\n 3600: run 6",
         &["0: raised +0", "60: raised +2", "3600: raised +1"],
     );
 }
@@ -244,9 +247,9 @@ fn check_connection(then: Reaction, began: Option<Began>, remote: &str, expected
     let mut responder = Responder::default();
     responder.set_policy(&policy(vec![response(Field::PeerPort, "4444", then, 9)]));
     let fired = tried(&mut responder, State::default(), 0, &opened(began, remote));
-    let [Fired { reacted, action, .. }] = fired.as_slice() else { panic!("{fired:?}") };
-    let said = match (action, &reacted.withheld) {
-        (Some(action), _) => action.kind().name().to_owned(),
+    let [Fired { reacted, due }] = fired.as_slice() else { panic!("{fired:?}") };
+    let said = match (due, &reacted.withheld) {
+        (Some(due), _) => due.action.kind().name().to_owned(),
         (None, why) => why.clone().unwrap_or_default(),
     };
     assert_eq!(said, expected);
@@ -282,6 +285,120 @@ fn nothing_is_tried_on_what_no_response_looks_at() {
     assert!(!responder.looks_at(Class::Process));
 }
 
+#[test]
+fn all_responses_together_keep_to_the_roster_whatever_their_names() {
+    let named = |name: &str| Response { name: name.to_owned(), ..kill(9) };
+    let mut responder = Responder::default();
+    let state = State { roster_max: 2, ..State::default() };
+    let mut told = Vec::new();
+    for (name, now_secs) in [("one", 0), ("two", 60), ("three", 120), ("four", 3600)] {
+        responder.set_policy(&policy(vec![Response { per_hour_max: 2, ..named(name) }]));
+        let pid = u32::try_from(now_secs).unwrap() + 2;
+        let fired = tried(&mut responder, state, now_secs, &exec(pid, PATH));
+        told.extend(fired.into_iter().map(|one| one.reacted.withheld.unwrap_or_default()));
+    }
+    let over = "all responses together did kill 2 time(s) within an hour already";
+    assert_eq!(told, ["", "", over, ""]);
+}
+
+/// Decided at 100 under boot 1; what is to be done after a restart.
+#[track_caller]
+fn check_unfinished(
+    response: Response,
+    heard: bool,
+    boot_count: u64,
+    now_secs: u64,
+    says: &[&str],
+) {
+    let policy = policy(vec![response]);
+    let mut responder = Responder::default();
+    responder.set_policy(&policy);
+    responder.resume(Some(Kept::default()), 1, 100);
+    let fired = tried(&mut responder, State::default(), 100, &exec(21, PATH));
+    let due = fired[0].due.clone().unwrap();
+    if heard {
+        assert!(responder.handle_receipt(due.id), "the first receipt changes what is kept");
+        assert!(!responder.handle_receipt(due.id), "and no later one does");
+    }
+    let kept = responder.kept();
+    let mut after = Responder::default();
+    after.set_policy(&policy);
+    after.resume(Some(kept), boot_count, now_secs);
+    let said = after.unfinished(now_secs).into_iter().map(|(found, may)| {
+        assert_eq!((found.id, &found.action, found.policy), (due.id, &due.action, due.policy));
+        may.err().unwrap_or_else(|| "done now".to_owned())
+    });
+    assert_eq!(said.collect::<Vec<_>>(), says);
+    let again = tried(&mut after, State::default(), now_secs, &exec(21, PATH));
+    let is_over = now_secs >= due.until_secs || boot_count != 1;
+    let done = again.iter().any(|fired| fired.due.is_some());
+    assert!(!done || is_over, "decided twice while the first is due");
+}
+
+#[test]
+fn what_was_decided_before_a_crash_is_done_after_it_once() {
+    let too_late = "the agent was stopped until its time was over";
+    check_unfinished(isolate(9), false, 1, 101, &["done now"]);
+    check_unfinished(isolate(9), false, 2, 161, &[too_late]);
+    check_unfinished(isolate(9), true, 1, 101, &[]);
+    check_unfinished(kill(9), false, 1, 159, &["done now"]);
+    check_unfinished(kill(9), false, 1, 160, &[too_late]);
+    // In another boot the same number, started as long after the boot, is another process.
+    check_unfinished(kill(9), false, 2, 101, &[too_late]);
+    check_unfinished(kill(9), true, 2, 101, &[]);
+}
+
+#[test]
+fn a_policy_that_is_replaced_leaves_what_was_done_and_its_limits() {
+    let mut responder = Responder::default();
+    responder.set_policy(&policy(vec![isolate(1)]));
+    let first = tried(&mut responder, State::default(), 0, &exec(21, PATH));
+    let id = first[0].due.as_ref().unwrap().id;
+    responder.set_policy(&policy(Vec::new()));
+    assert_eq!(tried(&mut responder, State::default(), 1, &exec(22, PATH)), []);
+    assert_eq!(responder.unfinished(1).len(), 1, "what was decided is still to be done");
+    assert!(responder.handle_receipt(id));
+    responder.set_policy(&policy(vec![isolate(1)]));
+    let state = State { roster_max: 1, ..State::default() };
+    let again = tried(&mut responder, state, 70, &exec(23, PATH));
+    assert!(again[0].due.is_none(), "taken away and brought back, and the hour began anew");
+}
+
+#[test]
+fn the_first_process_and_the_agent_are_never_touched() {
+    check(kill(9), "0: run 1", &["0: withheld: the process is the machine's first one +0"]);
+    check(isolate(9), "0: run 1", &["0: isolate +0"]);
+}
+
+/// What a response comes down to for the start of a program whose content is or is not known.
+#[track_caller]
+fn check_order(then: Reaction, sha256: Option<Hash>, expected: Result<Action, &str>) {
+    let mut exec = Exec::new(Tier::Bpf, 21);
+    exec.image = Some(PATH.into());
+    exec.image_resolved = Some("/tmp/real".into());
+    exec.start_boot_ns = Some(7);
+    exec.sha256 = sha256;
+    let body = Body::Process(ProcessEvent::Exec(Box::new(exec)));
+    let found = order::action(&then, &body).map(Option::unwrap);
+    assert_eq!(found, expected.map_err(str::to_owned));
+}
+
+#[test]
+fn what_is_done_aims_at_the_process_or_the_content_of_the_event_itself() {
+    let sha256 = Some(Hash::of(b"program"));
+    let process = |sha256| ProcessTarget { pid: 21, start_boot_ns: 7, sha256 };
+    let kill = |sha256| Action::Kill(Kill { process: process(sha256), tree: true });
+    check_order(Reaction::Kill { tree: true }, sha256, Ok(kill(sha256)));
+    check_order(Reaction::Kill { tree: true }, None, Ok(kill(None)));
+    let taken = Action::Quarantine(Quarantine { path: "/tmp/real".into(), sha256 });
+    check_order(Reaction::Quarantine, sha256, Ok(taken));
+    check_order(Reaction::Quarantine, None, Err("the content of the file is not known"));
+    let deny = || Reaction::Deny { lease_secs: 9 };
+    let what = Executable::Sha256(Hash::of(b"program"));
+    check_order(deny(), sha256, Ok(Action::Deny(Deny { what, lease_secs: Some(9) })));
+    check_order(deny(), None, Err("the content of the program is not known"));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Run(u32),
@@ -296,7 +413,7 @@ proptest! {
     fn no_sequence_of_events_exceeds_the_limits(
         deeds in prop::collection::vec(
             (0_u64..900, prop_oneof![
-                6 => (1_u32..20).prop_map(Deed::Run),
+                6 => (2_u32..20).prop_map(Deed::Run),
                 1 => Just(Deed::Policy),
                 2 => Just(Deed::Restart),
             ]),
@@ -316,14 +433,12 @@ proptest! {
                 Deed::Restart => {
                     responder = Responder::default();
                     responder.set_policy(&policy);
-                    responder.resume(Some(&kept), now_secs);
+                    responder.resume(Some(kept.clone()), 1, now_secs);
                 }
                 Deed::Run(pid) => {
                     for fired in tried(&mut responder, State::default(), now_secs, &exec(pid, PATH)) {
-                        if let Some(action) = fired.action {
-                            kept = responder.kept();
-                            done.push((now_secs, action));
-                        }
+                        kept = responder.kept();
+                        done.extend(fired.due.map(|due| (now_secs, due.action)));
                     }
                 }
             }

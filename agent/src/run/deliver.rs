@@ -113,6 +113,7 @@ impl Agent {
     pub(super) fn delivered(&mut self) {
         self.delivery.delivering = false;
         self.deliver_next();
+        self.write_reactions();
     }
 
     fn deliver_next(&mut self) {
@@ -148,6 +149,7 @@ impl Agent {
         }
         if now.times_lost != self.known_progress.times_lost {
             self.renew_secret();
+            self.keep_reactions();
         }
         self.known_progress = now;
     }

@@ -90,10 +90,13 @@ impl Agent {
         let memory = GuardMemory::load(&own)?;
         let roster = RosterKeeper::open(own.clone(), &identity)?;
         let signing = Arc::new(SigningKey::from_seed(identity.signing.seed())?);
-        let spool = open_spool(&config, &own, &identity, &machine, stamp)?;
+        let mut spool = open_spool(&config, &own, &identity, &machine, stamp)?;
         let found = spool.start().clone();
+        let policy = kept::load_policy(&own)?;
+        let now_secs = time.secs(stamp.boot_ns);
+        let reacting = Reacting::resume(&mut spool, policy.as_ref(), time.boot_count(), now_secs)?;
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
-        let containment = Containment::resume(KeptIsolation::load(&dir)?, time.secs(stamp.boot_ns));
+        let containment = Containment::resume(KeptIsolation::load(&dir)?, now_secs);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let (brake, braked) = watch::channel(Duration::ZERO);
@@ -102,8 +105,6 @@ impl Agent {
         let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool.clone(), braked);
         let stood = kept::load_ledger(&dir)?;
         let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood);
-        let policy = kept::load_policy(&own)?;
-        let reacting = Reacting::resume(&own, policy.as_ref(), time.secs(stamp.boot_ns))?;
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
@@ -113,7 +114,7 @@ impl Agent {
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
-            ledger: Ledger::resume(stood, time.secs(stamp.boot_ns)),
+            ledger: Ledger::resume(stood, now_secs),
             tools,
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
@@ -156,6 +157,7 @@ impl Agent {
         self.look_around();
         self.restore().await;
         self.act_deeds();
+        self.resume_reactions();
         self.act_collect();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);

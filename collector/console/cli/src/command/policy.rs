@@ -1,59 +1,100 @@
 //! `cordon policy`: what endpoints keep open, whom they spare, and what they do by themselves; from a
-//! file to the endpoints.
+//! file to the endpoints, and back.
 
-use std::path::{Path, PathBuf};
+mod changes;
+mod file;
+mod known;
+
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use cordon_proto::command::Action;
 use cordon_proto::id::ClientId;
-use cordon_proto::policy::{Policy, responses};
-use serde_json::Value;
+use cordon_proto::policy::Policy;
+use cordon_proto::roster::Ceilings;
+use serde_json::json;
 
 use super::act::{self, Why};
-use super::wait;
+use super::find;
 use crate::api::Api;
-use crate::api::model::CommandRecord;
-use crate::context::Context;
+use crate::api::model::Endpoint;
+use crate::context::{Context, Desk};
 use crate::exit::Exit;
-use crate::file;
+use crate::output::table::Tone;
 use crate::output::text::plain;
+use crate::output::{Cell, Table};
 use crate::summary;
+use changes::changes;
+use known::{Known, held, meant_for, policies, standing};
 
-/// A file of a policy; far above what any policy needs.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// Commands looked through for the newest policy.
-const COMMANDS_MAX: usize = 10_000;
 /// Endpoints of one client that get a policy at once: what one command may name.
 const ENDPOINTS_MAX: usize = cordon_proto::limits::TARGETS_MAX;
 
 /// What can be done with policies.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the newest policy that was signed for a client, as a file to change
+    /// Show the policy that stands, of a client or of one endpoint, as a file to change
     #[command(after_help = "Examples:
   cordon policy show --client acme
-  cordon policy show --client acme > acme.toml")]
+  cordon policy show --client acme > acme.toml
+  cordon policy show web-01                # what this endpoint holds, by its last health
+  cordon policy show --client acme --json
+
+The file goes to standard output; who signed it, and what is not as it should be, beside it. Of a
+client it is the newest policy that enough persons signed; `cordon policy status` says which endpoints
+hold it.")]
     Show {
+        /// One endpoint: a host name, or the beginning of an id (6 digits or more)
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: Option<String>,
+        /// Whose [default: the profile's client]
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+    },
+    /// List which endpoint holds which version, and which it should hold
+    #[command(after_help = "Examples:
+  cordon policy status --client acme
+  cordon policy status --client acme --json
+
+HOLDS is by the endpoint's last health; SIGNED FOR IT is the newest policy that names it and that
+enough persons signed. Ends with 11 if any endpoint holds another.")]
+    Status {
         /// Whose [default: the profile's client]
         #[arg(long, value_name = "CLIENT")]
         client: Option<ClientId>,
     },
     /// Check a policy's file, and say what it means, without signing anything
-    #[command(after_help = EXAMPLE)]
+    #[command(after_help = file::EXAMPLE)]
     Check {
         /// TOML, or JSON where the name ends in .json
         file: PathBuf,
+        /// Hold it against this client's roster, too
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+    },
+    /// Say what a policy's file would change
+    #[command(after_help = "Examples:
+  cordon policy diff acme.toml             # to the policy that stands
+  cordon policy diff acme.toml web-01      # to what this endpoint holds
+  cordon policy diff acme.toml --json")]
+    Diff {
+        /// TOML, or JSON where the name ends in .json
+        file: PathBuf,
+        /// One endpoint: a host name, or the beginning of an id (6 digits or more)
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: Option<String>,
     },
     /// Sign a policy's file and hand it to endpoints
     #[command(after_help = "Examples:
   cordon policy set acme.toml web-01 web-02 --reason 'mass change cuts off' --wait
-  cordon policy set acme.toml --all --client acme --reason 'mass change cuts off'
+  cordon policy set acme.toml --all --reason 'mass change cuts off'
   cordon policy set acme.toml web-01 --reason 'drill' --dry-run
 
-The version in the file must be higher than that of the policy that endpoints hold. What endpoints do
-by themselves must lie within [ceilings.autonomy] of the client's roster; see `cordon policy check`
-for how a file looks.")]
+What changes is said before it is signed. The version in the file must be higher than that of the
+policy that endpoints hold; what endpoints do by themselves must lie within [ceilings.autonomy] of the
+client's roster. See `cordon policy check --help` for how a file looks. Most rosters ask for two
+administrators: the other one adds his signature with `cordon command approve`.")]
     Set(SetArgs),
 }
 
@@ -72,222 +113,232 @@ pub struct SetArgs {
     why: Why,
 }
 
-const EXAMPLE: &str = "Example:
-  cordon policy check acme.toml
-
-A policy as a file:
-
-  client = \"acme\"
-  version = 4
-  critical = []                 # ids of endpoints: two persons for each action, never cut off alone
-
-  [[exemptions]]                # what stays open while an endpoint is cut off
-  address = \"192.0.2.10\"
-  port = 443
-  transport = \"tcp\"
-
-  [[responses]]                 # what endpoints do by themselves, within the roster's ceilings
-  name = \"mass-change\"
-  per_hour_max = 2
-  when = [{ field = \"finding_rule\", comparison = \"is\", value = \"files.mass_change\" }]
-  then = { do = \"isolate\", lease_secs = 3600 }
-
-field: process_path, process_resolved_path, process_arguments, process_sha256, process_uid,
-finding_rule, peer_address, peer_port, local_port, file_path, log_line, login_user, login_from,
-login_status. comparison: is, is_not, begins_with, ends_with, contains. All of `when` must be so of one
-event. do: raise, isolate (lease_secs), kill (tree), suspend (tree, lease_secs), block (lease_secs).
-Only what the kernel saw may isolate, kill or suspend; a log may raise, and a login may block the
-address that it comes from.";
-
 /// Runs a command.
 pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Show { client } => show(context, client).await,
-        Command::Check { file } => {
-            let policy = read(&file)?;
-            context.output.line(&summary::action(&Action::SetPolicy(policy)))?;
+        Command::Show { endpoint, client } => show(context, endpoint, client).await,
+        Command::Status { client } => status(context, client).await,
+        Command::Check { file, client } => {
+            let policy = file::read(&file)?;
+            if let Some(client) = client {
+                let desk = context.desk()?;
+                let ceilings = ceilings(&desk, &desk.api()?, &policy, Some(&client)).await?;
+                file::refuse(&policy, Some(&ceilings))?;
+            }
+            if context.output.is_json() {
+                context.output.record(&policy)?;
+            } else {
+                context.output.line(&summary::action(&Action::SetPolicy(policy)))?;
+            }
             Ok(Exit::Done)
         }
+        Command::Diff { file, endpoint } => diff(context, &file::read(&file)?, endpoint).await,
         Command::Set(args) => set(context, args).await,
     }
 }
 
-async fn show(context: &mut Context, client: Option<ClientId>) -> anyhow::Result<Exit> {
+async fn show(
+    context: &mut Context,
+    endpoint: Option<String>,
+    client: Option<ClientId>,
+) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
     let api = desk.api()?;
     let client = client.or_else(|| desk.profile.client.clone());
-    let client = client.context("whose policy? say --client")?;
-    let Some(policy) = newest(&api, &client).await? else {
-        context.output.note("No policy was signed for this client yet.")?;
+    let (all, found) = match endpoint {
+        Some(name) => {
+            let endpoint = find::endpoint(&api, &context.output, &name, client.as_ref()).await?;
+            let all = policies(&api, &endpoint.client).await?;
+            let found = of_endpoint(&all, &endpoint)?.map(|known| known.policy.version);
+            (all, found.map(|version| (version, Some(endpoint.id))))
+        }
+        None => {
+            let client = client.context("whose policy? say --client, or an endpoint")?;
+            let all = policies(&api, &client).await?;
+            let found = standing(&all).map(|known| known.policy.version);
+            (all, found.map(|version| (version, None)))
+        }
+    };
+    let known = found.and_then(|(version, endpoint)| match endpoint {
+        Some(id) => held(&all, id, version),
+        None => standing(&all),
+    });
+    if let Some(newer) = all.first().filter(|newest| !newest.is_authorised()) {
+        let (version, id) = (newer.policy.version, newer.record.id);
+        context.output.note(&format!("Version {version} waits for signatures: command {id}"))?;
+    }
+    let Some(known) = known else {
+        context.output.note("No policy stands.")?;
         return Ok(Exit::Done);
     };
+    signed_by(context, &desk, &api, known).await?;
     if context.output.is_json() {
-        context.output.record(&policy)?;
+        context.output.record(&known.policy)?;
     } else {
-        context.output.line(plain_lines(&toml::to_string(&policy)?).trim_end())?;
+        let text = toml::to_string(&known.policy)?;
+        for line in text.lines() {
+            context.output.line(&plain(line))?;
+        }
     }
     Ok(Exit::Done)
 }
 
-/// Line by line, so that nothing in it drives the terminal.
-fn plain_lines(text: &str) -> String {
-    text.lines().map(|line| format!("{}\n", plain(line))).collect()
+/// What an endpoint holds by its last health; none where it holds nothing.
+fn of_endpoint<'a>(all: &'a [Known], endpoint: &Endpoint) -> anyhow::Result<Option<&'a Known>> {
+    let name = plain(&endpoint.host_name);
+    let version = endpoint.policy_version;
+    let version = version.with_context(|| format!("{name} has not told its health yet"))?;
+    if version == 0 {
+        return Ok(None);
+    }
+    let known = held(all, endpoint.id, version);
+    known.map(Some).with_context(|| {
+        format!("{name} holds version {version}, and the collector shows no such policy for it")
+    })
+}
+
+/// The signatures are verified here, by the roster as it is now.
+async fn signed_by(
+    context: &mut Context,
+    desk: &Desk,
+    api: &Api<'_>,
+    known: &Known,
+) -> anyhow::Result<()> {
+    let (roster, _) = desk.roster(api, &known.policy.client).await?;
+    let (version, id) = (known.policy.version, known.record.id);
+    match known.signed.signers(&roster.roster) {
+        Ok(signers) => {
+            let names: Vec<_> = signers.iter().map(|signer| signer.id.to_string()).collect();
+            let names = names.join(", ");
+            context.output.note(&format!("Version {version}, signed by {names}: command {id}"))?;
+        }
+        Err(why) => context.output.warn(&format!(
+            "by today's roster the signatures of version {version} (command {id}) do not count: {why}"
+        ))?,
+    }
+    Ok(())
+}
+
+async fn status(context: &mut Context, client: Option<ClientId>) -> anyhow::Result<Exit> {
+    let desk = context.desk()?;
+    let api = desk.api()?;
+    let client = client.or_else(|| desk.profile.client.clone());
+    let client = client.context("whose policy? say --client")?;
+    let all = policies(&api, &client).await?;
+    let mut table = Table::new(&["ENDPOINT", "ID", "HOLDS", "SIGNED FOR IT", "STATE"]);
+    let mut exit = Exit::Done;
+    for endpoint in find::all(&api, &context.output, &client).await? {
+        let wanted = meant_for(&all, endpoint.id).map(|known| known.policy.version);
+        let holds = endpoint.policy_version;
+        let as_wanted = holds.is_some_and(|holds| holds >= wanted.unwrap_or_default());
+        if !as_wanted {
+            exit = Exit::Unproved;
+        }
+        if context.output.is_json() {
+            context.output.record(&json!({
+                "endpoint": endpoint.id, "host_name": endpoint.host_name, "holds": holds,
+                "signed_for_it": wanted, "as_wanted": as_wanted, "state": endpoint.state,
+            }))?;
+            continue;
+        }
+        let words = |version: Option<u64>, none: &str| match version {
+            None | Some(0) => none.to_owned(),
+            Some(version) => version.to_string(),
+        };
+        let tone = if as_wanted { Tone::Good } else { Tone::Bad };
+        table.row([
+            Cell::new(&endpoint.host_name),
+            Cell::new(endpoint.id.short()),
+            Cell::toned(words(holds, if holds.is_none() { "not told" } else { "none" }), tone),
+            Cell::new(words(wanted, "none")),
+            Cell::new(&endpoint.state),
+        ]);
+    }
+    if !context.output.is_json() {
+        context.output.table(&table)?;
+    }
+    Ok(exit)
+}
+
+async fn diff(
+    context: &mut Context,
+    policy: &Policy,
+    endpoint: Option<String>,
+) -> anyhow::Result<Exit> {
+    let desk = context.desk()?;
+    let api = desk.api()?;
+    let all = policies(&api, &policy.client).await?;
+    let before = match endpoint {
+        Some(name) => {
+            let client = Some(&policy.client);
+            let endpoint = find::endpoint(&api, &context.output, &name, client).await?;
+            of_endpoint(&all, &endpoint)?
+        }
+        None => standing(&all),
+    };
+    let before = before.map(|known| &known.policy);
+    let said = changes(before, policy);
+    if context.output.is_json() {
+        let from = before.map(|policy| policy.version);
+        let diff = json!({ "from": from, "to": policy.version, "changes": said });
+        context.output.record(&diff)?;
+    } else {
+        said.iter().try_for_each(|line| context.output.line(line))?;
+    }
+    if before.is_some_and(|before| before.version >= policy.version) {
+        context.output.warn("the version must grow, or endpoints refuse it")?;
+    }
+    Ok(Exit::Done)
 }
 
 async fn set(context: &mut Context, args: SetArgs) -> anyhow::Result<Exit> {
-    let policy = read(&args.file)?;
+    let policy = file::read(&args.file)?;
     let desk = context.desk()?;
     let api = desk.api()?;
-    let (roster, _) = desk.roster(&api, &policy.client).await?;
-    let autonomy = roster.roster.ceilings.autonomy.as_ref();
-    responses::check(policy.responses.as_deref().unwrap_or_default(), autonomy)
-        .map_err(|error| anyhow::anyhow!("the policy {error}"))?;
-    let before = newest(&api, &policy.client).await?;
-    for line in differences(before.as_ref(), &policy) {
-        context.output.note(&line)?;
-    }
-    let whom = if args.all { everybody(&api, &policy.client).await? } else { args.endpoints };
-    act::act(context, &whom, args.why, Action::SetPolicy(policy)).await
-}
-
-async fn everybody(api: &Api<'_>, client: &ClientId) -> anyhow::Result<Vec<String>> {
-    let query = [("client", client.to_string())];
-    let (found, more) = api.list(&["endpoints"], &query, ENDPOINTS_MAX).await?;
-    if more {
-        bail!("client {client} has more than {ENDPOINTS_MAX} endpoints; name some of them");
-    }
-    let id = |one: &Value| one.get("id").and_then(Value::as_str).map(str::to_owned);
-    Ok(found.iter().filter_map(id).collect())
-}
-
-/// The newest policy that the collector has a command for, authorised or not.
-async fn newest(api: &Api<'_>, client: &ClientId) -> anyhow::Result<Option<Policy>> {
-    let query = [("client", client.to_string())];
-    let (commands, _) = api.list(&["commands"], &query, COMMANDS_MAX).await?;
-    let mut newest: Option<Policy> = None;
-    for one in commands {
-        let record: CommandRecord = api.read(one)?;
-        if record.action_name() != "set_policy" {
-            continue;
-        }
-        let (_, signed) = wait::signed_bytes(api, record.id).await?;
-        let Action::SetPolicy(policy) = &signed.command().action else { continue };
-        if policy.client == *client && newest.as_ref().is_none_or(|n| n.version < policy.version) {
-            newest = Some(policy.clone());
+    let ceilings = ceilings(&desk, &api, &policy, args.why.client()).await?;
+    file::refuse(&policy, Some(&ceilings))?;
+    let all = policies(&api, &policy.client).await?;
+    let before = standing(&all).map(|known| &known.policy);
+    if let Some(before) = before.filter(|before| **before == policy) {
+        context
+            .output
+            .note(&format!("Version {} stands already, word for word.", before.version))?;
+    } else {
+        for line in changes(before, &policy) {
+            context.output.note(&line)?;
         }
     }
-    Ok(newest)
-}
-
-fn read(path: &Path) -> anyhow::Result<Policy> {
-    let bytes = file::read(path, FILE_BYTES_MAX)?;
-    let bytes = bytes.with_context(|| format!("there is no file {}", path.display()))?;
-    let text = String::from_utf8(bytes).context("a policy's file is UTF-8 text")?;
-    let json = path.extension().is_some_and(|extension| extension == "json");
-    parse(&text, json).with_context(|| format!("{} is no policy", path.display()))
-}
-
-fn parse(text: &str, json: bool) -> anyhow::Result<Policy> {
-    let read: Draft = if json { serde_json::from_str(text)? } else { toml::from_str(text)? };
-    let Draft { client, version, exemptions, critical, redactions, responses } = read;
-    let policy = Policy { client, version, exemptions, critical, redactions, responses };
-    if let Some(redactions) = &policy.redactions {
-        redactions.check().map_err(|error| anyhow::anyhow!("the policy {error}"))?;
+    if let Some(taken) =
+        before.filter(|before| **before != policy && before.version >= policy.version)
+    {
+        let (next, mine) = (taken.version.saturating_add(1), policy.version);
+        bail!("version {mine} is not above version {}, which stands; say {next}", taken.version);
     }
-    responses::check_form(policy.responses.as_deref().unwrap_or_default())
-        .map_err(|error| anyhow::anyhow!("the policy {error}"))?;
-    Ok(policy)
-}
-
-/// A policy's file: what is misspelt is refused instead of left out.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Draft {
-    client: ClientId,
-    version: u64,
-    #[serde(default)]
-    exemptions: Vec<cordon_proto::policy::Exemption>,
-    #[serde(default)]
-    critical: Vec<cordon_proto::id::EndpointId>,
-    redactions: Option<cordon_proto::policy::Redactions>,
-    responses: Option<Vec<responses::Response>>,
-}
-
-/// What changes, a sentence each.
-fn differences(before: Option<&Policy>, now: &Policy) -> Vec<String> {
-    let Some(before) = before else {
-        return vec![format!("a first policy for client {}", now.client)];
+    let whom = if args.all {
+        let found = find::all(&api, &context.output, &policy.client).await?;
+        if found.len() > ENDPOINTS_MAX {
+            let client = &policy.client;
+            bail!("client {client} has more than {ENDPOINTS_MAX} endpoints; name some of them");
+        }
+        found.iter().map(|endpoint| endpoint.id.to_string()).collect()
+    } else {
+        args.endpoints
     };
-    let mut said = vec![format!("version {} becomes {}", before.version, now.version)];
-    let [old, new] = [before, now].map(|policy| policy.responses.as_deref().unwrap_or_default());
-    for response in new {
-        let words = summary::response(response);
-        match old.iter().find(|one| one.name == response.name) {
-            None => said.push(format!("new: {words}")),
-            Some(one) if one != response => said.push(format!("changed: {words}")),
-            Some(_) => {}
-        }
-    }
-    let gone = old.iter().filter(|one| !new.iter().any(|response| response.name == one.name));
-    said.extend(gone.map(|one| format!("response {} is taken away", plain(&one.name))));
-    if before.exemptions != now.exemptions {
-        said.push("what stays open while cut off changes".to_owned());
-    }
-    if before.critical != now.critical {
-        said.push("which endpoints are critical changes".to_owned());
-    }
-    if before.redactions != now.redactions {
-        said.push("which secrets are taken out changes".to_owned());
-    }
-    said
+    let mut why = args.why;
+    why.look_among(&policy.client);
+    act::act(context, &whom, why, Action::SetPolicy(policy)).await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The file that the help shows.
-    fn example() -> String {
-        let file = EXAMPLE.split("A policy as a file:").nth(1).unwrap();
-        file.split("\nfield: ").next().unwrap().to_owned()
+/// What the roster of the policy's client lets it say.
+async fn ceilings(
+    desk: &Desk,
+    api: &Api<'_>,
+    policy: &Policy,
+    client: Option<&ClientId>,
+) -> anyhow::Result<Ceilings> {
+    if let Some(other) = client.filter(|client| **client != policy.client) {
+        bail!("the file is a policy for client {}, not for {other}", policy.client);
     }
-
-    #[test]
-    fn the_file_that_the_help_shows_is_a_policy() {
-        let policy = parse(&example(), false).unwrap();
-        assert_eq!((policy.version, policy.exemptions.len()), (4, 1));
-        let words = summary::action(&Action::SetPolicy(policy.clone()));
-        assert!(words.contains("CUTS ITSELF OFF for 1h"), "{words}");
-        let again = toml::to_string(&policy).unwrap();
-        assert_eq!(parse(&again, false).unwrap(), policy, "what `show` writes, `set` reads");
-        let json = serde_json::to_string(&policy).unwrap();
-        assert_eq!(parse(&json, true).unwrap(), policy);
-    }
-
-    #[test]
-    fn what_is_misspelt_or_cannot_be_is_refused() {
-        #[track_caller]
-        fn check(from: &str, to: &str, says: &str) {
-            let text = example();
-            assert!(text.contains(from));
-            let error = parse(&text.replacen(from, to, 1), false).unwrap_err();
-            assert!(format!("{error:#}").contains(says), "{error:#}");
-        }
-        check("per_hour_max", "per_hour", "unknown field");
-        check("lease_secs = 3600", "lease = 3600", "unknown field");
-        check("lease_secs = 3600", "lease_secs = 3601", "1 to 3600 is possible");
-        check("\"files.mass_change\"", "\"logs.many\"", "it must name its rule");
-    }
-
-    #[test]
-    fn what_changes_is_said_in_words() {
-        let before = parse(&example(), false).unwrap();
-        let mut now = before.clone();
-        now.version = 5;
-        now.exemptions.clear();
-        now.responses.as_mut().unwrap()[0].per_hour_max = 1;
-        let said = differences(Some(&before), &now).join("\n");
-        assert!(said.starts_with("version 4 becomes 5\nchanged: response mass-change"), "{said}");
-        assert!(said.ends_with("what stays open while cut off changes"), "{said}");
-    }
+    let (roster, _) = desk.roster(api, &policy.client).await?;
+    Ok(roster.roster.ceilings)
 }

@@ -4,6 +4,7 @@
 
 use cordon_proto::command::ActionKind;
 use cordon_proto::id::{ClientId, Hash, OperatorId};
+use cordon_proto::policy::responses::KINDS;
 use cordon_proto::roster::{Autonomy, Ceilings, Grant, Operator, OperatorKey, Role, Roster};
 use cordon_proto::sign::{PasskeyAlgorithm, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,9 @@ pub enum DraftError {
     /// A row that asks for nobody.
     #[error("the grant for {0} asks for 0 approvals; it must be at least 1")]
     NoApproval(&'static str),
+    /// An action that no response can name.
+    #[error("endpoints can do no {0} by themselves; [ceilings.autonomy] may name: {1}")]
+    Autonomy(&'static str, String),
     /// Nobody to add or take away.
     #[error("there is no operator {0} in the roster")]
     NoSuch(OperatorId),
@@ -189,6 +193,7 @@ impl Draft {
                 return Err(DraftError::NoApproval(grant.action.name()));
             }
         }
+        check_autonomy(self.ceilings.autonomy.as_ref())?;
         let DraftCeilings { lease_secs_max, exemptions_max, policy_min, autonomy } =
             self.ceilings.clone();
         Ok(Roster {
@@ -329,6 +334,13 @@ pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
     said
 }
 
+fn check_autonomy(autonomy: Option<&Autonomy>) -> Result<(), DraftError> {
+    let named = autonomy.map(|autonomy| autonomy.actions.as_slice()).unwrap_or_default();
+    let Some(other) = named.iter().find(|action| !KINDS.contains(action)) else { return Ok(()) };
+    let all = KINDS.map(ActionKind::name).join(", ");
+    Err(DraftError::Autonomy(other.name(), all))
+}
+
 /// What endpoints may do by themselves, aloud.
 #[must_use]
 pub fn autonomy(autonomy: Option<&Autonomy>) -> String {
@@ -385,6 +397,9 @@ mod tests {
         let text = Draft::of(&with).to_text();
         assert!(text.contains("[ceilings.autonomy]\n"), "{text}");
         assert_eq!(Draft::from_text(&text).unwrap().roster(7).unwrap(), with);
+        let other = text.replace("\"isolate\"]", "\"release\"]");
+        let refused = Draft::from_text(&other).unwrap().roster(7);
+        assert!(matches!(refused, Err(DraftError::Autonomy("release", _))), "{refused:?}");
         let said = changes(Some(&before), &with).join("\n");
         assert!(said.contains("BY THEMSELVES isolate, for 10m and 2 times an hour"), "{said}");
     }

@@ -182,6 +182,25 @@ pub fn response(response: &Response) -> String {
         Reaction::Block { lease_secs } => {
             format!("the endpoint BLOCKS the other side's address {}", lease(lease_secs))
         }
+        Reaction::Quarantine => {
+            "the endpoint TAKES THE FILE AWAY until somebody undoes it".to_owned()
+        }
+        Reaction::Deny { lease_secs } => format!(
+            "the endpoint LETS NOBODY START what has the program's content (of a script: its \
+             interpreter's) {}",
+            lease(lease_secs)
+        ),
+        Reaction::LockAccount { user, end_sessions, lease_secs } => {
+            let ends = if *end_sessions { " AND ENDS ITS SESSIONS" } else { "" };
+            format!("the endpoint LOCKS account {}{ends} {}", plain(user), lease(lease_secs))
+        }
+        Reaction::StopService { unit, disable, lease_secs } => {
+            let off = if *disable { " AND LETS NOBODY START IT" } else { "" };
+            format!("the endpoint STOPS {}{off} {}", plain(unit), lease(lease_secs))
+        }
+        Reaction::BlockStorage { lease_secs } => {
+            format!("the endpoint LETS NOBODY USE removable storage {}", lease(lease_secs))
+        }
     };
     let when: Vec<_> = response.when.iter().map(test).collect();
     let (name, most) = (plain(&response.name), response.per_hour_max);
@@ -204,6 +223,13 @@ fn test(test: &Test) -> String {
         Field::LoginUser => "the user of a login",
         Field::LoginFrom => "where a login comes from",
         Field::LoginStatus => "how a login went",
+        Field::DeviceKind => "the kind of a device that is attached",
+        Field::DeviceVendor => "the maker that a device names",
+        Field::DeviceModel => "the model that a device names",
+        Field::DeviceSerial => "the serial number that a device names",
+        Field::FileSha256 => "the SHA-256 of a file that changes",
+        Field::FileActorPath => "the program that changes a file",
+        Field::FindingActorPath => "the program that a finding is about",
     };
     let comparison = match test.comparison {
         Comparison::Is => "is",
@@ -211,6 +237,7 @@ fn test(test: &Test) -> String {
         Comparison::BeginsWith => "begins with",
         Comparison::EndsWith => "ends with",
         Comparison::Contains => "contains",
+        Comparison::Within => "is within",
     };
     format!("{field} {comparison} '{}'", plain(&test.value))
 }
