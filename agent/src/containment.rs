@@ -373,6 +373,7 @@ mod tests {
             critical: vec![],
             redactions: None,
             responses: None,
+            protected: None,
         };
         let mut containment = Containment::default();
         let may = authorised(1, ActionKind::Isolate);

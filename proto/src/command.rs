@@ -15,6 +15,7 @@ mod storage;
 
 use minicbor::{Decode, Encode};
 
+use crate::Text;
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
 use crate::policy::{Policy, Redactions, RedactionsError, ResponseError, responses};
@@ -216,8 +217,18 @@ impl Command {
 
 /// What of a policy needs no roster to be judged.
 fn check_policy(policy: &Policy) -> Result<(), CommandFormError> {
+    check_protected(policy.protected.as_deref().unwrap_or_default())?;
     policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?;
     Ok(responses::check_form(policy.responses.as_deref().unwrap_or_default())?)
+}
+
+fn check_protected(paths: &[Text]) -> Result<(), CommandFormError> {
+    let (found, max) = (paths.len(), Policy::PROTECTED_MAX);
+    if found > max {
+        let [found, max] = [found, max].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        return Err(CommandFormError::Range { field: "count of protected programs", found, max });
+    }
+    paths.iter().try_for_each(deny::check_path)
 }
 
 fn text(field: &'static str, found: &str, bytes_max: usize) -> Result<(), CommandFormError> {

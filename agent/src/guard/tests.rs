@@ -84,6 +84,7 @@ fn policy(version: u64) -> Policy {
         critical: vec![],
         redactions: None,
         responses: None,
+        protected: None,
     }
 }
 

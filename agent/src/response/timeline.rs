@@ -21,6 +21,7 @@ fn policy(responses: Vec<Response>) -> Policy {
         critical: Vec::new(),
         redactions: None,
         responses: Some(responses),
+        protected: None,
     }
 }
 

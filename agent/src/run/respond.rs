@@ -14,6 +14,7 @@ use super::Agent;
 use super::jobs::Done;
 use crate::action::block::vital::{Vital, is_vital};
 use crate::clock;
+use crate::endpoint_time::EndpointTime;
 use crate::guard::Authorised;
 use crate::response::{Due, Fired, Kept, Own, Responder};
 use crate::sensor::{Checkpoint, Sample};
@@ -41,7 +42,7 @@ impl Reacting {
     pub(super) fn resume(
         spool: &mut Spool,
         policy: Option<&Policy>,
-        boot_count: u64,
+        time: &EndpointTime,
         now_secs: u64,
     ) -> Result<Self, SpoolError> {
         let mut responder = Responder::default();
@@ -53,7 +54,7 @@ impl Reacting {
         if let Err(error) = &read {
             tracing::error!(%error, "what the endpoint did by itself cannot be read; it waits an hour");
         }
-        responder.resume(read.ok(), boot_count, now_secs);
+        responder.resume(read.ok(), time.boot_count(), now_secs);
         Ok(Self { responder, ..Self::default() })
     }
 

@@ -32,6 +32,7 @@ fn policy() -> Policy {
         critical: vec![endpoint()],
         redactions: None,
         responses: Some(responses),
+        protected: None,
     }
 }
 

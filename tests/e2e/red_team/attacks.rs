@@ -219,6 +219,7 @@ impl Forge {
             critical: Vec::new(),
             redactions: None,
             responses: None,
+            protected: None,
         };
         vec![
             attack("an unknown key", Check::Signature, self.by(&self.mallory, |_| {})),

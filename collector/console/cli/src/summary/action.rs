@@ -1,5 +1,6 @@
 //! An action in words, with every parameter: what an operator reads before he signs.
 
+use cordon_proto::Text;
 use cordon_proto::command::{
     Action, AtEnd, Block, Direction, Executable, IfUnproved, Isolate, Network, Peer, Ports,
     ProcessTarget, Rule, Target,
@@ -155,12 +156,13 @@ fn isolate(isolate: &Isolate) -> String {
 fn policy(policy: &Policy) -> String {
     let responses = policy.responses.iter().flatten().map(|one| format!("; {}", response(one)));
     format!(
-        "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}{}",
+        "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}{}{}",
         policy.version,
         policy.client,
         policy.exemptions.len(),
         policy.critical.len(),
         policy.redactions.as_ref().map(redactions).unwrap_or_default(),
+        protected(policy.protected.as_deref().unwrap_or_default()),
         responses.collect::<String>()
     )
 }
@@ -240,6 +242,15 @@ fn test(test: &Test) -> String {
         Comparison::Within => "is within",
     };
     format!("{field} {comparison} '{}'", plain(&test.value))
+}
+
+/// Whoever can put a program at one of these places is safe from being ended.
+fn protected(paths: &[Text]) -> String {
+    if paths.is_empty() {
+        return String::new();
+    }
+    let paths: Vec<_> = paths.iter().map(|path| plain(&path.to_lossy()).into_owned()).collect();
+    format!("; NEVER ENDED, STOPPED OR DENIED: {}", paths.join(", "))
 }
 
 /// What a policy lets out or takes out must be read by whoever signs it.

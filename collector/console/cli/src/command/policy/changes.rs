@@ -31,6 +31,11 @@ pub(super) fn changes(before: Option<&Policy>, now: &Policy) -> Vec<String> {
     each(&mut said, &before.critical, &now.critical, |one| {
         (format!("critical: {one}"), format!("{one}, critical"))
     });
+    let [old, new] = [before, now].map(|policy| policy.protected.as_deref().unwrap_or_default());
+    each(&mut said, old, new, |one| {
+        let path = plain(&one.to_lossy()).into_owned();
+        (format!("never ended, stopped or denied: {path}"), format!("{path}, protected"))
+    });
     if before.redactions != now.redactions {
         said.push("which secrets are taken out changes".to_owned());
     }

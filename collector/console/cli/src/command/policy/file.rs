@@ -22,6 +22,7 @@ A policy as a file:
   client = \"acme\"
   version = 4
   critical = []                 # ids of endpoints: two persons for each action, never cut off alone
+  protected = [\"/usr/sbin/mariadbd\"]   # programs that nobody ends, stops or denies, no response either
 
   [[exemptions]]                # what stays open while an endpoint is cut off
   address = \"192.0.2.10\"
@@ -115,6 +116,14 @@ fn mistakes(policy: &Policy, ceilings: Option<&Ceilings>) -> Vec<String> {
             Policy::CRITICAL_MAX
         ));
     }
+    let protected = policy.protected.as_deref().unwrap_or_default();
+    if protected.len() > Policy::PROTECTED_MAX {
+        let (count, most) = (protected.len(), Policy::PROTECTED_MAX);
+        said.push(format!("protects {count} programs; {most} is the most"));
+    }
+    for path in protected.iter().filter(|path| path.as_bytes().first() != Some(&b'/')) {
+        said.push(format!("protects '{}', which is no whole path", plain(&path.to_lossy())));
+    }
     let redactions = policy.redactions.as_ref().and_then(|redactions| redactions.check().err());
     said.extend(redactions.map(|error| plain(&error.to_string()).into_owned()));
     if let Some(least) = ceilings.map(|ceilings| ceilings.policy_min)
@@ -182,6 +191,7 @@ pub(super) mod tests {
         check("lease_secs = 3600", "lease_secs = 3601", "1 to 3600 is possible");
         check("\"files.mass_change\"", "\"logs.many\"", "it must name its rule");
         check("port = 443", "port = 0", "at port 0");
+        check("/usr/sbin/mariadbd", "mariadbd", "is no whole path");
         check("version = 4", "version = 0", "the first one is 1");
     }
 
