@@ -131,7 +131,10 @@ impl Containment {
         if self.isolation.record().is_none() {
             self.since_secs = endpoint_secs;
         }
-        self.signed.push_back((may.command.id, may.signed.clone()));
+        // What the endpoint does by itself is held by the supervisor without any signature.
+        if !may.signed.is_empty() {
+            self.signed.push_back((may.command.id, may.signed.clone()));
+        }
         if self.signed.len() > SIGNED_MAX {
             let standing = self.standing_cause().map(|cause| cause.id);
             let oldest = self.signed.iter().position(|(id, _)| Some(*id) != standing);
@@ -413,6 +416,7 @@ mod tests {
             exemptions: vec![exempt],
             critical: vec![],
             redactions: None,
+            responses: None,
             protected: None,
         };
         let mut containment = Containment::default();

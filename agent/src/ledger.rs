@@ -307,6 +307,18 @@ impl Ledger {
         self.entries.iter().filter_map(Entry::standing).collect()
     }
 
+    /// Whether the same stands, or is under way, whatever its lease.
+    #[must_use]
+    pub fn has(&self, action: &Action) -> bool {
+        self.entries.iter().any(|entry| entry.action.is_same_but_lease(action))
+    }
+
+    /// Whether what this command asked for stands, or is under way.
+    #[must_use]
+    pub fn knows(&self, id: CommandId) -> bool {
+        self.entries.iter().any(|entry| entry.cause.id == id)
+    }
+
     fn entry(&mut self, id: CommandId) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.cause.id == id)
     }

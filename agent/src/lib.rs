@@ -26,6 +26,7 @@ pub mod platform;
 pub mod query;
 pub mod redact;
 pub mod release;
+pub mod response;
 pub mod roster_keeper;
 pub mod run;
 pub mod sensor;

@@ -16,6 +16,7 @@ mod door;
 mod jobs;
 mod lookout;
 mod query;
+mod respond;
 mod sensors;
 mod start;
 mod stop;
@@ -107,6 +108,7 @@ struct Agent {
     ledger: Ledger,
     tools: Arc<Tools>,
     deeds_under_way: usize,
+    reacting: respond::Reacting,
     spool: SpoolHandle,
     progress: watch::Receiver<Progress>,
     known_progress: Progress,
@@ -211,6 +213,7 @@ impl Agent {
             Done::Acted(outcome) => self.acted(outcome),
             Done::Deed(done) => self.deed_done(*done),
             Done::Noted(noted) => self.noted(*noted),
+            Done::Reacted(reacted) => self.reacted(*reacted),
             Done::PolicyKept(kept) => self.policy_kept(*kept),
             Done::TimeKept(kept) => self.time_kept(kept),
             Done::MayAsk(effect) => self.ask_effect(effect),
@@ -245,7 +248,11 @@ impl Agent {
 
     fn tell_receipt(&mut self, receipt: Receipt) {
         self.answer_door(&receipt);
-        self.tell(Severity::Informational, Body::Receipt(Box::new(receipt)));
+        let checkpoints = self.receipt_of_reaction(&receipt).into_iter().collect();
+        let clock::Stamp { time_ns, boot_ns } = clock::stamp();
+        let (severity, body) = (Severity::Informational, Body::Receipt(Box::new(receipt)));
+        let observations = vec![Observation { time_ns, boot_ns, severity, body }];
+        self.deliver(Sample { observations, checkpoints, ..Sample::default() });
     }
 }
 

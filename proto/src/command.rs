@@ -18,7 +18,7 @@ use minicbor::{Decode, Encode};
 use crate::Text;
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
-use crate::policy::{Policy, Redactions, RedactionsError};
+use crate::policy::{Policy, Redactions, RedactionsError, ResponseError, responses};
 use crate::query::Query;
 use crate::roster::RosterRef;
 
@@ -144,6 +144,9 @@ pub enum CommandFormError {
     /// A policy's redactions cannot be.
     #[error(transparent)]
     Redactions(#[from] RedactionsError),
+    /// What endpoints shall do by themselves cannot be.
+    #[error("has a policy that {0}")]
+    Responses(#[from] ResponseError),
 }
 
 impl Command {
@@ -181,10 +184,7 @@ impl Command {
             | Action::Undo { .. }
             | Action::ReleaseAll
             | Action::BlockStorage(_) => Ok(()),
-            Action::SetPolicy(policy) => {
-                check_protected(policy.protected.as_deref().unwrap_or_default())?;
-                Ok(policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?)
-            }
+            Action::SetPolicy(policy) => check_policy(policy),
             Action::Query(query) => self.check_query(query),
             Action::Kill(Kill { process, .. }) | Action::Suspend(Suspend { process, .. }) => {
                 process.check()
@@ -213,6 +213,13 @@ impl Command {
     pub fn target(&self, endpoint: EndpointId) -> Option<&Target> {
         self.targets.iter().find(|target| target.endpoint == endpoint)
     }
+}
+
+/// What of a policy needs no roster to be judged.
+fn check_policy(policy: &Policy) -> Result<(), CommandFormError> {
+    check_protected(policy.protected.as_deref().unwrap_or_default())?;
+    policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?;
+    Ok(responses::check_form(policy.responses.as_deref().unwrap_or_default())?)
 }
 
 fn check_protected(paths: &[Text]) -> Result<(), CommandFormError> {

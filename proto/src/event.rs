@@ -19,6 +19,7 @@ pub mod network;
 pub mod process;
 pub mod receipt;
 pub mod redaction;
+pub mod response;
 pub mod way_out;
 
 use minicbor::{Decode, Encode};
@@ -41,6 +42,7 @@ pub use network::NetworkEvent;
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
 pub use redaction::Redaction;
+pub use response::Reacted;
 pub use way_out::WayOut;
 
 /// One of the agent's two ordered streams.
@@ -232,7 +234,8 @@ impl Class {
     pub fn number_of_body(body: u32) -> u32 {
         match body {
             NOTICE_BODY | WAY_OUT_BODY => Self::Lifecycle.number(),
-            _ => body,
+            RESPONSE_BODY => Self::Finding.number(),
+            own => own,
         }
     }
 
@@ -260,6 +263,7 @@ impl Class {
 /// Bodies that have no class of their own.
 const NOTICE_BODY: u32 = 15;
 const WAY_OUT_BODY: u32 = 16;
+const RESPONSE_BODY: u32 = 18;
 
 /// The fact itself.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
@@ -315,6 +319,9 @@ pub enum Body {
     /// A break-glass code was made, and sealed to operators.
     #[n(16)]
     WayOut(#[n(0)] Box<WayOut>),
+    /// The endpoint reacted by itself to what it saw.
+    #[n(18)]
+    Response(#[n(0)] Box<Reacted>),
 }
 
 impl Body {
@@ -342,7 +349,7 @@ impl Body {
             Self::Account(_) => Class::Account,
             Self::Inventory(_) => Class::Inventory,
             Self::Device(_) => Class::Device,
-            Self::Finding(_) => Class::Finding,
+            Self::Finding(_) | Self::Response(_) => Class::Finding,
         }
     }
 }

@@ -111,7 +111,7 @@ pub struct Grant {
 }
 
 /// What no policy and no command may exceed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
 pub struct Ceilings {
     /// The longest lease, in seconds.
     #[n(0)]
@@ -122,6 +122,27 @@ pub struct Ceilings {
     /// The least policy version; older ones are refused.
     #[n(2)]
     pub policy_min: u64,
+    /// What policy may let endpoints do by themselves; none for nothing but raising findings.
+    #[n(3)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autonomy: Option<Autonomy>,
+}
+
+/// What endpoints may do by themselves where policy says so.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Autonomy {
+    /// The actions; of those that an endpoint can begin by itself.
+    #[n(0)]
+    pub actions: Vec<ActionKind>,
+    /// How long what they did may stand, in seconds; never more than
+    /// [`crate::policy::responses::LEASE_SECS_MAX`].
+    #[n(1)]
+    pub lease_secs_max: u64,
+    /// How often in an hour one response may do something; never more than
+    /// [`crate::policy::responses::PER_HOUR_MAX`].
+    #[n(2)]
+    pub per_hour_max: u32,
 }
 
 /// Who may act for one client.
@@ -261,7 +282,12 @@ mod tests {
             made_ns: 0,
             operators: vec![],
             grants: grants.collect(),
-            ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 1, policy_min: 0 },
+            ceilings: Ceilings {
+                lease_secs_max: 1,
+                exemptions_max: 1,
+                policy_min: 0,
+                autonomy: None,
+            },
             ca_pins: vec![],
             collectors: vec![],
         };

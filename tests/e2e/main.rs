@@ -22,6 +22,7 @@ mod processes;
 mod quarantine;
 mod query;
 mod red_team;
+mod responses;
 mod scene;
 mod tamper;
 mod two_persons;
@@ -49,6 +50,10 @@ const TESTS: &[(&str, Body)] = &[
     ("a code typed at the endpoint ends an isolation, once", break_glass::agent_running),
     ("a code typed while the agent is dead does too", break_glass::agent_dead),
     ("a code typed while the supervisor holds does too", break_glass::supervisor_holds),
+    (
+        "an endpoint cuts itself off as its policy says, without the collector",
+        responses::cuts_itself_off,
+    ),
     ("processes are ended and stopped, and what must not be is refused", processes::held),
     ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
     ("the supervisor ends a lease", hold::ends_the_lease),

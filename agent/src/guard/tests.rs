@@ -43,7 +43,12 @@ fn roster() -> Held {
             row(ActionKind::SetPolicy, Role::Administrator, 1, 9),
             row(ActionKind::Query, Role::Responder, 1, 9),
         ],
-        ceilings: Ceilings { lease_secs_max: 3600, exemptions_max: 1, policy_min: 5 },
+        ceilings: Ceilings {
+            lease_secs_max: 3600,
+            exemptions_max: 1,
+            policy_min: 5,
+            autonomy: None,
+        },
         ca_pins: vec![],
         collectors: vec![],
     };
@@ -78,6 +83,7 @@ fn policy(version: u64) -> Policy {
         exemptions: vec![],
         critical: vec![],
         redactions: None,
+        responses: None,
         protected: None,
     }
 }

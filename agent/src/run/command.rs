@@ -1,7 +1,7 @@
 //! Commands and rosters: judged, noted, answered, carried out.
 
 use cordon_proto::codec;
-use cordon_proto::command::Action;
+use cordon_proto::command::{Action, Isolate};
 use cordon_proto::event::Receipt;
 use cordon_proto::event::receipt::Outcome;
 use cordon_proto::id::CommandId;
@@ -74,14 +74,7 @@ impl Agent {
         tracing::info!(command = %id, action, signers = ?may.signers, "obeying a command");
         self.answer(&may, Outcome::Accepted { signers: may.signers.clone() });
         match &may.command.action {
-            Action::Isolate(isolate) => {
-                self.give_up_end();
-                let (ways, secs) = (self.ways(), self.secs());
-                let policy = self.policy.as_ref();
-                self.containment.handle_isolate(&may, isolate, policy, ways, secs);
-                self.act();
-                self.look_around();
-            }
+            Action::Isolate(isolate) => self.isolate(&may, isolate),
             Action::Release => {
                 self.containment.handle_release(&may);
                 self.act();
@@ -111,6 +104,15 @@ impl Agent {
         }
     }
 
+    pub(super) fn isolate(&mut self, may: &Authorised, isolate: &Isolate) {
+        self.give_up_end();
+        let (ways, secs) = (self.ways(), self.secs());
+        let policy = self.policy.as_ref();
+        self.containment.handle_isolate(may, isolate, policy, ways, secs);
+        self.act();
+        self.look_around();
+    }
+
     fn keep_policy(&mut self, may: Authorised, policy: Policy) {
         let (own, bytes) = (self.own.clone(), codec::encode(&policy));
         self.jobs.push(async move {
@@ -126,6 +128,7 @@ impl Agent {
         let outcome = match written {
             Ok(()) => {
                 self.sensors.redact_by(redactor(&policy));
+                self.reacting.set_policy(&policy);
                 self.policy = Some(policy);
                 Outcome::Applied { change_us: 0, until_secs: None, stood_already: false }
             }

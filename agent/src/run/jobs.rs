@@ -22,6 +22,8 @@ use crate::action::isolate::drift::Drift;
 use crate::enrol::EnrolError;
 use crate::guard::Authorised;
 use crate::identity::{Certificate, StateDirError};
+use crate::response::Due;
+use crate::spool::{SpoolError, Taken};
 
 /// What a job ends with.
 pub(super) enum Done {
@@ -35,6 +37,8 @@ pub(super) enum Done {
     Deed(Box<DeedDone>),
     /// The id of an authorised command is on disk, or could not be brought there.
     Noted(Box<(Authorised, Result<(), StateDirError>)>),
+    /// What responses decided was taken in by the spool, or not.
+    Reacted(Box<(Vec<Due>, Result<Taken, SpoolError>)>),
     /// A policy is on disk, or could not be brought there.
     PolicyKept(Box<(Authorised, Policy, Result<(), StateDirError>)>),
     /// Endpoint time is on disk, or could not be brought there.

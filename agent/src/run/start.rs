@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::break_glass::WayOut;
 use super::budget::Thrift;
 use super::collect::Collecting;
+use super::respond::Reacting;
 use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
 use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
@@ -91,11 +92,13 @@ impl Agent {
         let memory = GuardMemory::load(&own)?;
         let roster = RosterKeeper::open(own.clone(), &identity)?;
         let signing = Arc::new(SigningKey::from_seed(identity.signing.seed())?);
-        let spool = open_spool(&config, &own, &identity, &machine, stamp)?;
+        let mut spool = open_spool(&config, &own, &identity, &machine, stamp)?;
         let found = spool.start().clone();
+        let (policy, now_secs) = (kept::load_policy(&own)?, time.secs(stamp.boot_ns));
+        let reacting = Reacting::resume(&mut spool, policy.as_ref(), &time, now_secs)?;
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let way_out = Kept::load(&own)?;
-        let containment = stood(&dir, &way_out, time.secs(stamp.boot_ns))?;
+        let containment = stood(&dir, &way_out, now_secs)?;
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let findings = outlet.clone();
@@ -109,11 +112,12 @@ impl Agent {
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
             nonces: Nonces::new(&memory.secret),
-            policy: kept::load_policy(&own)?,
+            policy,
+            reacting,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
-            ledger: Ledger::resume(stood, time.secs(stamp.boot_ns)),
+            ledger: Ledger::resume(stood, now_secs),
             tools,
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
@@ -157,6 +161,7 @@ impl Agent {
         self.look_around();
         self.restore().await;
         self.act_deeds();
+        self.resume_reactions();
         self.act_collect();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);

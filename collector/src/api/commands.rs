@@ -37,6 +37,8 @@ pub(crate) struct Upload {
 pub(crate) struct Asked {
     /// Of this client only.
     client: Option<String>,
+    /// Those alone that set a policy.
+    policies: Option<bool>,
     /// What an earlier page gave as `next`.
     cursor: Option<String>,
     /// At most so many, up to 500; 100 if not said.
@@ -133,7 +135,8 @@ pub(super) async fn list(
     let before = asked.cursor.map(|cursor| cursor.parse().ok().ok_or_else(wrong)).transpose()?;
     let limit = limit(asked.limit);
     app.work(move |app| {
-        let found = app.collector.state.commands(&clients, before, limit + 1)?;
+        let policies = asked.policies.unwrap_or_default();
+        let found = app.collector.state.commands(&clients, policies, before, limit + 1)?;
         let shown = found.into_iter().map(|command| show_one(app, command)).collect();
         Ok(Json(Page::cut(shown, limit, |command: &CommandShown| command.id.to_string())))
     })

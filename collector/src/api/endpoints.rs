@@ -71,6 +71,8 @@ pub(crate) struct EndpointShown {
     nonce: Option<NonceShown>,
     /// The roster it was last heard to hold.
     roster_version: u64,
+    /// The version of the policy that it holds by its last health; 0 for none.
+    policy_version: Option<u64>,
     /// Whether its last health lists an isolation.
     isolated: bool,
     /// What stands on it, by its last health.
@@ -244,6 +246,7 @@ fn show_one(app: &App, endpoint: Endpoint, known: &Known) -> EndpointShown {
         endpoint_secs: health.map(|health| health.endpoint_secs),
         nonce: health.map(|health| nonce(&health.nonce)),
         roster_version: endpoint.roster.version,
+        policy_version: health.map(|health| health.policy_version),
         isolated: standing.iter().any(|one| one.action.name() == "isolate"),
         standing,
         health_at: fared.map(|fared| fared.at),

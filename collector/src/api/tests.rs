@@ -84,7 +84,12 @@ fn roster(client: &str, version: u64, people: &[(&str, Role)]) -> Vec<u8> {
             grant(ActionKind::Release, 1, 10),
             grant(ActionKind::Query, 1, 10),
         ],
-        ceilings: Ceilings { lease_secs_max: 86_400, exemptions_max: 0, policy_min: 0 },
+        ceilings: Ceilings {
+            lease_secs_max: 86_400,
+            exemptions_max: 0,
+            policy_min: 0,
+            autonomy: None,
+        },
         ca_pins: vec![],
         collectors: vec![],
     };

@@ -134,10 +134,12 @@ impl State {
         Ok(found.filter(|found| clients.contains(&found.signed.command().client)))
     }
 
-    /// Commands of these clients, newest first, before the one given.
+    /// Commands of these clients, newest first, before the one given; all of them, or only those
+    /// that set a policy.
     pub fn commands(
         &self,
         clients: &[ClientId],
+        policies: bool,
         before: Option<CommandId>,
         count_max: usize,
     ) -> Result<Vec<StoredCommand>, StateError> {
@@ -146,11 +148,13 @@ impl State {
             let sql = "SELECT id FROM command WHERE client IN (SELECT value FROM json_each(?1))
                        AND (?2 IS NULL OR (requested_ns, id) <
                             (SELECT requested_ns, id FROM command WHERE id = ?2))
+                       AND (policy OR NOT ?4)
                        ORDER BY requested_ns DESC, id DESC LIMIT ?3";
             let before = before.map(|id| id.0.as_bytes().to_vec());
             let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
             let mut statement = connection.prepare_cached(sql)?;
-            let ids = statement.query_map(params![clients, before, count_max], command_id)?;
+            let ids =
+                statement.query_map(params![clients, before, count_max, policies], command_id)?;
             let ids: Vec<CommandId> = ids.collect::<Result<_, _>>()?;
             ids.into_iter().filter_map(|id| find(connection, id).transpose()).collect()
         })

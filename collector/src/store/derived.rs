@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::Position;
 use super::command::{awaiting_end, life, of_form, open_on, put_life};
+use super::reaction::{open_reactions, put_reaction, reaction, take_reaction};
 use super::state::{State, StateError, from_sql, to_sql};
 use crate::command::{Place, has_lapsed};
 use crate::derive::{News, Told};
@@ -225,6 +226,7 @@ fn take_in(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
     match &told.news {
         News::Health(health) => take_health(change, told, health),
         News::Receipt(receipt) => take_receipt(change, told, receipt),
+        News::Reacted(reacted) => take_reaction(change, told, reacted),
         News::Gap(_) => take_gap(change, told),
         News::Notice(_) => take_notice(change, told),
         News::WayOut(_) => take_way_out(change, told),
@@ -270,6 +272,28 @@ fn take_health(change: &Transaction<'_>, told: &Told, health: &Health) -> rusqli
             put_life(change, command, *endpoint, &life)?;
         }
     }
+    take_health_of_reactions(change, told, health)
+}
+
+fn take_health_of_reactions(
+    change: &Transaction<'_>,
+    told: &Told,
+    health: &Health,
+) -> rusqlite::Result<()> {
+    let Told { endpoint, place, at, .. } = told;
+    let mut open: BTreeMap<CommandId, _> = open_reactions(change, *endpoint)?.into_iter().collect();
+    for standing in &health.containments {
+        if let Some(life) = reaction(change, standing.command, *endpoint)? {
+            open.insert(standing.command, life);
+        }
+    }
+    for (id, before) in open {
+        let mut life = before.clone();
+        life.handle_health(*place, id, &health.containments, *at);
+        if life != before {
+            put_reaction(change, id, *endpoint, &life)?;
+        }
+    }
     Ok(())
 }
 
@@ -279,10 +303,16 @@ fn take_receipt(change: &Transaction<'_>, told: &Told, receipt: &Receipt) -> rus
         None => of_form(change, receipt.command_hash)?,
     };
     let Some(command) = command else { return Ok(()) };
-    // An endpoint can speak only of a command that is for it.
-    let Some(mut life) = life(change, command, told.endpoint)? else { return Ok(()) };
-    life.handle_receipt(told.place, &receipt.outcome, told.at);
-    put_life(change, command, told.endpoint, &life)?;
+    // An endpoint can speak only of a command that is for it, or of what it did by itself.
+    if let Some(mut life) = life(change, command, told.endpoint)? {
+        life.handle_receipt(told.place, &receipt.outcome, told.at);
+        put_life(change, command, told.endpoint, &life)?;
+    } else if let Some(mut life) = reaction(change, command, told.endpoint)? {
+        life.handle_receipt(told.place, &receipt.outcome, told.at);
+        put_reaction(change, command, told.endpoint, &life)?;
+    } else {
+        return Ok(());
+    }
     // The endpoint tells of an isolation's end under the isolation's name; the release that asked
     // for it is proved by that.
     let released = EndCause::Released;

@@ -17,6 +17,7 @@ mod login;
 mod network;
 mod process;
 mod receipt;
+mod response;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -160,6 +161,7 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::Inventory(event) => inventory::fields(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
         Body::WayOut(way_out) => agent::way_out_fields(way_out, map),
+        Body::Response(reacted) => response::fields(reacted, map),
     }
 }
 

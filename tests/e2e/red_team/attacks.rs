@@ -218,6 +218,7 @@ impl Forge {
             exemptions: Vec::new(),
             critical: Vec::new(),
             redactions: None,
+            responses: None,
             protected: None,
         };
         vec![

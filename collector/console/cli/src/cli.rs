@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     act, audit, authority, break_glass, client, collection, commands, completions, containment,
-    endpoint, events, export, operator, profile, query, roster, token, verify,
+    endpoint, events, export, operator, policy, profile, query, roster, token, verify,
 };
 use crate::exit;
 
@@ -71,6 +71,9 @@ pub enum Command {
     /// Say who may act for a client
     #[command(subcommand)]
     Roster(roster::Command),
+    /// Say what endpoints keep open, and what they do by themselves
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Let endpoints join
     #[command(subcommand)]
     Token(token::Command),

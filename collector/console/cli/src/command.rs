@@ -15,6 +15,7 @@ pub mod export;
 pub mod find;
 mod find_list;
 pub mod operator;
+pub mod policy;
 pub mod profile;
 pub mod query;
 pub mod roster;
@@ -80,6 +81,7 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Query(args) => query::run(context, args).await,
         Command::Command(command) => commands::run(context, command).await,
         Command::Containment(command) => containment::run(context, command).await,
+        Command::Policy(command) => policy::run(context, command).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Verify(args) => verify::run(context, &args),
         Command::Audit(command) => audit::run(context, command).await,

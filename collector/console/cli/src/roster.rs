@@ -137,6 +137,7 @@ pub fn first(client: ClientId, operators: Vec<Operator>, made_ns: u64) -> Roster
             lease_secs_max: limits::LEASE_SECS_MAX,
             exemptions_max: u32::try_from(Policy::EXEMPTIONS_MAX).unwrap_or(u32::MAX),
             policy_min: 0,
+            autonomy: None,
         },
         ca_pins: Vec::new(),
         collectors: Vec::new(),

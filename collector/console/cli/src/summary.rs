@@ -8,7 +8,7 @@ use cordon_proto::event::receipt::{Check, EndCause, Outcome, Probe, Proof};
 
 use crate::moment;
 use crate::output::text::plain;
-pub use action::action;
+pub use action::{action, response};
 
 /// A command, a line each for what it says, from its own bytes.
 #[must_use]

@@ -90,6 +90,9 @@ pub struct Endpoint {
     /// The roster it holds.
     #[serde(default)]
     pub roster_version: Option<u64>,
+    /// The policy it holds, 0 for none; none before the first health report.
+    #[serde(default)]
+    pub policy_version: Option<u64>,
     /// Whether an isolation stands.
     #[serde(default)]
     pub isolated: bool,

@@ -91,9 +91,21 @@ pub struct Why {
     id: Option<CommandId>,
 }
 
+impl Why {
+    /// The client that was named.
+    pub(in crate::command) fn client(&self) -> Option<&ClientId> {
+        self.client.as_ref()
+    }
+
+    /// Looks for endpoints among this client's only, unless another was named.
+    pub(in crate::command) fn look_among(&mut self, client: &ClientId) {
+        self.client.get_or_insert_with(|| client.clone());
+    }
+}
+
 /// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
 /// and follows it.
-pub(super) async fn act(
+pub(in crate::command) async fn act(
     context: &mut Context,
     whom: &[String],
     args: Why,

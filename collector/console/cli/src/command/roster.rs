@@ -366,6 +366,7 @@ fn tell(context: &mut Context, roster: &Roster) -> anyhow::Result<()> {
     let lease = moment::length(roster.ceilings.lease_secs_max);
     let exemptions = roster.ceilings.exemptions_max;
     context.output.line(&format!("leases up to {lease}, exemptions up to {exemptions}"))?;
+    context.output.line(&draft::autonomy(roster.ceilings.autonomy.as_ref()))?;
     if !roster.collectors.is_empty() {
         context.output.line(&format!("endpoints dial {}", roster.collectors.join(", ")))?;
     }

@@ -4,12 +4,14 @@
 
 use cordon_proto::command::ActionKind;
 use cordon_proto::id::{ClientId, Hash, OperatorId};
-use cordon_proto::roster::{Ceilings, Grant, Operator, OperatorKey, Role, Roster};
+use cordon_proto::policy::responses::KINDS;
+use cordon_proto::roster::{Autonomy, Ceilings, Grant, Operator, OperatorKey, Role, Roster};
 use cordon_proto::sign::{PasskeyAlgorithm, SealingKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::role_name;
 use crate::hex;
+use crate::moment;
 
 /// The text of a roster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ struct DraftCeilings {
     lease_secs_max: u64,
     exemptions_max: u32,
     policy_min: u64,
+    /// What endpoints may do by themselves; without it they only raise findings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    autonomy: Option<Autonomy>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -91,6 +96,9 @@ pub enum DraftError {
     /// A row that asks for nobody.
     #[error("the grant for {0} asks for 0 approvals; it must be at least 1")]
     NoApproval(&'static str),
+    /// An action that no response can name.
+    #[error("endpoints can do no {0} by themselves; [ceilings.autonomy] may name: {1}")]
+    Autonomy(&'static str, String),
     /// Nobody to add or take away.
     #[error("there is no operator {0} in the roster")]
     NoSuch(OperatorId),
@@ -111,13 +119,14 @@ impl Draft {
     /// The text's content for a roster as it is.
     #[must_use]
     pub fn of(roster: &Roster) -> Self {
-        let Ceilings { lease_secs_max, exemptions_max, policy_min } = roster.ceilings;
+        let Ceilings { lease_secs_max, exemptions_max, policy_min, autonomy } =
+            roster.ceilings.clone();
         Self {
             client: roster.client.clone(),
             version: roster.version,
             ca_pins: roster.ca_pins.clone(),
             collectors: roster.collectors.clone(),
-            ceilings: DraftCeilings { lease_secs_max, exemptions_max, policy_min },
+            ceilings: DraftCeilings { lease_secs_max, exemptions_max, policy_min, autonomy },
             operators: roster.operators.iter().map(DraftOperator::of).collect(),
             grants: roster.grants.iter().map(DraftGrant::of).collect(),
         }
@@ -137,7 +146,9 @@ impl Draft {
             "# A roster that is not signed yet. Change what must change, then:\n\
              #   cordon roster sign THIS-FILE --key authority.key\n\
              # roles: viewer, responder, administrator. ca_pins and collectors may stay empty:\n\
-             # endpoints then keep what they pinned when they enrolled.\n\n{body}"
+             # endpoints then keep what they pinned when they enrolled.\n\
+             # [ceilings.autonomy] lets policy have endpoints act by themselves:\n\
+             #   actions = [\"isolate\"], lease_secs_max = 3600, per_hour_max = 2\n\n{body}"
         )
     }
 
@@ -202,14 +213,16 @@ impl Draft {
                 return Err(DraftError::NoApproval(grant.action.name()));
             }
         }
-        let DraftCeilings { lease_secs_max, exemptions_max, policy_min } = self.ceilings;
+        check_autonomy(self.ceilings.autonomy.as_ref())?;
+        let DraftCeilings { lease_secs_max, exemptions_max, policy_min, autonomy } =
+            self.ceilings.clone();
         Ok(Roster {
             client: self.client.clone(),
             version: self.version,
             made_ns,
             operators,
             grants: self.grants.iter().map(DraftGrant::read).collect(),
-            ceilings: Ceilings { lease_secs_max, exemptions_max, policy_min },
+            ceilings: Ceilings { lease_secs_max, exemptions_max, policy_min, autonomy },
             ca_pins: self.ca_pins.clone(),
             collectors: self.collectors.clone(),
         })
@@ -358,10 +371,34 @@ pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
     if from.ceilings != to.ceilings {
         said.push("the ceilings change".to_owned());
     }
+    if from.ceilings.autonomy != to.ceilings.autonomy {
+        said.push(autonomy(to.ceilings.autonomy.as_ref()));
+    }
     if from.ca_pins != to.ca_pins || from.collectors != to.collectors {
         said.push("where endpoints dial, or what they pin, changes".to_owned());
     }
     said
+}
+
+fn check_autonomy(autonomy: Option<&Autonomy>) -> Result<(), DraftError> {
+    let named = autonomy.map(|autonomy| autonomy.actions.as_slice()).unwrap_or_default();
+    let Some(other) = named.iter().find(|action| !KINDS.contains(action)) else { return Ok(()) };
+    let all = KINDS.map(ActionKind::name).join(", ");
+    Err(DraftError::Autonomy(other.name(), all))
+}
+
+/// What endpoints may do by themselves, aloud.
+#[must_use]
+pub fn autonomy(autonomy: Option<&Autonomy>) -> String {
+    let Some(Autonomy { actions, lease_secs_max, per_hour_max }) = autonomy else {
+        return "by themselves, endpoints only raise findings".to_owned();
+    };
+    let actions: Vec<_> = actions.iter().map(|action| action.name()).collect();
+    format!(
+        "policy may let endpoints BY THEMSELVES {}, for {} and {per_hour_max} times an hour at most",
+        actions.join(", "),
+        moment::length(*lease_secs_max)
+    )
 }
 
 #[cfg(test)]
@@ -395,6 +432,23 @@ mod tests {
     fn a_roster_survives_being_text() {
         let text = Draft::of(&roster()).to_text();
         assert_eq!(Draft::from_text(&text).unwrap().roster(7).unwrap(), roster());
+    }
+
+    #[test]
+    fn what_endpoints_may_do_by_themselves_survives_being_text_and_is_said_aloud() {
+        let autonomy =
+            Autonomy { actions: vec![ActionKind::Isolate], lease_secs_max: 600, per_hour_max: 2 };
+        let before = roster();
+        let ceilings = Ceilings { autonomy: Some(autonomy), ..before.ceilings.clone() };
+        let with = Roster { ceilings, ..before.clone() };
+        let text = Draft::of(&with).to_text();
+        assert!(text.contains("[ceilings.autonomy]\n"), "{text}");
+        assert_eq!(Draft::from_text(&text).unwrap().roster(7).unwrap(), with);
+        let other = text.replace("\"isolate\"]", "\"release\"]");
+        let refused = Draft::from_text(&other).unwrap().roster(7);
+        assert!(matches!(refused, Err(DraftError::Autonomy("release", _))), "{refused:?}");
+        let said = changes(Some(&before), &with).join("\n");
+        assert!(said.contains("BY THEMSELVES isolate, for 10m and 2 times an hour"), "{said}");
     }
 
     #[test]
