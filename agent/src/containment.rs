@@ -4,6 +4,7 @@
 //! Pure. The event loop hands in commands, outcomes and endpoint time, carries [`Step`]s out one
 //! after the other, and signs the receipts that come back.
 
+mod disk;
 mod drifts;
 mod receipts;
 mod ways;
@@ -18,9 +19,10 @@ use cordon_proto::id::{CommandId, Hash};
 use cordon_proto::policy::Policy;
 
 use crate::action::isolate::record::{AtEnd, Order, Plan, Record, Terms, Unproved};
-use crate::action::isolate::{Check, CutOutcome, Effect, Isolation, Seen, Why};
+use crate::action::isolate::{Check, CutOutcome, Effect, Isolation, Report, Seen, What, Why};
 use crate::guard::Authorised;
 use crate::kept::KeptIsolation;
+use disk::Disk;
 use drifts::Drifts;
 
 pub(crate) use receipts::proof;
@@ -30,7 +32,8 @@ pub use ways::Ways;
 /// What the event loop must do, one after the other.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Write this to disk before anything else; answer with [`Containment::handle_saved`].
+    /// Write this to disk before anything else; answer with [`Containment::handle_saved`]. What
+    /// could not be written comes again, and so does what could not be forgotten.
     Save(KeptIsolation),
     /// Forget what was written; answer with [`Containment::handle_saved`].
     Forget,
@@ -78,8 +81,7 @@ pub struct Containment {
     /// The last look at the wall.
     proof: Option<Proof>,
     proved: bool,
-    /// Why the record could not be written, until the wall that needs it was refused for it.
-    unsaved: Option<String>,
+    disk: Disk,
     /// How long the last change took.
     change_us: u64,
     drifts: Drifts,
@@ -99,18 +101,24 @@ impl Containment {
     /// Takes up what stood when the agent last ran.
     #[must_use]
     pub fn resume(kept: Option<KeptIsolation>, endpoint_secs: u64) -> Self {
-        Self::take_up(kept, |record| Isolation::resume(record, endpoint_secs))
+        let Some(mut kept) = kept else { return Self::default() };
+        let mut disk = Disk::default();
+        if kept.count_from(endpoint_secs) {
+            disk.must_save();
+        }
+        let resumed = Self::take_up(kept, |record| Isolation::resume(record, endpoint_secs));
+        Self { disk, ..resumed }
     }
 
     /// Takes up what stood when the agent last ran, to let it back because the single-use code was
     /// typed; it may be gone already.
     #[must_use]
     pub fn resume_ending(kept: Option<KeptIsolation>) -> Self {
-        Self::take_up(kept, |record| Isolation::resume_ending(record, Why::BreakGlass))
+        let end = |record| Isolation::resume_ending(record, Why::BreakGlass);
+        kept.map_or_else(Self::default, |kept| Self::take_up(kept, end))
     }
 
-    fn take_up(kept: Option<KeptIsolation>, resume: impl FnOnce(Record) -> Isolation) -> Self {
-        let Some(kept) = kept else { return Self::default() };
+    fn take_up(kept: KeptIsolation, resume: impl FnOnce(Record) -> Isolation) -> Self {
         let id = CommandId(uuid::Uuid::from_bytes(kept.record.command));
         let cause = Cause { id, hash: kept.command_hash, action: ActionKind::Isolate };
         let causes = VecDeque::from([cause]);
@@ -167,14 +175,13 @@ impl Containment {
 
     /// The outcome of [`Step::Save`] or [`Step::Forget`].
     pub fn handle_saved(&mut self, outcome: Result<(), String>) {
-        self.unsaved = outcome.err();
+        self.disk.handle_saved(outcome);
     }
 
-    /// Why the wall must not be put up just now: its record is not on disk, and a wall that nobody
-    /// remembers stands for ever.
-    #[must_use]
-    pub fn unsaved(&mut self) -> Option<String> {
-        self.unsaved.take()
+    /// What was resumed was not on the disk, and has been written there, or could not be.
+    pub fn handle_made_up(&mut self, saved: Result<(), String>) {
+        self.disk.saves();
+        self.disk.handle_saved(saved);
     }
 
     /// The outcome of [`Step::CutOff`], and how long the change took.
@@ -221,6 +228,7 @@ impl Containment {
             self.told.push_back(receipts::receipt(cause, sum, now_secs));
         }
         self.isolation.handle_timeout(now_secs);
+        self.disk.handle_timeout(self.isolation.record().is_some(), now_secs);
     }
 
     /// What is to be done next.
@@ -229,25 +237,30 @@ impl Containment {
             return Some(Step::Receipt(Box::new(receipt)));
         }
         loop {
-            let step = match self.isolation.poll_effect()? {
-                Effect::Save(record) => {
-                    let cause = self.cause(CommandId(uuid::Uuid::from_bytes(record.command)));
-                    let signed = self.signed.iter().find(|(id, _)| *id == cause.id);
-                    let signed = signed.map(|(_, bytes)| bytes.clone());
-                    let (command_hash, saved_secs) = (cause.hash, Some(now_secs));
-                    Step::Save(KeptIsolation { record, command_hash, signed, saved_secs })
-                }
-                Effect::CutOff { turn, plan, check } => Step::CutOff { turn, plan, check },
+            let Some(effect) = self.isolation.poll_effect() else {
+                return self.disk_step(now_secs);
+            };
+            let step = match effect {
+                Effect::Save(record) => self.save(record, now_secs),
+                Effect::CutOff { turn, plan, check } => match self.disk.refuses(check) {
+                    None => Step::CutOff { turn, plan, check },
+                    Some(why) => {
+                        let refused = CutOutcome::Refused(why);
+                        self.isolation.handle_cut(turn, refused, now_secs);
+                        continue;
+                    }
+                },
                 Effect::Prove { turn } => match self.plan() {
                     Some(plan) => Step::Prove { turn, plan },
                     None => continue,
                 },
                 Effect::LetBack { turn } => Step::LetBack { turn },
-                Effect::Forget => Step::Forget,
+                Effect::Forget => {
+                    self.disk.forgets();
+                    Step::Forget
+                }
                 Effect::Report(report) => {
-                    let id = CommandId(uuid::Uuid::from_bytes(report.command));
-                    let receipts = self.receipts(self.cause(id), report.what, now_secs);
-                    self.told.extend(receipts);
+                    self.report(report, now_secs);
                     match self.told.pop_front() {
                         Some(receipt) => Step::Receipt(Box::new(receipt)),
                         None => continue,
@@ -256,6 +269,46 @@ impl Containment {
             };
             return Some(step);
         }
+    }
+
+    /// What the disk refused is asked of it again.
+    fn disk_step(&mut self, now_secs: u64) -> Option<Step> {
+        if let Some(renewed) = self.disk.renewed() {
+            self.report(renewed, now_secs);
+            return self.told.pop_front().map(|receipt| Step::Receipt(Box::new(receipt)));
+        }
+        if !self.disk.is_due() {
+            return None;
+        }
+        if let Some(record) = self.isolation.record().cloned() {
+            return Some(self.save(record, now_secs));
+        }
+        self.disk.forgets();
+        Some(Step::Forget)
+    }
+
+    fn save(&mut self, record: Record, now_secs: u64) -> Step {
+        self.disk.saves();
+        let cause = self.cause(CommandId(uuid::Uuid::from_bytes(record.command)));
+        let signed = self.signed.iter().find(|(id, _)| *id == cause.id);
+        let signed = signed.map(|(_, bytes)| bytes.clone());
+        let (command_hash, saved_secs) = (cause.hash, Some(now_secs));
+        Step::Save(KeptIsolation { record, command_hash, signed, saved_secs })
+    }
+
+    fn report(&mut self, report: Report, now_secs: u64) {
+        let Report { command, what } = report;
+        let renewed = matches!(what, What::Renewed { .. });
+        let what = if renewed { self.disk.told_later(command, what) } else { what };
+        let id = CommandId(uuid::Uuid::from_bytes(command));
+        let receipts = self.receipts(self.cause(id), what, now_secs);
+        self.told.extend(receipts);
+    }
+
+    /// Whether what is over is still on the disk, because that does not let go of it.
+    #[must_use]
+    pub fn is_unforgotten(&self) -> bool {
+        self.disk.is_unforgotten()
     }
 
     /// What stays open, while the endpoint is cut off or is being cut off.

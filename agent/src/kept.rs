@@ -4,6 +4,8 @@
 //! Each is a file of its own beside the spool, so that a damaged spool costs events and nothing
 //! else.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use cordon_proto::codec;
 use cordon_proto::event::Receipt;
 use cordon_proto::id::Hash;
@@ -57,6 +59,31 @@ pub struct GuardMemory {
     pub secret: Zeroizing<[u8; SECRET_BYTES]>,
     /// Commands obeyed.
     pub accepted: Accepted,
+    /// States of it that were handed out for writing.
+    version: u64,
+    /// The newest of them on disk.
+    written: Arc<Mutex<u64>>,
+}
+
+/// One state of the guard's memory on its way to the disk. Helper threads may come in any order; an
+/// older state never replaces a newer one, or a command could be obeyed twice.
+#[derive(Debug)]
+pub struct GuardWrite {
+    bytes: Zeroizing<Vec<u8>>,
+    version: u64,
+    written: Arc<Mutex<u64>>,
+}
+
+impl GuardWrite {
+    /// Writes it, unless a newer one is written already, which says all that this one does.
+    pub fn write<E>(self, write: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *written < self.version {
+            write(&self.bytes)?;
+            *written = self.version;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Encode, Decode)]
@@ -73,17 +100,38 @@ impl GuardMemory {
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
         let filled = SystemRandom::new().fill(secret.as_mut());
         filled.map_err(|ring::error::Unspecified| KeptError::Random)?;
-        Ok(Self { secret, accepted: Accepted::default() })
+        Ok(Self::of(secret, Accepted::default()))
     }
 
-    /// What was kept; a new one where nothing usable was.
+    fn of(secret: Zeroizing<[u8; SECRET_BYTES]>, accepted: Accepted) -> Self {
+        Self { secret, accepted, version: 0, written: Arc::default() }
+    }
+
+    /// Makes every nonce published so far void.
+    pub fn renew(&mut self) -> Result<(), KeptError> {
+        let Self { secret, accepted, .. } = Self::new()?;
+        (self.secret, self.accepted) = (secret, accepted);
+        Ok(())
+    }
+
+    /// What is to be written now.
+    pub fn to_write(&mut self) -> GuardWrite {
+        self.version = self.version.saturating_add(1);
+        let (version, written) = (self.version, Arc::clone(&self.written));
+        GuardWrite { bytes: self.to_bytes(), version, written }
+    }
+
+    /// What was kept; a new one where nothing usable was. One that the disk does not take holds
+    /// until the agent ends: nothing is obeyed that cannot be noted.
     pub fn load(dir: &StateDir) -> Result<Self, KeptError> {
         let kept = dir.read_secret(GUARD)?.and_then(|bytes| Self::from_bytes(&bytes));
         match kept {
             Some(kept) => Ok(kept),
             None => {
                 let new = Self::new()?;
-                dir.write(GUARD, &new.to_bytes())?;
+                if let Err(error) = dir.write(GUARD, &new.to_bytes()) {
+                    tracing::error!(%error, "the new nonce secret could not be kept");
+                }
                 Ok(new)
             }
         }
@@ -102,10 +150,12 @@ impl GuardMemory {
         Zeroizing::new(codec::encode(&file))
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    /// As it was kept; none where that cannot be read.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let file: GuardFile = codec::decode_strict(bytes).ok()?;
         let accepted = Accepted::from_bytes(&file.accepted).ok()?;
-        Some(Self { secret: Zeroizing::new(file.secret), accepted })
+        Some(Self::of(Zeroizing::new(file.secret), accepted))
     }
 }
 
@@ -193,6 +243,19 @@ struct IsolationFile {
 }
 
 impl KeptIsolation {
+    /// Counts what was left of the lease from now on, where endpoint time was begun anew since it
+    /// was saved: its end is a time that is long in coming.
+    /// True if that changed anything, which must be saved, or the next start counts from its own.
+    pub fn count_from(&mut self, now_secs: u64) -> bool {
+        let Some(saved_secs) = self.saved_secs.filter(|saved_secs| *saved_secs > now_secs) else {
+            return false;
+        };
+        let left_secs = self.record.until_secs.saturating_sub(saved_secs);
+        self.record.until_secs = now_secs.saturating_add(left_secs);
+        self.saved_secs = Some(now_secs);
+        true
+    }
+
     /// What stood when the agent last ran.
     pub fn load(dir: &StateDir) -> Result<Option<Self>, KeptError> {
         match Self::find(dir) {
@@ -298,6 +361,33 @@ mod tests {
         assert!(matches!(KeptIsolation::find(&dir), Found::Isolation(_)));
         dir.write(ISOLATION, b"damaged").unwrap();
         assert!(matches!(KeptIsolation::find(&dir), Found::Unreadable(_)));
+    }
+
+    #[test]
+    fn an_older_state_of_the_guards_memory_never_replaces_a_newer_one() {
+        let mut memory = GuardMemory::new().unwrap();
+        let (older, newer) = (memory.to_write(), memory.to_write());
+        let mut written = Vec::new();
+        let mut write = |what: GuardWrite, name| {
+            what.write(|_| {
+                written.push(name);
+                Ok::<(), StateDirError>(())
+            })
+        };
+        write(newer, "newer").unwrap();
+        write(older, "older").unwrap();
+        memory.renew().unwrap();
+        write(memory.to_write(), "renewed").unwrap();
+        assert_eq!(written, ["newer", "renewed"]);
+    }
+
+    #[test]
+    fn a_lease_is_counted_from_now_where_endpoint_time_was_begun_anew() {
+        let mut kept = crate::hold::tests::kept();
+        assert!(!kept.count_from(100));
+        assert_eq!(kept.record.until_secs, 700);
+        assert!(kept.count_from(10));
+        assert_eq!((kept.record.until_secs, kept.saved_secs), (610, Some(10)));
     }
 
     #[test]

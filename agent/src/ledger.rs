@@ -113,6 +113,8 @@ pub struct Ledger {
     version: u64,
     saving: Option<u64>,
     saved: u64,
+    /// The newest that was written, or could not be.
+    tried: u64,
     /// Writing failed; it is tried again when time has passed.
     save_later: bool,
     clearing: Option<Clearing>,
@@ -124,8 +126,10 @@ impl Ledger {
     /// the middle is done to its end.
     #[must_use]
     pub fn resume(kept: Kept, now_secs: u64) -> Self {
+        // Leases that are counted from now on are written down, or each start counts anew.
+        let anew = kept.deeds.iter().any(|deed| deed.since_secs > now_secs);
         let entries = kept.deeds.into_iter().map(|kept| Entry::resume(kept, now_secs));
-        Self { entries: entries.collect(), ..Self::default() }
+        Self { entries: entries.collect(), version: u64::from(anew), ..Self::default() }
     }
 
     /// Does what a command asks.
@@ -149,7 +153,8 @@ impl Ledger {
             return self.tell(cause.applied(0, None, true, now_secs));
         };
         let undoing = Undoing { ended: EndCause::Released, by: Some(cause) };
-        if let Some(earlier) = entry.undo_for(undoing) {
+        self.version = self.version.saturating_add(1);
+        if let Some(earlier) = entry.undo_for(undoing, self.version) {
             let why = "a later command asks for the same".to_owned();
             self.tell(earlier.failed(why, now_secs));
         }
@@ -177,8 +182,10 @@ impl Ledger {
 
     /// The single-use code was typed here: undoes everything that stands, the latest first.
     pub fn handle_break_glass(&mut self, now_secs: u64) {
+        self.version = self.version.saturating_add(1);
         for entry in self.entries.iter_mut().rev() {
-            let earlier = entry.undo_for(Undoing { ended: EndCause::BreakGlass, by: None });
+            let undoing = Undoing { ended: EndCause::BreakGlass, by: None };
+            let earlier = entry.undo_for(undoing, self.version);
             let why = "everything is being undone".to_owned();
             self.told.extend(earlier.map(|cause| cause.failed(why, now_secs)));
         }
@@ -187,18 +194,20 @@ impl Ledger {
     /// The outcome of [`Step::Save`].
     pub fn handle_saved(&mut self, version: u64, outcome: Result<(), String>, now_secs: u64) {
         self.saving = None;
+        self.tried = self.tried.max(version);
         let Err(why) = outcome else {
             self.saved = self.saved.max(version);
             return;
         };
         // What is not written down is not done; all else is written as soon as it can be.
         self.save_later = true;
-        let (refused, kept) = std::mem::take(&mut self.entries)
-            .into_iter()
-            .partition::<Vec<_>, _>(|entry| entry.waits_for(version));
-        self.entries = kept;
-        for entry in refused {
-            self.tell(entry.cause.failed(format!("it could not be recorded: {why}"), now_secs));
+        let saved = self.saved;
+        let waiting = self.entries.iter().filter(|entry| entry.waits_for(version, saved));
+        for id in waiting.map(|entry| entry.cause.id).collect::<Vec<_>>() {
+            let why = NotDone::Failed(format!("it could not be recorded: {why}"));
+            let entry = self.entries.iter_mut().find(|entry| entry.cause.id == id);
+            let receipts = entry.map(|entry| entry.not_done(why, now_secs));
+            self.took(id, receipts.unwrap_or_default());
         }
     }
 
@@ -212,14 +221,15 @@ impl Ledger {
         let version = self.version.saturating_add(1);
         match outcome {
             Ok(before) => {
-                if let Some(entry) = self.entry(id) {
+                if let Some(entry) = self.at_step(id) {
                     entry.handle_prepared(before, version);
                     self.version = version;
                 }
             }
             Err(why) => {
-                if let Some(entry) = self.entry(id) {
+                if let Some(entry) = self.at_step(id) {
                     let receipts = entry.not_done(why, now_secs);
+                    let id = entry.cause.id;
                     self.took(id, receipts);
                 }
             }
@@ -234,15 +244,17 @@ impl Ledger {
         change_us: u64,
         now_secs: u64,
     ) {
-        let Some(entry) = self.entry(id) else { return };
+        let Some(entry) = self.at_step(id) else { return };
         let receipts = entry.handle_applied(outcome, change_us, now_secs);
+        let id = entry.cause.id;
         self.took(id, receipts);
     }
 
     /// The outcome of [`Step::Look`].
     pub fn handle_seen(&mut self, id: CommandId, seen: Seen, now_secs: u64) {
-        let Some(entry) = self.entry(id) else { return };
+        let Some(entry) = self.at_step(id) else { return };
         let receipts = entry.handle_seen(seen, now_secs);
+        let id = entry.cause.id;
         self.took(id, receipts);
     }
 
@@ -254,9 +266,10 @@ impl Ledger {
         change_us: u64,
         now_secs: u64,
     ) {
-        let Some(entry) = self.entry(id) else { return };
+        let Some(entry) = self.at_step(id) else { return };
         let cleared = outcome.as_ref().map_err(NotDone::to_string).and_then(Done::whole);
         let receipts = entry.handle_undone(outcome, change_us, now_secs);
+        let id = entry.cause.id;
         self.took(id, receipts);
         if let Some(clearing) = &mut self.clearing {
             clearing.handle_turn(Turn::Deed(id), cleared);
@@ -285,20 +298,63 @@ impl Ledger {
         if let Some(step) = self.clear_next(now_secs) {
             return Some(step);
         }
-        if let Some(receipt) = self.told.pop_front() {
-            return Some(Step::Receipt(Box::new(receipt)));
-        }
+        // What is told was written down before, or could not be: a crash in between must not bring
+        // back what was told to have ended.
         if self.saving.is_none() && self.saved < self.version && !self.save_later {
             let version = self.version;
             self.saving = Some(version);
             let deeds = self.entries.iter().filter_map(Entry::kept).collect();
             return Some(Step::Save { version, kept: Kept { deeds } });
         }
+        if self.saving.is_none()
+            && let Some(receipt) = self.told.pop_front()
+        {
+            return Some(Step::Receipt(Box::new(receipt)));
+        }
         if !may_begin {
             return None;
         }
-        let saved = self.saved;
-        self.entries.iter_mut().find_map(|entry| entry.poll_step(saved, now_secs))
+        if self.join_waiting(now_secs) {
+            return self.poll_step(may_begin, now_secs);
+        }
+        let (saved, tried) = (self.saved, self.tried);
+        (0..self.entries.len()).find_map(|at| {
+            if self.is_waiting(at) {
+                return None;
+            }
+            self.entries.get_mut(at)?.poll_step(saved, tried, now_secs)
+        })
+    }
+
+    /// Whether the same is asked for that an earlier deed does or undoes just now: what there was
+    /// before it can be read only when that is over.
+    fn is_waiting(&self, at: usize) -> bool {
+        let Some(entry) = self.entries.get(at).filter(|entry| entry.is_new()) else { return false };
+        self.entries.iter().take(at).any(|earlier| earlier.action.is_same_but_lease(&entry.action))
+    }
+
+    /// What waited for the same to be done takes it over, now that it is; true if there was any.
+    fn join_waiting(&mut self, now_secs: u64) -> bool {
+        let waiting = (0..self.entries.len()).find(|at| {
+            self.is_waiting(*at)
+                && self.entries.get(*at).and_then(|entry| self.same(&entry.action)).is_some()
+        });
+        let Some(at) = waiting else { return false };
+        let entry = self.entries.remove(at);
+        if let Some(index) = self.same(&entry.action) {
+            self.renew(index, entry.cause, &entry.action, now_secs);
+            self.take_undo(index, entry);
+        }
+        true
+    }
+
+    /// It was to be undone before it was begun.
+    fn take_undo(&mut self, index: usize, mut from: Entry) {
+        let Some(undoing) = from.take_undo() else { return };
+        self.version = self.version.saturating_add(1);
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.undo_for(undoing, self.version);
+        }
     }
 
     /// What stands, in the order in which it was asked for.
@@ -319,8 +375,9 @@ impl Ledger {
         self.entries.iter().any(|entry| entry.cause.id == id)
     }
 
-    fn entry(&mut self, id: CommandId) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.cause.id == id)
+    /// The deed of which a step was begun under this command.
+    fn at_step(&mut self, id: CommandId) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.is_at(id))
     }
 
     fn same(&self, action: &Action) -> Option<usize> {
@@ -344,7 +401,7 @@ impl Ledger {
             self.version = self.version.saturating_add(1);
         }
         self.told.extend(receipts);
-        if self.entry(id).is_some_and(|entry| entry.is_over()) {
+        if self.entries.iter().any(|entry| entry.cause.id == id && entry.is_over()) {
             self.entries.retain(|entry| entry.cause.id != id);
             if let Some(clearing) = &mut self.clearing {
                 clearing.handle_turn(Turn::Deed(id), Ok(()));
@@ -367,7 +424,8 @@ impl Ledger {
                 Turn::Deed(id) => match self.entries.iter_mut().find(|e| e.cause.id == id) {
                     Some(entry) => {
                         let undoing = Undoing { ended: EndCause::Released, by: None };
-                        let earlier = entry.undo_for(undoing);
+                        self.version = self.version.saturating_add(1);
+                        let earlier = entry.undo_for(undoing, self.version);
                         let why = "everything is being undone".to_owned();
                         self.told.extend(earlier.map(|cause| cause.failed(why, now_secs)));
                         return None;

@@ -69,6 +69,9 @@ pub struct MeasureOptions {
     /// Fewer rounds: under a minute
     #[arg(long)]
     pub quick: bool,
+    /// One round alone, told step by step (faults)
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Handed on to the benchmark as they stand
     #[arg(last = true)]
     pub rest: Vec<OsString>,

@@ -65,7 +65,9 @@ fn play(
     options: &MeasureOptions,
 ) -> Result<String> {
     let mut command = Command::new(program);
-    command.args(options.quick.then_some("--quick")).args(&options.rest);
+    command.args(options.quick.then_some("--quick"));
+    command.args(options.seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
+    command.args(&options.rest);
     command.env(programs::FOLDER_VARIABLE, workspace.program_folder("release"));
     command.env("CORDON_COMMIT", commit(workspace));
     command.current_dir(&workspace.root).stdin(Stdio::null()).stdout(Stdio::piped());

@@ -351,7 +351,12 @@ mod tests {
             made_ns: 0,
             operators: vec![operator("ann", Role::Responder), operator("eve", Role::Viewer)],
             grants: vec![],
-            ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 1, policy_min: 0 },
+            ceilings: Ceilings {
+                lease_secs_max: 1,
+                exemptions_max: 1,
+                policy_min: 0,
+                autonomy: None,
+            },
             ca_pins: vec![],
             collectors: vec![],
         };

@@ -1,70 +1,100 @@
-//! Exactly once, simulated: both ends of a session against cuts, repeats, crashes, lost power, full
-//! spools and two connections at once, with a reference model that knows every event made.
+//! The worlds of `cordon_tests::sim`, a few hundred seeds of each; `cargo measure faults` runs
+//! thousands.
 //!
 //! Each run is decided by its seed, which a failure prints. `CORDON_SIM_SEEDS=FIRST..LAST` runs
 //! others, or more.
 
 #![allow(
-    clippy::unwrap_used,
     clippy::panic,
     clippy::expect_used,
-    reason = "a model that contradicts itself ends its run, with the seed in the message"
+    reason = "a broken promise ends its test, with the seed in the message"
 )]
 
-mod log;
-mod random;
-mod spool;
-mod world;
-
-use world::World;
+use cordon_tests::sim::endpoint::{self, Broken, Fault};
+use cordon_tests::sim::wire;
 
 /// Seeds run by default: about fifteen seconds in a debug build.
-const SEEDS: std::ops::Range<u64> = 0..150;
+const WIRE_SEEDS: std::ops::Range<u64> = 0..150;
+const ENDPOINT_SEEDS: std::ops::Range<u64> = 0..400;
+/// A broken endpoint shows within so many lives, or the oracle is blind.
+const BROKEN_SEEDS: std::ops::Range<u64> = 0..600;
 
-/// Steps with faults per run, before everything may calm down.
-const STEPS: usize = 400;
-
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("CORDON_SIM_SEEDS") else { return SEEDS };
+fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("CORDON_SIM_SEEDS") else { return default };
     let (first, last) = text.split_once("..").expect("CORDON_SIM_SEEDS is FIRST..LAST");
     first.parse().expect("FIRST is a number")..last.parse().expect("LAST is a number")
 }
 
 #[track_caller]
-fn check(faults: world::Faults) {
-    for seed in seeds() {
-        let mut world = World::new(seed, faults);
-        for _ in 0..STEPS {
-            world.step();
-        }
-        world.calm_down();
-        if let Err(wrong) = world.judge() {
-            panic!("seed {seed}: {wrong}\n{}", world.story());
+fn check(faults: wire::Faults) {
+    for seed in seeds(WIRE_SEEDS) {
+        if let Err((wrong, story)) = wire::run(seed, faults) {
+            panic!("seed {seed}: {wrong}\n{story}");
         }
     }
 }
 
 #[test]
 fn every_event_arrives_exactly_once_over_cuts_and_crashes() {
-    check(world::Faults { cuts: true, crashes: true, ..world::Faults::default() });
+    check(wire::CUTS_AND_CRASHES);
 }
 
 #[test]
 fn a_full_spool_loses_only_what_a_signed_gap_accounts_for() {
-    check(world::Faults { cuts: true, overflow: true, ..world::Faults::default() });
+    check(wire::FULL_SPOOL);
 }
 
 #[test]
 fn lost_power_loses_only_what_was_not_yet_synced_and_doubles_nothing() {
-    check(world::Faults { cuts: true, crashes: true, power: true, ..world::Faults::default() });
+    check(wire::LOST_POWER);
 }
 
 #[test]
 fn messages_dropped_repeated_and_reordered_never_double_or_forge() {
-    check(world::Faults { cuts: true, mangle: true, ..world::Faults::default() });
+    check(wire::MANGLED_MESSAGES);
 }
 
 #[test]
 fn everything_at_once() {
-    check(world::Faults { cuts: true, crashes: true, overflow: true, power: true, mangle: true });
+    check(wire::EVERYTHING);
+}
+
+#[test]
+fn nothing_is_stranded_lost_or_forged_whatever_fails() {
+    for seed in seeds(ENDPOINT_SEEDS) {
+        if endpoint::run(seed, None).is_ok() {
+            continue;
+        }
+        if let Err(failed) = endpoint::tell(seed, None) {
+            panic!("seed {seed}: {}\n{}", failed.fault, failed.story.join("\n"));
+        }
+    }
+}
+
+/// An endpoint without this part breaks its promise within a few hundred lives.
+#[track_caller]
+fn check_broken(broken: Broken, expected: fn(&Fault) -> bool) {
+    let mut faults = BROKEN_SEEDS.filter_map(|seed| endpoint::run(seed, Some(broken)).err());
+    assert!(faults.any(|fault| expected(&fault)), "{broken:?} is not noticed");
+}
+
+#[test]
+fn an_endpoint_that_obeys_without_authority_is_noticed() {
+    for broken in [Broken::SignatureUnchecked, Broken::NonceUnchecked, Broken::IdsForgotten] {
+        check_broken(broken, |fault| matches!(fault, Fault::Forged(_)));
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_left_cut_off_is_noticed() {
+    for broken in [Broken::LeaseIgnored, Broken::RecordStays, Broken::ReleaseOnlyTold] {
+        check_broken(broken, |fault| matches!(fault, Fault::Stranded(_)));
+    }
+}
+
+#[test]
+fn an_endpoint_that_loses_an_isolation_is_noticed() {
+    for broken in [Broken::WritesLost, Broken::Blind] {
+        check_broken(broken, |fault| matches!(fault, Fault::Lost(_)));
+    }
 }

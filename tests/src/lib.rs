@@ -1,3 +1,4 @@
 //! The harness of what only the whole can show.
 
 pub mod measure;
+pub mod sim;

@@ -17,10 +17,12 @@ use serde_json::{Map, Value, json};
 const COMMIT_VARIABLE: &str = "CORDON_COMMIT";
 
 /// What a benchmark was asked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Options {
     /// Fewer rounds: under a minute.
     pub quick: bool,
+    /// This one round alone, told step by step; only where rounds are drawn from seeds.
+    pub seed: Option<u64>,
 }
 
 /// What a benchmark found, as it goes along.
@@ -106,7 +108,31 @@ fn profile(program: &Path, is_debug: bool) -> &'static str {
 
 /// Runs a benchmark as its program's `main`: reads the options, prints the table and the last line.
 pub fn main(name: &str, measure: impl FnOnce(Options, &mut Report) -> Result<()>) -> ExitCode {
-    match run(name, measure) {
+    exit(
+        name,
+        options(std::env::args().skip(1)).and_then(|options| {
+            if options.seed.is_some() {
+                bail!("its rounds are not drawn from seeds");
+            }
+            if let Some(reason) = lab::unavailable() {
+                bail!("this cannot be measured here: {reason}");
+            }
+            run(name, options, measure)
+        }),
+    )
+}
+
+/// The same for one that needs no lab, and draws its rounds from seeds.
+pub fn main_anywhere(
+    name: &str,
+    measure: impl FnOnce(Options, &mut Report) -> Result<()>,
+) -> ExitCode {
+    let options = options(std::env::args().skip(1));
+    exit(name, options.and_then(|options| run(name, options, measure)))
+}
+
+fn exit(name: &str, measured: Result<()>) -> ExitCode {
+    match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::error(&format!("{name}: {error:#}"));
@@ -115,11 +141,11 @@ pub fn main(name: &str, measure: impl FnOnce(Options, &mut Report) -> Result<()>
     }
 }
 
-fn run(name: &str, measure: impl FnOnce(Options, &mut Report) -> Result<()>) -> Result<()> {
-    let options = options(std::env::args().skip(1))?;
-    if let Some(reason) = lab::unavailable() {
-        bail!("this cannot be measured here: {reason}");
-    }
+fn run(
+    name: &str,
+    options: Options,
+    measure: impl FnOnce(Options, &mut Report) -> Result<()>,
+) -> Result<()> {
     let machine = Machine::look()?;
     let Machine { commit, kernel, cpus, profile } = &machine;
     say::line(&format!("{name} of {commit} ({profile}), Linux {kernel}, {cpus} CPUs"));
@@ -133,13 +159,17 @@ fn run(name: &str, measure: impl FnOnce(Options, &mut Report) -> Result<()>) -> 
 }
 
 /// `cargo bench` says `--bench` to everything that it runs.
-fn options(arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { quick: false };
-    for argument in arguments {
+fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
+    let mut options = Options::default();
+    while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => options.quick = true,
+            "--seed" => {
+                let seed = arguments.next().context("--seed needs a number")?;
+                options.seed = Some(seed.parse().context("--seed needs a number")?);
+            }
             "--bench" => {}
-            other => bail!("{other:?} is not understood; the one option is --quick"),
+            other => bail!("{other:?} is not understood; there are --quick and --seed N"),
         }
     }
     Ok(options)
@@ -150,15 +180,18 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(arguments: &[&str], quick: Option<bool>) {
+    fn check(arguments: &[&str], expected: Option<(bool, Option<u64>)>) {
         let read = options(arguments.iter().map(|&argument| argument.to_owned()));
-        assert_eq!(read.ok().map(|options| options.quick), quick, "{arguments:?}");
+        let read = read.ok().map(|options| (options.quick, options.seed));
+        assert_eq!(read, expected, "{arguments:?}");
     }
 
     #[test]
-    fn the_one_option_is_quick() {
-        check(&[], Some(false));
-        check(&["--quick", "--bench"], Some(true));
+    fn a_benchmark_is_quick_or_of_one_seed_and_knows_nothing_else() {
+        check(&[], Some((false, None)));
+        check(&["--quick", "--bench"], Some((true, None)));
+        check(&["--seed", "7"], Some((false, Some(7))));
+        check(&["--seed"], None);
         check(&["--fast"], None);
     }
 

@@ -19,6 +19,7 @@ pub mod proof;
 pub mod record;
 #[cfg(target_os = "linux")]
 pub mod shell;
+mod state;
 #[cfg(test)]
 mod timeline;
 #[cfg(target_os = "linux")]
@@ -28,6 +29,8 @@ use std::collections::VecDeque;
 
 use cordon_proto::limits::LEASE_SECS_MAX;
 use record::{CommandId, Order, Plan, Record, Unproved};
+
+use state::{Because, Before, Proof};
 
 pub use effect::{Check, CutOutcome, Effect, Report, Seen, What, Why};
 
@@ -63,42 +66,6 @@ enum State {
     },
 }
 
-/// What stood before a wall is put up; decides what a failure means.
-#[derive(Debug)]
-enum Before {
-    Open,
-    /// This isolation, whose wall is to be replaced.
-    Isolated(Record),
-    /// A wall of ours may stand, or parts of it: a failure must not be taken for open.
-    Unknown,
-}
-
-/// Why a wall is put up; decides what is told when it stands, and how soon it is proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Because {
-    /// An order, or a start of the agent.
-    Order,
-    /// What is to stay open has changed.
-    Plan,
-    /// Somebody changed it.
-    Drift,
-    /// Devices came or went.
-    Devices,
-}
-
-/// How well a standing isolation is proved.
-#[derive(Debug, Default)]
-struct Proof {
-    proved: bool,
-    next_at: u64,
-    running: bool,
-    begun_at: Option<u64>,
-    /// Since when no collector answered.
-    silent_since: Option<u64>,
-    /// What was found open last; told and looked at anew sooner only when it is news.
-    open: Option<String>,
-}
-
 #[derive(Debug, Default)]
 pub struct Isolation {
     state: State,
@@ -112,8 +79,10 @@ impl Isolation {
     /// in any case: it is the same one if it still stands.
     pub fn resume(record: Record, now_secs: u64) -> Self {
         let mut isolation = Self::default();
-        if record.ends_at().is_some_and(|end| end <= now_secs) {
-            let command = record.command;
+        let command = record.command;
+        if record.terms.released {
+            isolation.let_back(record, command, Why::Command);
+        } else if record.ends_at().is_some_and(|end| end <= now_secs) {
             isolation.let_back(record, command, Why::LeaseOver);
         } else {
             isolation.again(record, Because::Order, Proof::default());
@@ -134,7 +103,7 @@ impl Isolation {
                     self.already(&old, false);
                     self.state = State::Applying { record: old, before, because, proof, retry_at };
                 } else {
-                    self.begin(record, before, Because::Order);
+                    self.begin(record, before.begun(self.turn, old), Because::Order);
                 }
             }
             State::Isolated { record: old, proof } => {
@@ -161,6 +130,7 @@ impl Isolation {
                 self.begin(record, Before::Isolated(old), Because::Plan);
             }
             State::Applying { record: old, before, because, .. } if old.plan != plan => {
+                let before = before.begun(self.turn, old.clone());
                 self.begin(Record { plan, ..old }, before, because);
             }
             other @ (State::Open
@@ -175,6 +145,7 @@ impl Isolation {
         match std::mem::take(&mut self.state) {
             State::Open => self.report(command, What::AlreadyOpen),
             State::Applying { record, .. } | State::Isolated { record, .. } => {
+                let record = self.released(record);
                 self.let_back(record, command, Why::Command);
             }
             State::Releasing { record, why, retry_at, .. } => {
@@ -186,7 +157,7 @@ impl Isolation {
     /// The outcome of [`Effect::CutOff`].
     pub fn handle_cut(&mut self, turn: u32, outcome: CutOutcome, now_secs: u64) {
         if turn != self.turn {
-            return;
+            return self.cut_before(turn, &outcome);
         }
         match std::mem::take(&mut self.state) {
             State::Applying { record, before, because, proof, .. } => {
@@ -194,6 +165,22 @@ impl Isolation {
             }
             other @ (State::Open | State::Isolated { .. } | State::Releasing { .. }) => {
                 self.state = other;
+            }
+        }
+    }
+
+    /// An order before the one under way was carried out after all: its wall stands now.
+    fn cut_before(&mut self, turn: u32, outcome: &CutOutcome) {
+        let State::Applying { before, .. } = &mut self.state else { return };
+        if let Before::Begun(begun, record) = before
+            && *begun == turn
+        {
+            match outcome {
+                CutOutcome::Done | CutOutcome::Beside(_) => {
+                    *before = Before::Isolated(record.clone());
+                }
+                CutOutcome::Refused(_) => *before = Before::Open,
+                CutOutcome::Failed(_) => {}
             }
         }
     }
@@ -242,7 +229,9 @@ impl Isolation {
         match (std::mem::take(&mut self.state), outcome) {
             (State::Releasing { command, why, .. }, Ok(())) => {
                 self.effects.push_back(Effect::Forget);
-                self.report(command, What::Released(why));
+                if why != Why::NotApplied {
+                    self.report(command, What::Released(why));
+                }
             }
             (State::Releasing { record, command, why, .. }, Err(reason)) => {
                 self.report(command, What::ReleaseFailed(reason));
@@ -319,8 +308,8 @@ impl Isolation {
     fn begin(&mut self, record: Record, before: Before, because: Because) {
         let check = match (&before, record.terms.accept_loss) {
             (Before::Unknown, _) => Check::Again,
-            (Before::Open | Before::Isolated(_), true) => Check::AcceptLoss,
-            (Before::Open | Before::Isolated(_), false) => Check::Full,
+            (Before::Open | Before::Begun(..) | Before::Isolated(_), true) => Check::AcceptLoss,
+            (Before::Open | Before::Begun(..) | Before::Isolated(_), false) => Check::Full,
         };
         self.effects.push_back(Effect::Save(record.clone()));
         self.apply(record, before, check, because, Proof::default());
@@ -367,14 +356,25 @@ impl Isolation {
                 }
                 self.stands(record, because, proof, now_secs);
             }
-            (CutOutcome::Refused(reason) | CutOutcome::Failed(reason), Before::Open) => {
+            (CutOutcome::Refused(reason), Before::Open) => {
                 self.effects.push_back(Effect::Forget);
                 self.report(command, What::Refused(reason));
             }
+            // It may stand all the same, if only the kernel's answer was lost.
+            (CutOutcome::Failed(reason), Before::Open)
+            | (CutOutcome::Refused(reason) | CutOutcome::Failed(reason), Before::Begun(..)) => {
+                let record = self.released(record);
+                self.report(command, What::Refused(reason));
+                self.let_back(record, command, Why::NotApplied);
+            }
             (CutOutcome::Refused(reason), Before::Isolated(old)) => {
                 self.effects.push_back(Effect::Save(old.clone()));
-                let plan = because == Because::Plan;
-                let refused = if plan { What::PlanRefused } else { What::Refused };
+                // What must stay open may change while the wall is put up for the first time.
+                let same = old.command == command;
+                if same && because == Because::Order {
+                    self.report(command, What::Applied { until_secs });
+                }
+                let refused = if same { What::PlanRefused } else { What::Refused };
                 self.report(command, refused(reason));
                 self.stands(old, because, proof, now_secs);
             }
@@ -448,6 +448,13 @@ impl Isolation {
             }
         }
         self.state = State::Isolated { record, proof };
+    }
+
+    /// So that it ends though whoever lets it back is killed before it is done.
+    fn released(&mut self, mut record: Record) -> Record {
+        record.terms.released = true;
+        self.effects.push_back(Effect::Save(record.clone()));
+        record
     }
 
     fn let_back(&mut self, record: Record, command: CommandId, why: Why) {

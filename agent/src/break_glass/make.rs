@@ -157,7 +157,12 @@ pub(super) mod tests {
             made_ns: 0,
             operators: operators.collect(),
             grants: vec![Grant { action, role, approvals: 2, targets_max: 5 }],
-            ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 0, policy_min: 0 },
+            ceilings: Ceilings {
+                lease_secs_max: 1,
+                exemptions_max: 0,
+                policy_min: 0,
+                autonomy: None,
+            },
             ca_pins: vec![],
             collectors: vec![],
         };

@@ -79,6 +79,7 @@ impl Containment {
             Why::LeaseOver => EndCause::LeaseEnded,
             Why::Unproved => EndCause::Unproved,
             Why::BreakGlass => EndCause::BreakGlass,
+            Why::NotApplied => return Vec::new(),
         };
         let ended = Outcome::Ended { cause: ended, observed_gone: true };
         let isolation = self.ending.take().filter(|ending| ending.id != cause.id);
@@ -93,7 +94,10 @@ impl Containment {
                     receipt(isolation, ended, endpoint_secs),
                 ]
             }
-            (Why::Command | Why::LeaseOver | Why::Unproved | Why::BreakGlass, _) => {
+            (
+                Why::Command | Why::LeaseOver | Why::Unproved | Why::BreakGlass | Why::NotApplied,
+                _,
+            ) => {
                 vec![receipt(cause, ended, endpoint_secs)]
             }
         }

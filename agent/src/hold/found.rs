@@ -82,8 +82,9 @@ pub fn judge(evidence: Evidence<'_>) -> Option<Held> {
     };
     let now_secs = time.secs(boot_ns);
     let terms = &mut kept.record.terms;
-    if verify.is_err() && terms.at_end == AtEnd::Stay {
-        // Without a roster nobody's release could be judged: it would stand for ever.
+    if (verify.is_err() || !is_endpoint_time) && terms.at_end == AtEnd::Stay {
+        // Without a roster nobody's release could be judged, and without endpoint time none would
+        // be fresh: it would stand for ever.
         terms.at_end = AtEnd::LetBack;
         doubts.push("nobody could release it, so that it ends with its lease".to_owned());
     }
@@ -110,7 +111,8 @@ fn authority(kept: &KeptIsolation, verify: &Result<Verify<'_>, String>) -> Resul
 }
 
 /// Closed but for the agent, for an hour.
-fn made_up((mark, collectors): (u32, Vec<SocketAddr>), now_secs: u64) -> KeptIsolation {
+#[must_use]
+pub fn made_up((mark, collectors): (u32, Vec<SocketAddr>), now_secs: u64) -> KeptIsolation {
     let plan = Plan { mark, collectors, exemptions: Vec::new(), dhcp_servers: Vec::new() };
     let record = Record {
         command: [0; 16],
@@ -187,6 +189,14 @@ mod tests {
         let said = check(stays, Err("no roster".to_owned()), Some(time(200)));
         assert!(said.starts_with("500 LetBack: who signed it cannot be checked: no roster"));
         assert!(said.ends_with("nobody could release it, so that it ends with its lease"));
+    }
+
+    #[test]
+    fn without_endpoint_time_it_ends_with_its_lease_because_no_release_would_be_fresh() {
+        let good: Verify<'_> = &|_| Ok(command());
+        let stays = found(|kept| kept.record.terms.at_end = AtEnd::Stay);
+        let said = check(stays, Ok(good), None);
+        assert!(said.starts_with("600 LetBack: endpoint time cannot be read"), "{said}");
     }
 
     #[test]

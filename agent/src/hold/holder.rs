@@ -48,8 +48,6 @@ pub struct Holder {
     time: EndpointTime,
     keeps_time: bool,
     stands: bool,
-    /// Nothing is held any more and its record is still there, because the disk did not let go.
-    unforgotten: bool,
     /// The release that is being obeyed, and what came of it.
     releasing: Option<(CommandId, Option<Answer>)>,
 }
@@ -137,14 +135,14 @@ impl Holder {
             time,
             keeps_time: is_endpoint_time,
             stands: false,
-            unforgotten: false,
             releasing: None,
         };
         let command = CommandId(uuid::Uuid::from_bytes(kept.record.command));
         tracing::info!(%command, until_secs = kept.record.until_secs, "holding an isolation");
         if is_made_up {
             // So that its hour is counted on over a restart, and an agent knows of it.
-            holder.save(&kept);
+            let saved = holder.save(&kept);
+            holder.containment.handle_made_up(saved);
         }
         holder.doubt(&kept, &doubts);
         Ok(Some(holder))
@@ -159,15 +157,12 @@ impl Holder {
     /// Whether there is nothing to be held any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.containment.plan().is_none() && !self.unforgotten
+        self.containment.plan().is_none() && !self.containment.is_unforgotten()
     }
 
     /// Ends leases, puts back what was changed, tries again what failed.
     pub fn tick(&mut self) {
         self.keep_time();
-        if self.unforgotten {
-            self.forget();
-        }
         self.containment.handle_timeout(self.secs());
         self.work();
         if self.stands
@@ -201,7 +196,7 @@ impl Holder {
         self.work();
         let answer = self.releasing.take().and_then(|(_, answer)| answer);
         let answer = answer.unwrap_or_else(|| Answer::refused("the rules are still there"));
-        if answer.done && self.unforgotten {
+        if answer.done && self.containment.is_unforgotten() {
             let says = "let back; but its record cannot be removed from the disk, so that the \
                         endpoint would be isolated again after a reboot";
             return Answer::done(says);
@@ -233,8 +228,13 @@ impl Holder {
         let may = judged.map_err(|refusal| refusal.reason)?;
         memory.accepted.note(may.command.id, may.forget_secs, endpoint_secs);
         if let Err(error) = authority.own.write(GUARD, &memory.to_bytes()) {
-            // Obeyed all the same: a disk that is full must not keep an endpoint cut off.
+            // Obeyed all the same: a disk that is full must not keep an endpoint cut off. So that
+            // nobody brings it a second time, the secret of its nonce goes; the next agent makes
+            // a new one.
             tracing::error!(%error, "the release's id could not be kept");
+            if let Err(error) = authority.own.remove(GUARD) {
+                tracing::error!(%error, "nor could it be made void");
+            }
         }
         Ok(may)
     }
@@ -248,11 +248,16 @@ impl Holder {
     fn step(&mut self, step: Step) {
         match step {
             Step::Save(kept) => {
-                self.save(&kept);
-                // Held all the same; it is the disk that is at fault.
-                self.containment.handle_saved(Ok(()));
+                let saved = self.save(&kept);
+                self.containment.handle_saved(saved);
             }
-            Step::Forget => self.forget(),
+            Step::Forget => {
+                let gone = self.dir.remove(ISOLATION).map_err(|error| error.to_string());
+                if let Err(error) = &gone {
+                    tracing::error!(error, "the record of the isolation could not be removed");
+                }
+                self.containment.handle_saved(gone);
+            }
             Step::CutOff { turn, plan, check } => {
                 let began = self.clock.now();
                 let cut = self.shell.cut_off(&plan, check, &[]);
@@ -280,21 +285,12 @@ impl Holder {
         }
     }
 
-    fn save(&self, kept: &KeptIsolation) {
-        let Some(bytes) = kept.to_bytes() else { return };
-        if let Err(error) = self.dir.write(ISOLATION, &bytes) {
-            tracing::error!(%error, "the record of the isolation could not be written");
-        }
-    }
-
-    fn forget(&mut self) {
-        let gone = self.dir.remove(ISOLATION);
-        self.unforgotten = gone.is_err();
-        if let Err(error) = &gone {
-            tracing::error!(%error, "the record of the isolation could not be removed");
-        }
-        // Told once more when it is gone; the core does not wait for it.
-        self.containment.handle_saved(Ok(()));
+    fn save(&self, kept: &KeptIsolation) -> Result<(), String> {
+        let bytes = kept.to_bytes().ok_or("the record of the isolation is too long")?;
+        let saved = self.dir.write(ISOLATION, &bytes).map_err(|error| error.to_string());
+        saved.inspect_err(|error| {
+            tracing::error!(error, "the record of the isolation could not be written");
+        })
     }
 
     /// What the next agent signs and sends. Proofs are made again by then.

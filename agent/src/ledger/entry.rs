@@ -42,6 +42,9 @@ pub struct KeptDeed {
     /// Whether it was done; otherwise it was about to be.
     #[n(6)]
     pub applied: bool,
+    /// Why it was about to be undone, if it was.
+    #[n(7)]
+    pub undoing: Option<EndCause>,
 }
 
 /// Why a deed is being undone, and for which command.
@@ -69,6 +72,8 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) cause: Cause,
+    /// Under which command the step that is under way was begun; another may have taken it over.
+    step: CommandId,
     pub(super) action: Action,
     pub(super) since_secs: u64,
     pub(super) until_secs: Option<u64>,
@@ -82,6 +87,11 @@ pub(super) struct Entry {
     drifted: Option<(String, bool)>,
     undo: Option<Undoing>,
     undo_failure_told: bool,
+    /// The command that asked for the undoing is not heard of any more: it goes on until it is
+    /// done.
+    goes_on: bool,
+    /// Undone once this state of the ledger is on disk, or could not be brought there.
+    undo_after: u64,
     look_at_secs: u64,
     /// Not before then is tried again what failed.
     again_at_secs: u64,
@@ -92,6 +102,7 @@ impl Entry {
         let lease_secs = action.lease_secs();
         Self {
             cause,
+            step: cause.id,
             since_secs: now_secs,
             until_secs: lease_secs.map(|lease_secs| now_secs.saturating_add(lease_secs)),
             action,
@@ -103,6 +114,8 @@ impl Entry {
             drifted: None,
             undo: None,
             undo_failure_told: false,
+            goes_on: false,
+            undo_after: 0,
             look_at_secs: 0,
             again_at_secs: 0,
         }
@@ -110,8 +123,14 @@ impl Entry {
 
     /// What stood is looked at, at once; what was about to be done is done.
     pub(super) fn resume(kept: KeptDeed, now_secs: u64) -> Self {
-        let KeptDeed { command, command_hash, action, before, since_secs, until_secs, applied } =
-            kept;
+        let KeptDeed { command, command_hash, action, before, mut since_secs, .. } = kept;
+        let KeptDeed { mut until_secs, applied, undoing, .. } = kept;
+        if since_secs > now_secs {
+            // Endpoint time was begun anew: the lease is counted from now.
+            let lease_secs = |until_secs: u64| until_secs.saturating_sub(since_secs);
+            until_secs = until_secs.map(|until| now_secs.saturating_add(lease_secs(until)));
+            since_secs = now_secs;
+        }
         let cause = Cause { id: command, hash: command_hash, action: action.kind() };
         let mut entry = Self::new(cause, action, since_secs);
         entry.until_secs = until_secs;
@@ -120,6 +139,8 @@ impl Entry {
         entry.interrupted = !applied;
         entry.state = if applied { State::Standing } else { State::Written(0) };
         entry.look_at_secs = now_secs;
+        entry.undo = undoing.map(|ended| Undoing { ended, by: None });
+        entry.goes_on = entry.undo.is_some();
         entry
     }
 
@@ -135,6 +156,7 @@ impl Entry {
             since_secs: self.since_secs,
             until_secs: self.until_secs,
             applied: self.applied,
+            undoing: self.undo.map(|undo| undo.ended),
         })
     }
 
@@ -146,8 +168,18 @@ impl Entry {
         self.state == State::Over
     }
 
-    pub(super) fn waits_for(&self, version: u64) -> bool {
-        matches!(self.state, State::Written(waits) if waits <= version)
+    /// Whether it was to be written with this state of the ledger, beyond what is `saved`.
+    pub(super) fn waits_for(&self, version: u64, saved: u64) -> bool {
+        matches!(self.state, State::Written(waits) if saved < waits && waits <= version)
+    }
+
+    /// Whether a step was begun under this command, and is under way.
+    pub(super) fn is_at(&self, step: CommandId) -> bool {
+        self.step == step
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.state == State::New
     }
 
     pub(super) fn standing(&self) -> Option<Standing> {
@@ -172,10 +204,17 @@ impl Entry {
         std::mem::replace(&mut self.cause, cause)
     }
 
-    /// Undoes it as soon as nothing else is under way; answers whom an earlier undoing was for.
-    pub(super) fn undo_for(&mut self, undoing: Undoing) -> Option<Cause> {
+    /// Undoes it as soon as nothing else is under way, and that it is to be undone was written with
+    /// this state of the ledger; answers whom an earlier undoing was for.
+    pub(super) fn undo_for(&mut self, undoing: Undoing, version: u64) -> Option<Cause> {
         self.again_at_secs = 0;
+        self.undo_after = version;
+        self.goes_on = false;
         self.undo.replace(undoing).and_then(|earlier| earlier.by)
+    }
+
+    pub(super) fn take_undo(&mut self) -> Option<Undoing> {
+        self.undo.take()
     }
 
     pub(super) fn handle_prepared(&mut self, before: Vec<u8>, version: u64) {
@@ -308,18 +347,22 @@ impl Entry {
         if let Some(by) = undo.by {
             return vec![by.failed(format!("{why}; it still stands"), now_secs)];
         }
-        if undo.ended == EndCause::Released {
+        if undo.ended == EndCause::Released && !self.goes_on {
             // Everything was to be undone; that one tells.
             return Vec::new();
         }
-        let undo_is_lease = undo.ended == EndCause::LeaseEnded;
+        let over = match undo.ended {
+            EndCause::LeaseEnded => "its lease is over",
+            EndCause::BreakGlass => "the break-glass code was typed",
+            EndCause::Released | EndCause::Unproved | EndCause::Replaced | EndCause::Gone => {
+                "it was to be undone"
+            }
+        };
         self.undo = Some(undo);
         self.again_at_secs = now_secs.saturating_add(RETRY_SECS);
         if std::mem::replace(&mut self.undo_failure_told, true) {
             return Vec::new();
         }
-        let over =
-            if undo_is_lease { "its lease is over" } else { "the break-glass code was typed" };
         let found = format!("{over} and it could not be undone: {why}");
         vec![self.cause.drifted(found, false, now_secs)]
     }
@@ -332,7 +375,9 @@ impl Entry {
     }
 
     /// Every step but the first waits until this much of the ledger is `saved`.
-    pub(super) fn poll_step(&mut self, saved: u64, now_secs: u64) -> Option<Step> {
+    /// An undoing waits until it was `tried` to write it down, and no longer: a full disk must not
+    /// keep anything standing.
+    pub(super) fn poll_step(&mut self, saved: u64, tried: u64, now_secs: u64) -> Option<Step> {
         let id = self.cause.id;
         let action = || self.action.clone();
         let before = || self.before.clone().unwrap_or_default();
@@ -342,6 +387,7 @@ impl Entry {
                 (State::Applying, Step::Apply(id, action(), before()))
             }
             State::Standing if now_secs < self.again_at_secs => return None,
+            State::Standing if self.undo.is_some() && self.undo_after > tried => return None,
             State::Standing if self.undo.is_some() => {
                 (State::Undoing, Step::Undo(id, action(), before()))
             }
@@ -360,6 +406,7 @@ impl Entry {
             | State::Over => return None,
         };
         self.state = state;
+        self.step = id;
         Some(step)
     }
 }

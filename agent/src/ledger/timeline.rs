@@ -359,3 +359,74 @@ fn everything_is_undone_in_reverse_the_isolation_at_its_place() {
 fn nothing_to_undo_is_done_at_once() {
     check("0: clear 1", "", "0: 1 stood already None");
 }
+
+#[test]
+fn what_is_taken_over_while_it_is_looked_at_still_ends() {
+    check(
+        "0: ask 1 storage 600\n 0: prepared 1 done\n 0: applied 1 done\n 60: wait
+         61: ask 2 storage 60\n 62: seen 1 holds\n 121: wait\n 121: undone 2 done",
+        "0: prepare 1\n 0: apply 1\n 60: look 1\n 121: undo 2",
+        "0: 1 applied Some(600)\n 0: 1 observed 1 of 1\n 61: 1 ended: Replaced, false
+         61: 2 stood already Some(121)\n 62: 2 observed 1 of 1\n 121: 2 ended: LeaseEnded, true",
+    );
+}
+
+#[test]
+fn the_same_asked_for_twice_at_once_is_done_once() {
+    check(
+        "0: ask 1 block\n 0: ask 2 block\n 0: prepared 1 done\n 1: applied 1 done
+         2: seen 2 holds\n 3: undo 3 2\n 4: undone 2 done",
+        "0: prepare 1\n 0: apply 1\n 1: look 2\n 3: undo 2",
+        "1: 1 applied None\n 1: 1 observed 1 of 1\n 1: 1 ended: Replaced, false
+         1: 2 stood already None\n 2: 2 observed 1 of 1
+         4: 3 applied None\n 4: 3 observed 1 of 1\n 4: 2 ended: Released, true",
+    );
+}
+
+#[test]
+fn what_was_being_undone_when_the_agent_was_killed_is_undone() {
+    check(
+        "0: ask 1 block\n 0: prepared 1 done\n 1: applied 1 done\n 2: undo 3 1\n 3: crash
+         3: undone 1 done",
+        "0: prepare 1\n 0: apply 1\n 2: undo 1\n 3: undo 1",
+        "1: 1 applied None\n 1: 1 observed 1 of 1\n 3: 1 ended: Released, true",
+    );
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_from_being_undone() {
+    check(
+        "0: ask 1 block\n 0: prepared 1 done\n 1: applied 1 done\n 2: full\n 3: undo 3 1
+         4: wait\n 4: undone 1 done",
+        "0: prepare 1\n 0: apply 1\n 3: undo 1",
+        "1: 1 applied None\n 1: 1 observed 1 of 1
+         4: 3 applied None\n 4: 3 observed 1 of 1\n 4: 1 ended: Released, true",
+    );
+}
+
+#[test]
+fn what_a_crash_left_half_done_is_not_dropped_when_another_cannot_be_recorded() {
+    let deed = KeptDeed {
+        command: id(1),
+        command_hash: Hash::default(),
+        action: action("block"),
+        before: vec![1],
+        since_secs: 0,
+        until_secs: None,
+        applied: false,
+        undoing: None,
+    };
+    let mut ledger = Ledger::resume(Kept { deeds: vec![deed] }, 0);
+    ledger.handle_saved(1, Err("full".to_owned()), 0);
+    assert!(matches!(ledger.poll_step(true, 0), Some(Step::Apply(..))));
+}
+
+#[test]
+fn everything_is_undone_though_one_of_it_could_not_be_recorded() {
+    check(
+        "0: ask 1 block\n 0: full\n 0: clear 2\n 0: prepared 1 done\n 1: wait\n 2: clear 3",
+        "0: prepare 1",
+        "0: 2 applied None\n 1: 2 observed 1 of 1
+         1: 1 failed: it could not be recorded: full\n 2: 3 stood already None",
+    );
+}

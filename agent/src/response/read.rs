@@ -101,6 +101,7 @@ pub(super) fn process(body: &Body) -> Result<ProcessTarget, String> {
         | Body::Inventory(_)
         | Body::Device(_)
         | Body::Notice(_)
+        | Body::WayOut(_)
         | Body::Response(_) => None,
     };
     let (pid, start_boot_ns, sha256) = found.ok_or("the event names no process")?;
@@ -139,6 +140,7 @@ pub(super) fn file_to_take(body: &Body) -> Result<Quarantine, String> {
         | Body::Device(_)
         | Body::Finding(_)
         | Body::Notice(_)
+        | Body::WayOut(_)
         | Body::Response(_) => (None, None),
     };
     let absolute = |path: &&Text| path.as_bytes().first() == Some(&b'/');
@@ -214,6 +216,7 @@ pub(super) fn sentence(body: &Body) -> Text {
         | Body::Account(_)
         | Body::Inventory(_)
         | Body::Notice(_)
+        | Body::WayOut(_)
         | Body::Response(_) => body.class().name().to_owned(),
     };
     Text::from(cut(&text, BECAUSE_BYTES_MAX))

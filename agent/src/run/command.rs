@@ -56,9 +56,9 @@ impl Agent {
     fn note_command(&mut self, may: Authorised) {
         let secs = self.secs();
         self.memory.accepted.note(may.command.id, may.forget_secs, secs);
-        let (own, bytes) = (self.own.clone(), self.memory.to_bytes());
+        let (own, memory) = (self.own.clone(), self.memory.to_write());
         self.jobs.push(async move {
-            let written = blocking(move || own.write(GUARD, &bytes)).await;
+            let written = blocking(move || memory.write(|bytes| own.write(GUARD, bytes))).await;
             Done::Noted(Box::new((may, flat(written))))
         });
     }

@@ -115,11 +115,6 @@ impl Agent {
                 });
             }
             Step::CutOff { turn, plan, check } => {
-                if let Some(why) = self.containment.unsaved() {
-                    let why = format!("the isolation could not be recorded: {why}");
-                    let secs = self.secs();
-                    return self.containment.handle_cut(turn, CutOutcome::Failed(why), 0, secs);
-                }
                 let (live, clock) = (self.link.socket(), self.clock);
                 let lost =
                     move |why| Outcome::Cut(turn, CutOutcome::Failed(why), Duration::ZERO, None);

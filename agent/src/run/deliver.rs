@@ -12,7 +12,7 @@ use super::Agent;
 use super::jobs::Done;
 use crate::clock;
 use crate::health::VERSION;
-use crate::kept::{GUARD, GuardMemory};
+use crate::kept::GUARD;
 use crate::link::LinkEvent;
 use crate::machine;
 use crate::nonce::Nonces;
@@ -297,11 +297,10 @@ impl Agent {
     /// Makes every nonce published so far void: a copy of this machine, or a time that comes
     /// twice, may have brought them back.
     pub(super) fn renew_secret(&mut self) {
-        let renewed = GuardMemory::new().and_then(|memory| {
+        let renewed = self.memory.renew().and_then(|()| {
             // In memory at once, so that it holds though the disk may not take it.
-            self.nonces = Nonces::new(&memory.secret);
-            self.memory = memory;
-            Ok(self.own.write(GUARD, &self.memory.to_bytes())?)
+            self.nonces = Nonces::new(&self.memory.secret);
+            Ok(self.memory.to_write().write(|bytes| self.own.write(GUARD, bytes))?)
         });
         match renewed {
             Ok(()) => tracing::warn!("the nonce secret was renewed"),

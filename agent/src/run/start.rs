@@ -2,6 +2,7 @@
 //! again what stood, before anything is dialled or watched.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,11 +26,13 @@ use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
 use crate::config::Config;
 use crate::containment::Containment;
+use crate::endpoint_time::EndpointTime;
 use crate::guard::Refusals;
 use crate::health::VERSION;
 use crate::hold;
+use crate::hold::found::made_up;
 use crate::identity::{Identity, IdentityError, StateDir, StateDirError};
-use crate::kept::{self, GuardMemory, KeptError, KeptIsolation};
+use crate::kept::{self, Found, GuardMemory, ISOLATION, KeptError, KeptIsolation};
 use crate::ledger::{self, Ledger};
 use crate::link::Link;
 use crate::link::dial::Dialer;
@@ -88,8 +91,9 @@ impl Agent {
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
-        let time = kept::load_time(&own, &machine.boot_id, stamp.boot_ns)?;
-        let memory = GuardMemory::load(&own)?;
+        let mut time = kept::load_time(&own, &machine.boot_id, stamp.boot_ns)?;
+        let mut memory = GuardMemory::load(&own)?;
+        keep_boot(&own, &mut time, stamp.boot_ns, &mut memory)?;
         let roster = RosterKeeper::open(own.clone(), &identity)?;
         let signing = Arc::new(SigningKey::from_seed(identity.signing.seed())?);
         let mut spool = open_spool(&config, &own, &identity, &machine, stamp)?;
@@ -98,7 +102,8 @@ impl Agent {
         let reacting = Reacting::resume(&mut spool, policy.as_ref(), &time, now_secs)?;
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
         let way_out = Kept::load(&own)?;
-        let containment = stood(&dir, &way_out, now_secs)?;
+        let open = (config.isolation.mark, door_addresses(&identity, &roster));
+        let containment = stood(&dir, &way_out, open, now_secs);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let findings = outlet.clone();
@@ -193,13 +198,57 @@ impl Agent {
 }
 
 /// What stood when the agent last ran; it is let back where the single-use code was typed since.
-fn stood(dir: &StateDir, way_out: &Kept, secs: u64) -> Result<Containment, StartError> {
-    let kept = KeptIsolation::load(dir)?;
+fn stood(
+    dir: &StateDir,
+    way_out: &Kept,
+    open: (u32, Vec<SocketAddr>),
+    endpoint_secs: u64,
+) -> Containment {
     let Some(Opening { isolation, .. }) = &way_out.opening else {
-        return Ok(Containment::resume(kept, secs));
+        return take_up(dir, open, endpoint_secs);
     };
-    let alone = || KeptIsolation::from_bytes(isolation.as_deref()?).ok();
-    Ok(Containment::resume_ending(kept.or_else(alone)))
+    let kept = match KeptIsolation::find(dir) {
+        Found::Isolation(kept) => Some(*kept),
+        Found::Nothing | Found::Unreadable(_) => {
+            isolation.as_deref().and_then(|bytes| KeptIsolation::from_bytes(bytes).ok())
+        }
+    };
+    Containment::resume_ending(kept)
+}
+
+/// The count of boots is on the disk before any nonce says it, or the next boot would have the same.
+fn keep_boot(
+    own: &StateDir,
+    time: &mut EndpointTime,
+    boot_ns: u64,
+    memory: &mut GuardMemory,
+) -> Result<(), KeptError> {
+    let Err(error) = kept::write_time(own, &time.keep(boot_ns)) else { return Ok(()) };
+    tracing::error!(%error, "endpoint time could not be kept; the nonce secret is renewed");
+    memory.renew()
+}
+
+/// The isolation that stood. One whose record nobody can read is held for an hour, as the
+/// supervisor would: its wall may stand, and somebody must take it down.
+fn take_up(dir: &StateDir, open: (u32, Vec<SocketAddr>), endpoint_secs: u64) -> Containment {
+    let reason = match KeptIsolation::find(dir) {
+        Found::Nothing => return Containment::resume(None, endpoint_secs),
+        Found::Isolation(kept) => return Containment::resume(Some(*kept), endpoint_secs),
+        Found::Unreadable(reason) => reason,
+    };
+    tracing::error!(reason, "the record of an isolation cannot be read; it is held for an hour");
+    let kept = made_up(open, endpoint_secs);
+    let bytes = kept.to_bytes().unwrap_or_default();
+    let mut containment = Containment::resume(Some(kept), endpoint_secs);
+    let saved = dir.write(ISOLATION, &bytes).map_err(|error| error.to_string());
+    containment.handle_made_up(saved);
+    containment
+}
+
+/// The collectors' addresses that need no name service.
+fn door_addresses(identity: &Identity, roster: &RosterKeeper) -> Vec<SocketAddr> {
+    let doors = roster.held().roster.collectors.iter().chain(&identity.collectors);
+    doors.filter_map(|door| door.parse().ok()).collect()
 }
 
 fn shell(config: &Config) -> Arc<Mutex<Shell>> {

@@ -342,6 +342,7 @@ pub(crate) fn kept(deeds: &[(&Block, &[u8])]) -> Kept {
         since_secs: 0,
         until_secs: None,
         applied: true,
+        undoing: None,
     };
     Kept { deeds: deeds.iter().map(deed).collect() }
 }

@@ -113,4 +113,6 @@ pub enum Why {
     Unproved,
     /// The single-use code was typed here.
     BreakGlass,
+    /// It could not be put up; what may stand of it is taken down. Told when it failed.
+    NotApplied,
 }

@@ -31,11 +31,14 @@ pub struct Terms {
     pub accept_loss: bool,
     /// That the lease is over and the endpoint stays cut off was reported.
     pub(super) lease_over_told: bool,
+    /// A release was accepted: whoever takes this up lets the endpoint back.
+    #[serde(default)]
+    pub(super) released: bool,
 }
 
 impl Terms {
     pub fn new(if_unproved: Unproved, at_end: AtEnd, accept_loss: bool) -> Self {
-        Self { if_unproved, at_end, accept_loss, lease_over_told: false }
+        Self { if_unproved, at_end, accept_loss, lease_over_told: false, released: false }
     }
 }
 

@@ -138,6 +138,7 @@ fn told(what: &What) -> String {
         What::PlanRefused(why) => format!("plan refused: {why}"),
         What::LeaseOver => "lease over, stays".into(),
         What::Released(Why::Command) => "released".into(),
+        What::Released(Why::NotApplied) => "released, not applied".into(),
         What::Released(Why::LeaseOver) => "released, lease over".into(),
         What::Released(Why::Unproved) => "released, unproved".into(),
         What::Released(Why::BreakGlass) => "released, code typed".into(),
@@ -300,7 +301,7 @@ fn an_order_to_stay_outlives_its_lease_and_says_so_once() {
         "0: isolate A 60 stay\n 0: cut done\n 1: seen proved\n 60: wait\n 90: wait\n 91: release B
          91: let-back done",
         "0: save A until 60\n 0: cut off with mark 1\n 0: A applied until 60\n 0: prove\n 1: A proved
-         60: save A until 60\n 60: A lease over, stays\n 90: prove\n 91: let back\n 91: forget
+         60: save A until 60\n 60: A lease over, stays\n 90: prove\n 91: save A until 60\n 91: let back\n 91: forget
          91: B released",
     );
 }
@@ -329,7 +330,7 @@ fn a_release_that_fails_is_tried_again() {
         "0: isolate A 60\n 0: cut done\n 5: release B\n 5: let-back failed\n 10: wait
          10: let-back done\n 11: release C",
         "0: save A until 60\n 0: cut off with mark 1\n 0: A applied until 60\n 0: prove
-         5: let back\n 5: B release failed: held\n 10: let back\n 10: forget\n 10: B released
+         5: save A until 60\n 5: let back\n 5: B release failed: held\n 10: let back\n 10: forget\n 10: B released
          11: C already open",
     );
 }
@@ -339,7 +340,7 @@ fn an_order_during_a_release_wins() {
     check(
         "0: isolate A 60\n 0: cut done\n 5: release B\n 5: isolate C 60\n 6: cut done",
         "0: save A until 60\n 0: cut off with mark 1\n 0: A applied until 60\n 0: prove
-         5: let back\n 5: save C until 65\n 5: cut off again with mark 1
+         5: save A until 60\n 5: let back\n 5: save C until 65\n 5: cut off again with mark 1
          6: C applied until 65\n 6: prove",
     );
 }
@@ -437,6 +438,16 @@ fn a_typed_code_lets_back_and_ends_the_isolation_under_its_own_name() {
 }
 
 #[test]
+fn a_wall_that_may_stand_though_it_was_told_as_failed_is_taken_down() {
+    check(
+        "0: isolate a 60\n 0: cut failed\n 1: restart\n 1: let-back done",
+        "0: save a until 60\n 0: cut off with mark 1
+         0: save a until 60\n 0: a refused: bad\n 0: let back
+         1: let back\n 1: forget\n 1: a released",
+    );
+}
+
+#[test]
 fn a_code_typed_while_it_is_cut_off_or_let_back_does_not_wait() {
     check(
         "0: isolate a 60\n 1: code\n 1: late cut done\n 2: let-back done",
@@ -461,6 +472,33 @@ fn a_code_typed_while_it_is_cut_off_or_let_back_does_not_wait() {
 }
 
 #[test]
+fn an_order_that_is_refused_leaves_the_wall_that_was_put_up_meanwhile() {
+    check(
+        "0: isolate a 60\n 1: isolate b 60 other-plan\n 1: late cut done\n 1: cut refused",
+        "0: save a until 60\n 0: cut off with mark 1\n 1: save b until 61\n 1: cut off with mark 2
+         1: save a until 60\n 1: b refused: no\n 1: prove",
+    );
+}
+
+#[test]
 fn where_nothing_stands_a_code_has_nothing_to_let_back() {
     assert!(!Isolation::default().handle_break_glass());
+}
+
+#[test]
+fn a_release_is_carried_out_though_whoever_took_it_was_killed() {
+    check(
+        "0: isolate a 60 stay\n 0: cut done\n 5: release r\n 6: restart\n 6: let-back done",
+        "0: save a until 60\n 0: cut off with mark 1\n 0: a applied until 60\n 0: prove
+         5: save a until 60\n 5: let back\n 6: let back\n 6: forget\n 6: a released",
+    );
+}
+
+#[test]
+fn a_change_of_the_plan_that_is_refused_does_not_take_back_what_was_put_up_meanwhile() {
+    check(
+        "0: isolate a 60\n 1: plan 2\n 1: late cut done\n 1: cut refused",
+        "0: save a until 60\n 0: cut off with mark 1\n 1: save a until 60\n 1: cut off with mark 2
+         1: save a until 60\n 1: a applied until 60\n 1: a plan refused: no\n 1: prove",
+    );
 }

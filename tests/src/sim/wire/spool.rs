@@ -27,21 +27,21 @@ impl LaneModel {
     }
 }
 
-pub(crate) struct Spool {
+pub(super) struct Spool {
     key: SigningKey,
     endpoint: EndpointId,
     lanes: BTreeMap<Lane, LaneModel>,
     /// The telemetry lane as it was synced last.
     synced: LaneModel,
     /// Every event ever made, by its number.
-    pub(crate) made: BTreeSet<u64>,
+    pub(super) made: BTreeSet<u64>,
     /// Events that were dropped or lost on purpose.
-    pub(crate) dropped: BTreeSet<u64>,
-    pub(crate) ranges: Vec<SealedRange>,
+    pub(super) dropped: BTreeSet<u64>,
+    pub(super) ranges: Vec<SealedRange>,
 }
 
 impl Spool {
-    pub(crate) fn new(key: SigningKey) -> Self {
+    pub(super) fn new(key: SigningKey) -> Self {
         let endpoint = EndpointId(key.id().0);
         let lanes = Lane::ALL.into_iter().map(|lane| (lane, LaneModel::new())).collect();
         Self {
@@ -56,7 +56,7 @@ impl Spool {
     }
 
     /// Makes events and seals them as one batch.
-    pub(crate) fn make(&mut self, lane: Lane, count: usize) {
+    pub(super) fn make(&mut self, lane: Lane, count: usize) {
         let bodies = (0..count).map(|_| {
             let id = self.made.len() as u64 + 1;
             self.made.insert(id);
@@ -91,7 +91,7 @@ impl Spool {
         model.head = head;
     }
 
-    pub(crate) fn positions(&self) -> Vec<LanePosition> {
+    pub(super) fn positions(&self) -> Vec<LanePosition> {
         let position = |(lane, model): (&Lane, &LaneModel)| LanePosition {
             lane: *lane,
             epoch: model.epoch,
@@ -101,17 +101,17 @@ impl Spool {
         self.lanes.iter().map(position).collect()
     }
 
-    pub(crate) fn after(&self, lane: Lane, after: Cursor, batches_max: usize) -> Vec<SealedBatch> {
+    pub(super) fn after(&self, lane: Lane, after: Cursor, batches_max: usize) -> Vec<SealedBatch> {
         let after = |sealed: &&SealedBatch| place(sealed) > after;
         self.lanes[&lane].sealed.iter().filter(after).take(batches_max).cloned().collect()
     }
 
-    pub(crate) fn forget(&mut self, lane: Lane, upto: Cursor) {
+    pub(super) fn forget(&mut self, lane: Lane, upto: Cursor) {
         self.lanes.get_mut(&lane).unwrap().sealed.retain(|sealed| place(sealed) > upto);
         self.synced.sealed.retain(|sealed| lane != Lane::Telemetry || place(sealed) > upto);
     }
 
-    pub(crate) fn begin_epoch(
+    pub(super) fn begin_epoch(
         &mut self,
         lane: Lane,
         above: u32,
@@ -135,7 +135,7 @@ impl Spool {
     }
 
     /// The spool is full: its oldest telemetry goes, and a signed gap says so.
-    pub(crate) fn overflow(&mut self, count: usize) {
+    pub(super) fn overflow(&mut self, count: usize) {
         let model = self.lanes.get_mut(&Lane::Telemetry).unwrap();
         let epoch = match model.sealed.first() {
             Some(sealed) => sealed.epoch,
@@ -156,13 +156,13 @@ impl Spool {
         self.sync();
     }
 
-    pub(crate) fn sync(&mut self) {
+    pub(super) fn sync(&mut self) {
         self.synced = self.lanes[&Lane::Telemetry].clone();
     }
 
     /// Power is lost: telemetry falls back to the last sync, and begins a new epoch so that no
     /// number is given twice.
-    pub(crate) fn lose_power(&mut self) {
+    pub(super) fn lose_power(&mut self) {
         let before: BTreeSet<u64> = self.telemetry_ids();
         let epoch = self.lanes[&Lane::Telemetry].epoch;
         self.lanes.insert(Lane::Telemetry, self.synced.clone());
@@ -175,7 +175,7 @@ impl Spool {
         self.lanes[&Lane::Telemetry].sealed.iter().flat_map(ids).collect()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.lanes.values().all(|lane| lane.sealed.is_empty())
     }
 }
@@ -197,7 +197,7 @@ fn line(id: u64) -> Body {
 }
 
 /// The number of an event made by [`Spool::make`].
-pub(crate) fn id_of(body: &Body) -> Option<u64> {
+pub(super) fn id_of(body: &Body) -> Option<u64> {
     if let Body::Log(line) = body { Some(line.offset) } else { None }
 }
 

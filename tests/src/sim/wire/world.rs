@@ -15,22 +15,41 @@ use cordon_proto::sign::chain::{self, Verdict};
 use cordon_proto::sign::document::{self, Kind};
 use cordon_proto::sign::{SigningKey, batch};
 
-use crate::log::{Asked, Log};
-use crate::random::Random;
-use crate::spool::{Spool, id_of};
+use super::super::random::Random;
+use super::log::{Asked, Log};
+use super::spool::{Spool, id_of};
 
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Faults {
+/// What may go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
     /// The connection breaks; what is under way is lost; the old end may live on for a while.
-    pub(crate) cuts: bool,
+    pub cuts: bool,
     /// Agent or collector are killed and started again.
-    pub(crate) crashes: bool,
+    pub crashes: bool,
     /// The spool overflows.
-    pub(crate) overflow: bool,
+    pub overflow: bool,
     /// The endpoint loses power.
-    pub(crate) power: bool,
+    pub power: bool,
     /// Messages are dropped, repeated and swapped, which TLS forbids and the design survives.
-    pub(crate) mangle: bool,
+    pub mangle: bool,
+}
+
+/// In what the collector's log is not what was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// An event is missing and nothing says so, or never got through.
+    Lost(String),
+    /// An event is there twice.
+    Doubled(String),
+    /// The log does not hold together.
+    Broken(String),
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Lost(what) | Self::Doubled(what) | Self::Broken(what)) = self;
+        f.write_str(what)
+    }
 }
 
 struct AgentEnd {
@@ -50,7 +69,7 @@ struct CollectorEnd {
     identify: bool,
 }
 
-pub(crate) struct World {
+pub(super) struct World {
     random: Random,
     faults: Faults,
     spool: Spool,
@@ -76,7 +95,7 @@ const EXPORTER: &[u8] = b"exporter";
 const NOW: Duration = Duration::ZERO;
 
 impl World {
-    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
+    pub(super) fn new(seed: u64, faults: Faults) -> Self {
         Self {
             random: Random(seed),
             faults,
@@ -90,7 +109,7 @@ impl World {
         }
     }
 
-    pub(crate) fn story(&self) -> String {
+    pub(super) fn story(&self) -> String {
         let from = self.story.len().saturating_sub(60);
         self.story[from..].join("\n")
     }
@@ -99,7 +118,7 @@ impl World {
         self.story.push(what);
     }
 
-    pub(crate) fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let Faults { cuts, crashes, overflow, power, mangle } = self.faults;
         match self.random.below(100) {
             0..20 => self.produce(),
@@ -124,7 +143,7 @@ impl World {
     }
 
     /// No more faults: everything under way arrives, and everything waiting is sent.
-    pub(crate) fn calm_down(&mut self) {
+    pub(super) fn calm_down(&mut self) {
         self.faults = Faults::default();
         for _ in 0..20_000 {
             self.progress();
@@ -385,25 +404,29 @@ impl World {
     }
 
     /// Compares what is stored with everything that was ever made.
-    pub(crate) fn judge(&self) -> Result<(), String> {
+    pub(super) fn judge(&self) -> Result<(), Wrong> {
         if !self.spool.is_empty() {
-            return Err("the spool never emptied".to_owned());
+            return Err(Wrong::Lost("the spool never emptied".to_owned()));
         }
         let mut seen = BTreeSet::new();
         let mut position: [Option<LanePosition>; 2] = [None, None];
         let mut gaps = vec![];
         for (sealed, _) in &self.log.stored {
-            let opened = batch::open(sealed, &key().verifying()).map_err(|e| e.to_string())?;
+            let opened = batch::open(sealed, &key().verifying())
+                .map_err(|e| Wrong::Broken(e.to_string()))?;
             let lane = usize::from(opened.header.lane == Lane::Telemetry);
             let verdict = chain::judge(position[lane].as_ref(), &opened.header, &gaps);
             if matches!(verdict, Verdict::Stored | Verdict::Broken(_)) {
-                return Err(format!("the log's chain is wrong: {verdict:?} {:?}", opened.header));
+                let wrong = format!("the log's chain is wrong: {verdict:?} {:?}", opened.header);
+                return Err(Wrong::Broken(wrong));
             }
             position[lane] = Some(chain::position(&opened.header, opened.hash));
             for bytes in &opened.events {
-                let body = batch::read_event(bytes).map_err(|e| e.to_string())?.body;
+                let body = batch::read_event(bytes).map_err(|e| Wrong::Broken(e.to_string()))?.body;
                 match (id_of(&body), body) {
-                    (Some(id), _) if !seen.insert(id) => return Err(format!("{id} is doubled")),
+                    (Some(id), _) if !seen.insert(id) => {
+                        return Err(Wrong::Doubled(format!("{id} is doubled")));
+                    }
                     (None, cordon_proto::event::Body::Gap(gap)) => gaps.extend(gap.sealed),
                     _ => {}
                 }
@@ -411,10 +434,10 @@ impl World {
         }
         let lost = |id: &&u64| !seen.contains(id) && !self.spool.dropped.contains(id);
         if let Some(id) = self.spool.made.iter().find(lost) {
-            return Err(format!("{id} is lost and nothing says so"));
+            return Err(Wrong::Lost(format!("{id} is lost and nothing says so")));
         }
         match self.spool.ranges.iter().find(|range| !gaps.contains(range)) {
-            Some(range) => Err(format!("the gap {range:?} never arrived")),
+            Some(range) => Err(Wrong::Lost(format!("the gap {range:?} never arrived"))),
             None => Ok(()),
         }
     }

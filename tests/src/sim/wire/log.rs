@@ -9,24 +9,24 @@ use cordon_proto::sign::batch::{Batch, Opened};
 use cordon_proto::sign::chain;
 
 /// A request to store, and which session waits for the answer.
-pub(crate) struct Asked {
-    pub(crate) session: u64,
-    pub(crate) batch: Batch,
-    pub(crate) opened: Opened,
+pub(super) struct Asked {
+    pub(super) session: u64,
+    pub(super) batch: Batch,
+    pub(super) opened: Opened,
     /// Where the lane must stand; nothing for a comparison with what is stored.
-    pub(crate) after: Option<Option<LanePosition>>,
+    pub(super) after: Option<Option<LanePosition>>,
 }
 
 #[derive(Default)]
-pub(crate) struct Log {
-    pub(crate) stored: Vec<(Batch, Opened)>,
+pub(super) struct Log {
+    pub(super) stored: Vec<(Batch, Opened)>,
     positions: BTreeMap<Lane, LanePosition>,
-    pub(crate) asked: VecDeque<Asked>,
+    pub(super) asked: VecDeque<Asked>,
 }
 
 impl Log {
     /// Answers the oldest request; true durability begins here.
-    pub(crate) fn settle(&mut self) -> Option<(u64, Lane, Appended)> {
+    pub(super) fn settle(&mut self) -> Option<(u64, Lane, Appended)> {
         let Asked { session, batch, opened, after } = self.asked.pop_front()?;
         let lane = opened.header.lane;
         let same = self.stored.iter().any(|(_, stored)| stored.hash == opened.hash);
@@ -43,7 +43,7 @@ impl Log {
         Some((session, lane, answer))
     }
 
-    pub(crate) fn heads(&self) -> Vec<Vec<u8>> {
+    pub(super) fn heads(&self) -> Vec<Vec<u8>> {
         let head = |lane: Lane| {
             let of_lane = |stored: &&(Batch, Opened)| stored.1.header.lane == lane;
             self.stored.iter().rev().find(of_lane).map(|(batch, _)| batch.header.clone())

@@ -1,0 +1,144 @@
+//! What stands on an endpoint, simulated: the isolation core, the guard, the ledger of deeds and
+//! the supervisor's decision over a disk, a kernel, a clock and a collector that fail in every way,
+//! judged by an oracle that shares nothing with them.
+//!
+//! The cores are the agent's own. What lies between them, the event loop and the supervisor's
+//! hands, waits for sockets and a kernel, and is played here in the same order.
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "this world has a few of all actions and outcomes; the others do not come up in it"
+)]
+
+mod agent;
+mod event;
+mod holder;
+mod machine;
+mod operators;
+mod oracle;
+mod record;
+mod world;
+
+use cordon_agent::guard::{Authorised, Refusal};
+use cordon_proto::event::receipt::Check;
+use cordon_proto::id::Hash;
+
+use event::Event;
+use operators::Message;
+use world::World;
+
+/// In what the endpoint broke a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// What must stand does not: an isolation was lost, or a lock.
+    Lost(String),
+    /// Something was obeyed that nobody with the right to it had signed, or not for now, or not
+    /// again.
+    Forged(String),
+    /// What must be gone still stands.
+    Stranded(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kind, what) = match self {
+            Self::Lost(what) => ("lost", what),
+            Self::Forged(what) => ("forged", what),
+            Self::Stranded(what) => ("stranded", what),
+        };
+        write!(f, "{kind}: {what}")
+    }
+}
+
+/// An endpoint with a part missing, to see that the oracle notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Whoever signed it, it is obeyed.
+    SignatureUnchecked,
+    /// However old it is, it is obeyed.
+    NonceUnchecked,
+    /// However often it comes, it is obeyed.
+    IdsForgotten,
+    /// Leases do not end.
+    LeaseIgnored,
+    /// What is written is not on the disk.
+    WritesLost,
+    /// What is to be removed stays on the disk.
+    RecordStays,
+    /// The wall is let down, and locks undone, in words only.
+    ReleaseOnlyTold,
+    /// Nobody looks at what stands.
+    Blind,
+}
+
+impl Broken {
+    /// What a broken guard says instead.
+    fn judge(
+        self,
+        message: &Message,
+        judged: &Result<Authorised, Refusal>,
+    ) -> Option<Result<Authorised, Refusal>> {
+        let refused = judged.as_ref().err().map(|refusal| refusal.check);
+        let unsigned = matches!(refused, Some(Check::Signature | Check::Role));
+        (self == Self::SignatureUnchecked && unsigned).then(|| {
+            Ok(Authorised {
+                command: message.command.clone(),
+                hash: Hash::of(&message.bytes),
+                signed: message.bytes.clone(),
+                signers: Vec::new(),
+                forget_secs: u64::MAX,
+            })
+        })
+    }
+}
+
+/// A life that ended in a broken promise.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    pub fault: Fault,
+    /// What happened, as few things as still lead to the fault.
+    pub story: Vec<String>,
+}
+
+/// Lives the life of a seed to its end.
+pub fn run(seed: u64, broken: Option<Broken>) -> Result<(), Fault> {
+    live(&event::life(seed), broken).0.map_or(Ok(()), Err)
+}
+
+/// The same, told; where it fails, without what is not needed for that.
+pub fn tell(seed: u64, broken: Option<Broken>) -> Result<Vec<String>, Failed> {
+    let mut life = event::life(seed);
+    let (fault, story) = live(&life, broken);
+    let Some(fault) = fault else { return Ok(story) };
+    let mut shortest = Failed { fault, story };
+    for length in [16, 8, 4, 2, 1] {
+        let mut at = 0;
+        while at < life.len() {
+            let mut less = life.clone();
+            less.drain(at..(at + length).min(life.len()));
+            match live(&less, broken) {
+                (Some(fault), story)
+                    if std::mem::discriminant(&fault)
+                        == std::mem::discriminant(&shortest.fault) =>
+                {
+                    shortest = Failed { fault, story };
+                    life = less;
+                }
+                _ => at += length,
+            }
+        }
+    }
+    Err(shortest)
+}
+
+fn live(life: &[Event], broken: Option<Broken>) -> (Option<Fault>, Vec<String>) {
+    let mut world = World::new(broken);
+    for event in life {
+        world.happen(event);
+        if let Some(fault) = world.fault() {
+            return (Some(fault), world.story());
+        }
+    }
+    world.calm_down();
+    (world.fault(), world.story())
+}
