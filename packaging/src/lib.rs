@@ -11,6 +11,7 @@ pub mod measure;
 pub mod need;
 pub mod pack;
 pub mod packages;
+pub mod peers;
 pub mod process;
 pub mod programs;
 pub mod run_command;
