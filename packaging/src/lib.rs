@@ -12,6 +12,7 @@ pub mod need;
 pub mod pack;
 pub mod packages;
 pub mod peers;
+pub mod probe;
 pub mod process;
 pub mod programs;
 pub mod run_command;
