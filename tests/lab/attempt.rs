@@ -16,7 +16,7 @@ use rustix::net::{AddressFamily, Protocol, RawProtocol, SocketType, connect, ipp
 
 use crate::address;
 use crate::frame::{self, ARP, IPV4};
-use crate::ground::{AGENTS_MARK, Ground};
+use crate::ground::{AGENTS_MARK, Ground, Macs};
 use crate::listeners::shared;
 use crate::place::{Family, Place};
 use crate::platform::packet::Sender;
@@ -68,7 +68,7 @@ fn once(ground: &Ground, trial: &Trial) -> Result<bool> {
         How::Dns => resolves(to)?,
         How::DnsOverTcp => resolves_over_tcp(to),
         How::RouterDiscovery => finds_router(trial)?,
-        How::NeighbourDiscovery => finds_neighbour(trial)?,
+        How::NeighbourDiscovery => finds_neighbour(ground, trial)?,
         How::Udp
         | How::Raw
         | How::Broadcast
@@ -274,14 +274,18 @@ fn finds_router(trial: &Trial) -> Result<bool> {
 }
 
 /// Asks for a neighbour's hardware address, and waits for the neighbour's answer.
-fn finds_neighbour(trial: &Trial) -> Result<bool> {
+fn finds_neighbour(ground: &Ground, trial: &Trial) -> Result<bool> {
     let IpAddr::V6(target) = trial.target() else { return Ok(false) };
     let [.., a, b, c] = target.octets();
     let [first, second] = [u16::from(a) | 0xff00, u16::from_be_bytes([b, c])];
     let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, first, second);
     let socket = raw(Family::V6, ipproto::ICMPV6)?;
     let scope = name_to_index(&socket, trial.device())?;
-    let solicitation = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &target.octets()].concat();
+    let Macs { endpoint, peer, .. } = ground.macs;
+    let own = if trial.from == Place::Endpoint { endpoint } else { peer };
+    // Without the asker's own hardware address nobody answers whom they do not know already.
+    let head = [135, 0, 0, 0, 0, 0, 0, 0];
+    let solicitation = [&head[..], &target.octets(), &[1, 1], &own].concat();
     if socket.send_to(&solicitation, SocketAddrV6::new(group, 0, 0, scope)).is_err() {
         return Ok(false);
     }

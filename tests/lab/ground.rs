@@ -61,6 +61,7 @@ table ip early {
 pub(crate) struct Macs {
     pub(crate) endpoint: Mac,
     pub(crate) container_side: Mac,
+    pub(crate) peer: Mac,
     pub(crate) router: Mac,
 }
 
@@ -95,6 +96,7 @@ impl Ground {
         let macs = Macs {
             endpoint: mac(endpoint, "eth0")?,
             container_side: mac(endpoint, "ctr0")?,
+            peer: mac(fleet.namespace(PEER)?, "eth0")?,
             router: mac(&router, "eth0")?,
         };
         let (server, client, renewals) = dhcp::start(&fleet, &leases, &router, endpoint)?;
