@@ -12,6 +12,8 @@ use rustix::net::{AddressFamily, SocketType, bind, socket};
 use crate::place::Place;
 use crate::witness::Witness;
 
+const ANSWER: &[u8] = b"heard";
+
 /// Takes connections at a port of both families, until this program ends.
 pub(crate) fn tcp(space: &Namespace, port: u16) -> Result<()> {
     let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
@@ -51,7 +53,10 @@ pub(crate) fn udp(
             // What the other end refused is told here, and is no reason to stop.
             let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
             witness.heard(place, &buffer[..length]);
-            drop(socket.send_to(b"heard", from));
+            // An answer is not answered, or two listeners would never be quiet again.
+            if &buffer[..length] != ANSWER {
+                drop(socket.send_to(ANSWER, from));
+            }
         }
     };
     Builder::new().name(format!("udp-{port}")).spawn(body)?;
