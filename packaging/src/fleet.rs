@@ -5,6 +5,7 @@
 //! Without root there is no lab: collector and one agent then meet on loopback.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -46,6 +47,9 @@ pub struct Plan {
     pub collector_settings: String,
     /// Without a lab though there could be one: collector and agents on this machine's loopback.
     pub on_loopback: bool,
+    /// A program and its arguments that start every agent in their place, such as `nsenter` into a
+    /// mount namespace; agents start by themselves where there is none.
+    pub agents_by: Vec<OsString>,
 }
 
 /// A running fleet. What it made is put back when it is dropped.
@@ -331,8 +335,11 @@ impl Fleet {
             return Ok(());
         }
         let endpoint = self.endpoint(name)?;
-        let mut launch = Launch::new("cordon-agent", "unshare")
-            .arguments(HOST_NAMED)
+        let words = self.plan.agents_by.iter().map(OsString::as_os_str);
+        let mut words = words.chain(["unshare".as_ref()]).chain(HOST_NAMED.map(OsStr::new));
+        let first = words.next().unwrap_or_default();
+        let mut launch = Launch::new("cordon-agent", first)
+            .arguments(words)
             .arguments([name.as_ref(), program.as_os_str()])
             .arguments(run)
             .output(self.log(name)?);
