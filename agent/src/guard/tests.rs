@@ -78,6 +78,7 @@ fn policy(version: u64) -> Policy {
         exemptions: vec![],
         critical: vec![],
         redactions: None,
+        protected: None,
     }
 }
 
