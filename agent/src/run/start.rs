@@ -91,9 +91,7 @@ impl Agent {
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
-        let mut time = kept::load_time(&own, &machine.boot_id, stamp.boot_ns)?;
-        let mut memory = GuardMemory::load(&own)?;
-        keep_boot(&own, &mut time, stamp.boot_ns, &mut memory)?;
+        let (time, memory) = remembered(&own, &machine.boot_id, stamp.boot_ns)?;
         let roster = RosterKeeper::open(own.clone(), &identity)?;
         let signing = Arc::new(SigningKey::from_seed(identity.signing.seed())?);
         let mut spool = open_spool(&config, &own, &identity, &machine, stamp)?;
@@ -107,10 +105,7 @@ impl Agent {
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let findings = outlet.clone();
-        let (brake, braked) = watch::channel(Duration::ZERO);
-        let thrift = Thrift::new(config.budget, brake);
-        let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
-        let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool.clone(), braked);
+        let (sensors, thrift) = watching(&config, &dir, outlet, spool.clone());
         let stood = kept::load_ledger(&dir)?;
         let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood, findings);
         let known_progress = progress.borrow().clone();
@@ -216,16 +211,33 @@ fn stood(
     Containment::resume_ending(kept)
 }
 
-/// The count of boots is on the disk before any nonce says it, or the next boot would have the same.
-fn keep_boot(
+/// Endpoint time and what the guard keeps. The count of boots is on the disk before any nonce says
+/// it, or the next boot would have the same.
+fn remembered(
     own: &StateDir,
-    time: &mut EndpointTime,
+    boot_id: &str,
     boot_ns: u64,
-    memory: &mut GuardMemory,
-) -> Result<(), KeptError> {
-    let Err(error) = kept::write_time(own, &time.keep(boot_ns)) else { return Ok(()) };
-    tracing::error!(%error, "endpoint time could not be kept; the nonce secret is renewed");
-    memory.renew()
+) -> Result<(EndpointTime, GuardMemory), KeptError> {
+    let mut time = kept::load_time(own, boot_id, boot_ns)?;
+    let mut memory = GuardMemory::load(own)?;
+    if let Err(error) = kept::write_time(own, &time.keep(boot_ns)) {
+        tracing::error!(%error, "endpoint time could not be kept; the nonce secret is renewed");
+        memory.renew()?;
+    }
+    Ok((time, memory))
+}
+
+/// The sensors, and what holds them back when the budget runs out.
+fn watching(
+    config: &Config,
+    dir: &StateDir,
+    outlet: mpsc::Sender<(&'static str, Report)>,
+    spool: keeper::SpoolHandle,
+) -> (sensors::Sensors, Thrift) {
+    let (brake, braked) = watch::channel(Duration::ZERO);
+    let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
+    let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool, braked);
+    (sensors, Thrift::new(config.budget, brake))
 }
 
 /// The isolation that stood. One whose record nobody can read is held for an hour, as the
