@@ -1,5 +1,7 @@
 //! The isolation's life as timelines: what is told to it, and what it wants done.
 
+mod code;
+
 use super::record::{AtEnd, Order, Plan, Record, Terms, Unproved};
 use super::{Check, CutOutcome, Effect, Isolation, Report, Seen, What, Why};
 
@@ -422,22 +424,6 @@ fn what_stays_open_though_it_should_not_is_looked_at_sooner_only_while_it_is_new
 }
 
 #[test]
-fn a_typed_code_lets_back_and_ends_the_isolation_under_its_own_name() {
-    check(
-        "0: isolate a 60\n 0: cut done\n 5: code\n 6: let-back failed\n 11: wait\n 11: let-back done",
-        "0: save a until 60
-         0: cut off with mark 1
-         0: a applied until 60
-         0: prove
-         5: let back
-         6: a release failed: held
-         11: let back
-         11: forget
-         11: a released, code typed",
-    );
-}
-
-#[test]
 fn a_wall_that_may_stand_though_it_was_told_as_failed_is_taken_down() {
     check(
         "0: isolate a 60\n 0: cut failed\n 1: restart\n 1: let-back done",
@@ -448,41 +434,12 @@ fn a_wall_that_may_stand_though_it_was_told_as_failed_is_taken_down() {
 }
 
 #[test]
-fn a_code_typed_while_it_is_cut_off_or_let_back_does_not_wait() {
-    check(
-        "0: isolate a 60\n 1: code\n 1: late cut done\n 2: let-back done",
-        "0: save a until 60
-         0: cut off with mark 1
-         1: let back
-         2: forget
-         2: a released, code typed",
-    );
-    check(
-        "0: isolate a 60\n 0: cut done\n 1: release b\n 2: let-back failed\n 3: code\n 4: let-back done",
-        "0: save a until 60
-         0: cut off with mark 1
-         0: a applied until 60
-         0: prove
-         1: let back
-         2: b release failed: held
-         3: let back
-         4: forget
-         4: b released",
-    );
-}
-
-#[test]
 fn an_order_that_is_refused_leaves_the_wall_that_was_put_up_meanwhile() {
     check(
         "0: isolate a 60\n 1: isolate b 60 other-plan\n 1: late cut done\n 1: cut refused",
         "0: save a until 60\n 0: cut off with mark 1\n 1: save b until 61\n 1: cut off with mark 2
          1: save a until 60\n 1: b refused: no\n 1: prove",
     );
-}
-
-#[test]
-fn where_nothing_stands_a_code_has_nothing_to_let_back() {
-    assert!(!Isolation::default().handle_break_glass());
 }
 
 #[test]

@@ -179,7 +179,10 @@ mod tests {
             let text =
                 help.to_string().replace("\\\n", " ").replace(" PIN ", &format!(" {:064} ", 0));
             for line in text.lines().map(str::trim).filter(|line| line.starts_with("cordon ")) {
-                let words = split(line.split(" | ").next().unwrap().split(" > ").next().unwrap());
+                let words = [" | ", " > ", " # "].iter().fold(line, |line, end| {
+                    line.split_once(end).map_or(line, |(before, _)| before)
+                });
+                let words = split(words);
                 let read = Cli::try_parse_from(&words);
                 let read = read.map_or_else(|e| e.to_string(), |_| String::new());
                 assert_eq!(read, "", "{line}");

@@ -9,9 +9,13 @@ use cordon_proto::roster::{Autonomy, Ceilings, Grant, Operator, OperatorKey, Rol
 use cordon_proto::sign::{PasskeyAlgorithm, SealingKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+mod error;
+
 use super::role_name;
 use crate::hex;
 use crate::moment;
+
+pub use error::DraftError;
 
 /// The text of a roster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,40 +75,6 @@ struct DraftGrant {
     role: Role,
     approvals: u8,
     targets_max: u32,
-}
-
-/// What is wrong with a draft.
-#[derive(Debug, thiserror::Error)]
-pub enum DraftError {
-    /// Not the text of a roster.
-    #[error("the draft cannot be read as a roster")]
-    Form(#[source] Box<toml::de::Error>),
-    /// A key that is none.
-    #[error("operator {operator}: '{key}' is not a public key")]
-    Key {
-        /// Whose.
-        operator: OperatorId,
-        /// What stands there.
-        key: String,
-    },
-    /// The same key or person twice: signatures would not count as meant.
-    #[error("{0} stands in the draft twice")]
-    Twice(String),
-    /// A person without any key.
-    #[error("operator {0} has no key")]
-    NoKey(OperatorId),
-    /// A row that asks for nobody.
-    #[error("the grant for {0} asks for 0 approvals; it must be at least 1")]
-    NoApproval(&'static str),
-    /// An action that no response can name.
-    #[error("endpoints can do no {0} by themselves; [ceilings.autonomy] may name: {1}")]
-    Autonomy(&'static str, String),
-    /// Nobody to add or take away.
-    #[error("there is no operator {0} in the roster")]
-    NoSuch(OperatorId),
-    /// Nobody could act.
-    #[error("the draft names no operator")]
-    Nobody,
 }
 
 impl Draft {
