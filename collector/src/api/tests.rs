@@ -3,6 +3,7 @@
 mod commands;
 mod events;
 mod people;
+mod preview;
 mod queries;
 mod routes;
 
