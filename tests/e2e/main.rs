@@ -17,6 +17,7 @@ mod lab;
 mod lease;
 mod outage;
 mod presence;
+mod preview;
 mod query;
 mod red_team;
 mod scene;
@@ -54,6 +55,7 @@ const TESTS: &[(&str, Body)] = &[
     ("a query is answered, limited, verified and kept by nobody", query::asked),
     ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
+    ("what an isolation would cut is shown, and who is needed waits for two", preview::shown),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
     ("a hostile collector cannot make an agent forget", red_team::memory),
