@@ -16,6 +16,7 @@ mod jobs;
 mod lookout;
 mod query;
 mod sensors;
+mod snapshot;
 mod start;
 mod stop;
 mod upkeep;
@@ -219,6 +220,8 @@ impl Agent {
             Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
             Done::Collect(done) => self.collect_done(*done),
+            Done::Sockets(command, early) => self.sockets_taken(command, early),
+            Done::WaitedEnough(command) => self.go_on(command, false),
             Done::Swept | Done::Followed => {}
             Done::Heard(heard) => self.heard(*heard),
         }

@@ -21,6 +21,7 @@ mod preview;
 mod query;
 mod red_team;
 mod scene;
+mod snapshot;
 mod tamper;
 mod two_persons;
 
@@ -56,6 +57,7 @@ const TESTS: &[(&str, Body)] = &[
     ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
     ("what an isolation would cut is shown, and who is needed waits for two", preview::shown),
+    ("a snapshot is taken before an action, and its failure stops none", snapshot::taken),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
     ("a hostile collector cannot make an agent forget", red_team::memory),

@@ -13,6 +13,7 @@ pub mod holder;
 pub mod inotify;
 pub mod listening;
 pub mod module;
+pub mod neighbour;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -115,7 +115,7 @@ impl Agent {
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
-            collecting: Collecting::open(&own)?,
+            collecting: Collecting::open(&own, time.secs(stamp.boot_ns))?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             door: door::Door::open(&config),

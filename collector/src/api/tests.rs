@@ -331,6 +331,7 @@ fn isolation(number: u128, hosts: &[&Host]) -> Command {
         roster_min: RosterRef::default(),
         reason: "beacon".to_owned(),
         incident: None,
+        snapshot: None,
     }
 }
 

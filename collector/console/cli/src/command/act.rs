@@ -4,6 +4,7 @@
 mod account;
 mod block;
 mod collect;
+mod first;
 mod group;
 mod isolate;
 mod preview;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cordon_proto::command::{Action, Command};
+use cordon_proto::command::{Action, Command, Snapshot};
 use cordon_proto::id::{ClientId, CommandId};
 use cordon_proto::sign::command::SignedCommand;
 use serde_json::json;
@@ -81,6 +82,9 @@ pub struct Why {
     /// Whether the person at the terminal is shown what it would cut, and asked.
     #[arg(skip)]
     ask: bool,
+    /// What is taken first.
+    #[arg(skip)]
+    snapshot: Option<Snapshot>,
 }
 
 /// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
@@ -131,6 +135,7 @@ async fn act_on(
         action,
         reason: args.reason,
         incident: args.incident,
+        snapshot: args.snapshot,
         queued: args.queued,
         age_max_secs: args.age_max.map(|age| age.as_secs()),
     };
