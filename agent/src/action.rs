@@ -4,6 +4,10 @@ pub mod account;
 #[cfg(target_os = "linux")]
 pub mod block;
 pub mod deed;
+pub mod deny;
+mod hash;
 pub mod isolate;
+pub mod process;
+pub mod quarantine;
 pub mod service;
 pub mod storage;

@@ -370,6 +370,7 @@ mod tests {
             exemptions: vec![exempt],
             critical: vec![],
             redactions: None,
+            protected: None,
         };
         let mut containment = Containment::default();
         let may = authorised(1, ActionKind::Isolate);

@@ -31,3 +31,4 @@ pub mod sensor;
 pub mod spool;
 pub mod tell;
 pub mod tls;
+pub mod vault;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use cordon_agent::action::deny;
 use cordon_agent::config::{self, Config};
 use cordon_agent::{collect, doctor, hold, query, release, run, tell};
 
@@ -66,6 +67,9 @@ enum Deed {
         #[arg(long)]
         json: bool,
     },
+    /// Is asked by the kernel before programs start; the agent starts this itself.
+    #[command(hide = true)]
+    DenyWorker,
     /// Answers one query; the agent starts this itself.
     #[command(hide = true)]
     QueryWorker,
@@ -98,6 +102,9 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
     if let Deed::QueryWorker = deed {
         return query::worker::run().map(|()| ExitCode::SUCCESS).context("answering a query");
     }
+    if let Deed::DenyWorker = deed {
+        return deny::worker::run().map(|()| ExitCode::SUCCESS).context("being asked");
+    }
     if let Deed::CollectWorker = deed {
         return collect::worker::run().map(|()| ExitCode::SUCCESS).context("collecting");
     }
@@ -123,7 +130,7 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
             tell::install_roster(&config, &file)
                 .with_context(|| format!("installing {} failed", file.display()))?;
         }
-        Deed::QueryWorker | Deed::CollectWorker => {}
+        Deed::QueryWorker | Deed::CollectWorker | Deed::DenyWorker => {}
         Deed::Doctor { json } => return doctor::run(&config, json),
     }
     Ok(ExitCode::SUCCESS)

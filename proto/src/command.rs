@@ -16,9 +16,10 @@ mod storage;
 
 use minicbor::{Decode, Encode};
 
+use crate::Text;
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
-use crate::policy::{Redactions, RedactionsError};
+use crate::policy::{Policy, Redactions, RedactionsError};
 use crate::query::Query;
 use crate::roster::RosterRef;
 
@@ -189,6 +190,7 @@ impl Command {
             | Action::ReleaseAll
             | Action::BlockStorage(_) => Ok(()),
             Action::SetPolicy(policy) => {
+                check_protected(policy.protected.as_deref().unwrap_or_default())?;
                 Ok(policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?)
             }
             Action::Query(query) => self.check_query(query),
@@ -219,6 +221,15 @@ impl Command {
     pub fn target(&self, endpoint: EndpointId) -> Option<&Target> {
         self.targets.iter().find(|target| target.endpoint == endpoint)
     }
+}
+
+fn check_protected(paths: &[Text]) -> Result<(), CommandFormError> {
+    let (found, max) = (paths.len(), Policy::PROTECTED_MAX);
+    if found > max {
+        let [found, max] = [found, max].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        return Err(CommandFormError::Range { field: "count of protected programs", found, max });
+    }
+    paths.iter().try_for_each(deny::check_path)
 }
 
 fn text(field: &'static str, found: &str, bytes_max: usize) -> Result<(), CommandFormError> {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use crate::Text;
 use crate::id::{ClientId, EndpointId};
 
 mod redactions;
@@ -73,9 +74,16 @@ pub struct Policy {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redactions: Option<Redactions>,
+    /// Programs whose processes are never ended, stopped or denied, by their absolute paths.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<Vec<Text>>,
 }
 
 impl Policy {
+    /// Protected programs in one policy.
+    pub const PROTECTED_MAX: usize = 256;
+
     /// Exemptions in one policy, unless the roster's ceiling is lower.
     pub const EXEMPTIONS_MAX: usize = 32;
 

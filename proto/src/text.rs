@@ -13,7 +13,7 @@ use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use minicbor::encode::{Encoder, Write};
 use minicbor::{Decode, Encode, decode, encode};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes that a person will read, kept exactly as they were found.
 #[derive(Clone)]
@@ -166,6 +166,13 @@ impl<'b, C> Decode<'b, C> for Text {
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.to_lossy())
+    }
+}
+
+/// From a file that people write, which is text.
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self::from(text.as_str()))
     }
 }
 

@@ -15,6 +15,8 @@ mod inventory;
 mod login_record;
 #[path = "samples/logins.rs"]
 mod logins;
+#[path = "samples/processes.rs"]
+mod processes;
 
 use std::path::PathBuf;
 

@@ -38,7 +38,7 @@ pub(crate) fn brought() -> Result<()> {
     cut_in_the_middle(&mut fleet, id)?;
 
     let out = fleet.folder().join("case");
-    let get = ["collection", "get", id, "--out", &out.to_string_lossy(), "--json"];
+    let get = ["collection", "get", id, "--out", &out.to_string_lossy()];
     let got = fleet.cordon_json(&get)?;
     let got = got.first().context("nothing was fetched")?;
     let item = |path: &Path| {

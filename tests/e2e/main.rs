@@ -18,6 +18,8 @@ mod lease;
 mod outage;
 mod presence;
 mod preview;
+mod processes;
+mod quarantine;
 mod query;
 mod red_team;
 mod scene;
@@ -45,6 +47,7 @@ const TESTS: &[(&str, Body)] = &[
     ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
+    ("processes are ended and stopped, and what must not be is refused", processes::held),
     ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
     ("the supervisor ends a lease", hold::ends_the_lease),
     ("a signed release in a file lets back whoever runs", hold::released_by_file),
@@ -54,6 +57,7 @@ const TESTS: &[(&str, Body)] = &[
     ("two groups are shut off from each other by one command", block::segment),
     ("the ports intruders move along are shut for a client", block::lateral),
     ("a query is answered, limited, verified and kept by nobody", query::asked),
+    ("a file goes into the vault and comes back as it was", quarantine::there_and_back),
     ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
     ("what an isolation would cut is shown, and who is needed waits for two", preview::shown),

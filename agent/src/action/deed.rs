@@ -12,6 +12,9 @@ use cordon_proto::policy::Policy;
 use super::account::Account;
 use super::block::Blocking;
 use super::block::fences::{Blocks, ask};
+use super::deny::{DenyDeed, Warden};
+use super::process::{KillDeed, SuspendDeed};
+use super::quarantine::Taking;
 use super::service::Service;
 use super::storage::{Storage, Watch};
 use crate::containment::Ways;
@@ -51,6 +54,8 @@ pub struct Tools {
     pub blocks: Blocks,
     /// Hears of new devices while removable storage is blocked.
     pub removable: Watch,
+    /// All programs that are denied, about which the kernel asks one process.
+    pub warden: Warden,
 }
 
 impl Tools {
@@ -59,7 +64,8 @@ impl Tools {
     pub fn new(dir: StateDir, lab: bool) -> Self {
         let nothing = ledger::Kept::default();
         let blocks = Blocks::resume(dir.clone(), lab, Names::default(), ask, &nothing);
-        Self { dir, lab, endpoint: EndpointId::default(), blocks, removable: Watch::default() }
+        let (removable, warden) = (Watch::default(), Warden::default());
+        Self { dir, lab, endpoint: EndpointId::default(), blocks, removable, warden }
     }
 }
 
@@ -87,6 +93,10 @@ impl Hand {
     /// The deed that an action asks for.
     pub fn deed<'a>(&'a self, action: &'a Action) -> Result<Box<dyn Deed + 'a>, NotDone> {
         match action {
+            Action::Kill(kill) => Ok(Box::new(KillDeed::new(self, kill))),
+            Action::Suspend(suspend) => Ok(Box::new(SuspendDeed::new(self, suspend))),
+            Action::Quarantine(quarantine) => Ok(Box::new(Taking::new(&self.tools, quarantine))),
+            Action::Deny(deny) => Ok(Box::new(DenyDeed::new(self, deny))),
             Action::Block(block) => Ok(Box::new(Blocking::new(block, self))),
             Action::LockAccount(wanted) => Ok(Box::new(Account::here(wanted, self.tools.lab))),
             Action::StopService(wanted) => Ok(Box::new(Service::here(wanted, self.tools.lab))),
@@ -101,10 +111,6 @@ impl Hand {
             | Action::Query(_)
             | Action::Undo { .. }
             | Action::ReleaseAll
-            | Action::Kill(_)
-            | Action::Suspend(_)
-            | Action::Quarantine(_)
-            | Action::Deny(_)
             | Action::Collect(_) => {
                 let name = action.kind().name();
                 Err(NotDone::Refused(format!("this version of the agent cannot {name}")))

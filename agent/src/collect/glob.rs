@@ -58,6 +58,8 @@ fn fits(parts: &[Vec<u8>], path: &[&[u8]], below: bool) -> bool {
             return here.is_some();
         }
         match (here, path.get(at)) {
+            // Whatever is left of the folder's path, it takes; so it would take more.
+            (Some(b"**"), _) if below => return true,
             (Some(b"**"), _) => {
                 again = Some((part, at));
                 part += 1;

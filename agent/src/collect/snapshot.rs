@@ -164,7 +164,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let early = sockets();
         let lines = String::from_utf8(early.sockets.unwrap()).unwrap();
-        let found = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line));
+        let found = lines.lines().map(serde_json::from_str::<serde_json::Value>);
         let found = found.map(Result::unwrap).find(|line| line["local_port"] == port).unwrap();
         assert_eq!((&found["state"], &found["protocol"]), (&json!("listen"), &json!("Tcp")));
     }

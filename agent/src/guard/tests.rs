@@ -79,6 +79,7 @@ fn policy(version: u64) -> Policy {
         exemptions: vec![],
         critical: vec![],
         redactions: None,
+        protected: None,
     }
 }
 

@@ -34,8 +34,8 @@ use crate::link::proxy::{ProxyError, ProxyWay};
 use crate::machine::Machine;
 use crate::nonce::Nonces;
 use crate::roster_keeper::{RosterError, RosterKeeper};
-use crate::sensor::REPORTS_MAX;
 use crate::sensor::dns::Names;
+use crate::sensor::{REPORTS_MAX, Report};
 use crate::spool::{self, Spool, SpoolError, SpoolLimits, keeper};
 use crate::tls;
 
@@ -96,12 +96,13 @@ impl Agent {
         let containment = Containment::resume(kept, time.secs(stamp.boot_ns));
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
+        let findings = outlet.clone();
         let (brake, braked) = watch::channel(Duration::ZERO);
         let thrift = Thrift::new(config.budget, brake);
         let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
         let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool.clone(), braked);
         let stood = kept::load_ledger(&dir)?;
-        let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood);
+        let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood, findings);
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
@@ -197,9 +198,12 @@ fn tools(
     endpoint: EndpointId,
     names: Names,
     stood: &ledger::Kept,
+    findings: mpsc::Sender<(&'static str, Report)>,
 ) -> Arc<Tools> {
     let blocks = Blocks::resume(dir.clone(), config.lab, names, ask, stood);
-    Arc::new(Tools { endpoint, blocks, ..Tools::new(dir.clone(), config.lab) })
+    let tools = Tools::new(dir.clone(), config.lab);
+    tools.warden.connect(findings);
+    Arc::new(Tools { endpoint, blocks, ..tools })
 }
 
 fn open_spool(

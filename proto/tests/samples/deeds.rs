@@ -1,8 +1,8 @@
 //! Deeds as they are asked for and answered, a sample each.
 
 use cordon_proto::command::{
-    Action, Block, BlockStorage, Command, Direction, LockAccount, Network, Peer, Ports, Rule,
-    Snapshot, StopService,
+    Action, Block, BlockStorage, Command, Direction, LockAccount, Network, Peer, Ports, Quarantine,
+    Rule, Snapshot, StopService,
 };
 use cordon_proto::event::receipt::{Outcome, Probe, Receipt, SnapshotState};
 use cordon_proto::event::{Body, Event, Severity};
@@ -15,10 +15,12 @@ use super::{check, codec, command, key};
 /// What can be asked for, with the name of its sample.
 fn actions() -> Vec<(&'static str, Action)> {
     let lock = LockAccount { user: "eve".to_owned(), end_sessions: true, lease_secs: Some(86_400) };
+    let quarantine = Quarantine { path: "/tmp/x".into(), sha256: Some(Hash::of(b"x")) };
     let stop = StopService { unit: "nginx.service".to_owned(), disable: true, lease_secs: None };
     vec![
         ("undo", Action::Undo { of: command().command().id }),
         ("release-all", Action::ReleaseAll),
+        ("quarantine", Action::Quarantine(quarantine)),
         ("block", Action::Block(block())),
         ("block-groups", Action::Block(segment())),
         ("lock-account", Action::LockAccount(lock)),

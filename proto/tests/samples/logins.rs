@@ -109,7 +109,8 @@ fn later_events() -> Vec<(&'static str, Vec<u8>)> {
 
 fn policy(redactions: Option<Redactions>) -> Policy {
     let (version, exemptions, critical) = (4, Vec::new(), vec![endpoint()]);
-    Policy { client: "acme".parse().unwrap(), version, exemptions, critical, redactions }
+    let (client, protected) = ("acme".parse().unwrap(), None);
+    Policy { client, version, exemptions, critical, redactions, protected }
 }
 
 fn redactions() -> Redactions {

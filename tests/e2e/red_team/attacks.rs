@@ -219,6 +219,7 @@ impl Forge {
             exemptions: Vec::new(),
             critical: Vec::new(),
             redactions: None,
+            protected: None,
         };
         vec![
             attack("an unknown key", Check::Signature, self.by(&self.mallory, |_| {})),

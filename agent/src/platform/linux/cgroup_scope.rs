@@ -93,6 +93,21 @@ fn choose(
     lab: bool,
 ) -> Result<(Scope, PathBuf), CgroupError> {
     let mount = mount_point(mounts).ok_or(CgroupError::NotMounted)?;
+    let own = place(&mount, groups)?;
+    if is_initial == Some(true) && !lab {
+        return Ok((Scope::Machine, mount));
+    }
+    Ok((Scope::Own, own))
+}
+
+/// The folder of the group of a process, read from its `cgroup`; none for the root, and where it
+/// cannot be seen from the mounts of `mountinfo`.
+#[must_use]
+pub fn mounted(mounts: &[u8], groups: &[u8]) -> Option<PathBuf> {
+    place(&mount_point(mounts)?, groups).ok()
+}
+
+fn place(mount: &Path, groups: &[u8]) -> Result<PathBuf, CgroupError> {
     let own =
         lines(groups).find_map(|line| line.strip_prefix(b"0::/")).ok_or(CgroupError::NoGroup)?;
     if own.is_empty() {
@@ -101,12 +116,9 @@ fn choose(
     if own.starts_with(b"..") {
         return Err(CgroupError::OutOfSight);
     }
-    if is_initial == Some(true) && !lab {
-        return Ok((Scope::Machine, mount));
-    }
     // A group that was removed under a process keeps its name with this at its end.
     let own = own.strip_suffix(b" (deleted)").unwrap_or(own);
-    Ok((Scope::Own, mount.join(Path::new(std::ffi::OsStr::from_bytes(own)))))
+    Ok(mount.join(Path::new(std::ffi::OsStr::from_bytes(own))))
 }
 
 /// Where the whole tree is mounted: a mount of a part of it cannot show the rest.

@@ -131,6 +131,11 @@ impl Asked {
         self.tracks.values().all(|track| track.ended.is_some())
     }
 
+    /// How it ended with every endpoint.
+    pub fn into_ended(self) -> impl Iterator<Item = Ended> {
+        self.tracks.into_values().filter_map(|track| track.ended)
+    }
+
     /// Every endpoint with its host name and how it ended.
     pub fn ended(&self) -> impl Iterator<Item = (&str, &Ended)> {
         let tracks = self.tracks.values();

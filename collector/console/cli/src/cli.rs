@@ -86,6 +86,20 @@ pub enum Command {
     Isolate(act::IsolateArgs),
     /// Let endpoints back onto the network
     Release(act::ReleaseArgs),
+    /// End a process, or a whole tree of them
+    Kill(act::KillArgs),
+    /// Stop a process where it is
+    Suspend(act::SuspendArgs),
+    /// Let a stopped process go on
+    Resume(act::ResumeArgs),
+    /// Take a file away into the endpoint's encrypted vault
+    Quarantine(act::QuarantineArgs),
+    /// Put a file back that was taken away
+    Restore(act::RestoreArgs),
+    /// Let a program not be started
+    Deny(act::DenyArgs),
+    /// Let a denied program be started again
+    Allow(act::AllowArgs),
     /// Put back what a command changed
     Undo(act::UndoArgs),
     /// Block addresses, names or ports

@@ -84,6 +84,7 @@ async fn exempt_backup(world: &World, host: &Host) {
         exemptions: vec![exempt],
         critical: vec![host.endpoint],
         redactions: None,
+        protected: None,
     };
     let command = Command { action: Action::SetPolicy(policy), ..isolation(77, &[host]) };
     let signed = SignedCommand::sign(command.clone(), &key("ann"));

@@ -4,13 +4,18 @@
 mod account;
 mod block;
 mod collect;
+mod deny;
 mod first;
 mod group;
 mod isolate;
+mod kill;
 mod preview;
+mod process;
+mod quarantine;
 pub mod service;
 mod standing;
 pub mod storage;
+mod suspend;
 mod undo;
 
 use std::path::PathBuf;
@@ -37,8 +42,12 @@ use crate::summary;
 pub use account::{LockArgs, UnlockArgs, lock, unlock};
 pub use block::{BlockArgs, UnblockArgs, block, unblock};
 pub use collect::{CollectArgs, collect};
+pub use deny::{AllowArgs, DenyArgs, allow, deny};
 pub use group::{LateralArgs, SegmentArgs, lateral, segment};
 pub use isolate::{IsolateArgs, ReleaseArgs, isolate, release};
+pub use kill::{KillArgs, kill};
+pub use quarantine::{QuarantineArgs, RestoreArgs, quarantine, restore};
+pub use suspend::{ResumeArgs, SuspendArgs, resume, suspend};
 pub use undo::{UndoArgs, undo};
 
 /// Which endpoints.
@@ -85,6 +94,9 @@ pub struct Why {
     /// What is taken first.
     #[arg(skip)]
     snapshot: Option<Snapshot>,
+    /// The command's id, where the caller goes on with it.
+    #[arg(skip)]
+    id: Option<CommandId>,
 }
 
 /// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
@@ -95,33 +107,27 @@ pub(super) async fn act(
     args: Why,
     action: Action,
 ) -> anyhow::Result<Exit> {
-    act_as(context, new_id(), whom, args, action).await
+    let desk = context.desk()?;
+    act_at(context, &desk, whom, args, action).await
 }
 
-/// A new command's name.
-fn new_id() -> CommandId {
-    CommandId(uuid::Uuid::now_v7())
-}
-
-/// The same under an id that the caller goes on with.
-async fn act_as(
+/// The same at a desk that was sat down at already.
+async fn act_at(
     context: &mut Context,
-    id: CommandId,
+    desk: &Desk,
     whom: &[String],
     args: Why,
     action: Action,
 ) -> anyhow::Result<Exit> {
-    let desk = context.desk()?;
     let api = desk.api()?;
     let client = args.client.as_ref();
     let endpoints = find::endpoints(&api, &context.output, whom, client).await?;
-    act_on(context, id, &desk, &api, &endpoints, args, action).await
+    act_on(context, desk, &api, &endpoints, args, action).await
 }
 
 /// The same with endpoints that were found already.
 async fn act_on(
     context: &mut Context,
-    id: CommandId,
     desk: &Desk,
     api: &Api<'_>,
     endpoints: &[Endpoint],
@@ -131,7 +137,7 @@ async fn act_on(
     let first = endpoints.first().context("no endpoint was named")?;
     let (roster, _) = desk.roster(api, &first.client).await?;
     let request = Request {
-        id,
+        id: args.id.unwrap_or_else(|| CommandId(uuid::Uuid::now_v7())),
         action,
         reason: args.reason,
         incident: args.incident,

@@ -16,7 +16,7 @@ use crate::answer::{Asked, Ended};
 use crate::api::Api;
 use crate::api::model::Endpoint;
 use crate::api::sse::Frames;
-use crate::context::Context;
+use crate::context::{Context, Desk};
 use crate::exit::Exit;
 use crate::follow::{Effect, Follow};
 use crate::moment::parse_length;
@@ -32,6 +32,12 @@ const ON_ITS_WAY: Duration = Duration::from_secs(20);
 
 /// How often the collector is asked whether an endpoint has refused.
 const ASK_PERIOD: Duration = Duration::from_secs(1);
+
+/// Rows that another command asks for.
+const ASKED_ROWS_MAX: u64 = 20_000;
+
+/// How long they may take.
+const ASKED_MS_MAX: u64 = 20_000;
 
 /// What `--tables` asks.
 const TABLES: &str = "SELECT table_name AS \"table\", column_name AS \"column\", type,
@@ -126,6 +132,34 @@ pub async fn run(context: &mut Context, args: Args) -> anyhow::Result<Exit> {
     };
     let ended = show(context, &asked, form)?;
     Ok(if offline.is_empty() { ended } else { ended.max(Exit::Unproved) })
+}
+
+/// Asks one endpoint, for another command's sake: the rows as they were signed.
+pub(super) async fn ask(
+    context: &mut Context,
+    desk: &Desk,
+    endpoint: &Endpoint,
+    sql: String,
+    reason: String,
+) -> anyhow::Result<Answer> {
+    let api = desk.api()?;
+    let (roster, _) = desk.roster(&api, &endpoint.client).await?;
+    let (rows_max, bytes_max, time_ms_max) = (ASKED_ROWS_MAX, QUERY_BYTES_MAX, ASKED_MS_MAX);
+    let query = Query { sql, rows_max, bytes_max, time_ms_max };
+    let command = compose(&query, reason, &[endpoint], roster.reference())?;
+    let signed = SignedCommand::sign(command, desk.signer.key()?);
+    act::hand_over(&api, desk, &signed).await?;
+    let asked = answers(context, &api, &signed, &query).await?;
+    let name = plain(&endpoint.host_name).into_owned();
+    match asked.into_ended().next() {
+        Some(Ended::Answered(answer)) if answer.summary.error.is_none() => Ok(*answer),
+        Some(Ended::Answered(answer)) => {
+            let why = answer.summary.error.map(|error| error.sentence).unwrap_or_default();
+            bail!("{name} could not answer: {}", plain(&why))
+        }
+        Some(Ended::Without(why, _)) => bail!("{name} did not answer: {}", plain(&why)),
+        None => bail!("{name} did not answer"),
+    }
 }
 
 fn question(args: &Args) -> anyhow::Result<Query> {

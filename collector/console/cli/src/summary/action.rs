@@ -1,5 +1,6 @@
 //! An action in words, with every parameter: what an operator reads before he signs.
 
+use cordon_proto::Text;
 use cordon_proto::command::{
     Action, AtEnd, Block, Direction, Executable, IfUnproved, Isolate, Network, Peer, Ports,
     ProcessTarget, Rule, Target,
@@ -16,12 +17,13 @@ pub fn action(action: &Action) -> String {
         Action::Isolate(isolate) => self::isolate(isolate),
         Action::Release => "release: let back onto the network".to_owned(),
         Action::SetPolicy(policy) => format!(
-            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}",
+            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}{}",
             policy.version,
             policy.client,
             policy.exemptions.len(),
             policy.critical.len(),
-            policy.redactions.as_ref().map(redactions).unwrap_or_default()
+            policy.redactions.as_ref().map(redactions).unwrap_or_default(),
+            protected(policy.protected.as_deref().unwrap_or_default())
         ),
         Action::Query(query) => format!(
             "query: read, for {} ms, {} row(s) and {} bytes at most: {}",
@@ -156,6 +158,15 @@ fn isolate(isolate: &Isolate) -> String {
         ""
     };
     format!("isolate: cut off from the network for {lease}; {at_end}; {if_unproved}{accept_loss}")
+}
+
+/// Whoever can put a program at one of these places is safe from being ended.
+fn protected(paths: &[Text]) -> String {
+    if paths.is_empty() {
+        return String::new();
+    }
+    let paths: Vec<_> = paths.iter().map(|path| plain(&path.to_lossy()).into_owned()).collect();
+    format!("; NEVER ENDED, STOPPED OR DENIED: {}", paths.join(", "))
 }
 
 /// What a policy lets out or takes out must be read by whoever signs it.

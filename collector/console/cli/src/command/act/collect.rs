@@ -6,7 +6,7 @@ use cordon_proto::Text;
 use cordon_proto::command::{Action, Collect, Source};
 use cordon_proto::id::CommandId;
 
-use super::{Whom, Why, act_as};
+use super::{Whom, Why, act};
 use crate::command::collection;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -83,8 +83,8 @@ pub async fn collect(context: &mut Context, args: CollectArgs) -> anyhow::Result
         bytes_max: args.bytes_max,
     };
     let id = CommandId(uuid::Uuid::now_v7());
-    let exit =
-        act_as(context, id, &args.whom.endpoints, args.why, Action::Collect(collect)).await?;
+    let why = Why { id: Some(id), ..args.why };
+    let exit = act(context, &args.whom.endpoints, why, Action::Collect(collect)).await?;
     match &args.out {
         Some(out) if exit == Exit::Done => collection::get(context, id, None, out).await,
         Some(_) | None => Ok(exit),

@@ -10,7 +10,7 @@ use cordon_proto::policy::Transport;
 use cordon_proto::roster::{Grant, Roster};
 
 use super::block::{network, ports};
-use super::{Why, act_on, new_id};
+use super::{Why, act_on};
 use crate::api::model::Endpoint;
 use crate::command::find;
 use crate::context::Context;
@@ -114,7 +114,7 @@ pub async fn segment(context: &mut Context, args: SegmentArgs) -> anyhow::Result
     let ids = |found: &[Endpoint]| found.iter().map(|e| e.id).collect::<Vec<_>>();
     let block = segmented([ids(&between), ids(&and)], [&args.between, &args.and], args.lease)?;
     let all: Vec<_> = between.into_iter().chain(and).collect();
-    act_on(context, new_id(), &desk, &api, &all, args.why, Action::Block(block)).await
+    act_on(context, &desk, &api, &all, args.why, Action::Block(block)).await
 }
 
 /// Each group has the other's addresses in its rules.
@@ -177,7 +177,7 @@ pub async fn lateral(context: &mut Context, args: LateralArgs) -> anyhow::Result
     for part in parts {
         let action = Action::Block(block.clone());
         // One that is refused must not keep the others from being shut.
-        match act_on(context, new_id(), &desk, &api, part, args.why.clone(), action).await {
+        match act_on(context, &desk, &api, part, args.why.clone(), action).await {
             Ok(exit) => worst = worst.max(exit),
             Err(error) if worst == Exit::Done && part.len() == ready.len() => return Err(error),
             Err(error) => {
