@@ -397,6 +397,7 @@ mod tests {
             roster_min: RosterRef::default(),
             reason: String::new(),
             incident: None,
+            snapshot: None,
         };
         let hash = Hash::of(id.to_string().as_bytes());
         Authorised { command, hash, signed: b"signed".to_vec(), signers: vec![], forget_secs: 0 }

@@ -18,6 +18,7 @@ mod lookout;
 mod query;
 mod respond;
 mod sensors;
+mod snapshot;
 mod start;
 mod stop;
 mod upkeep;
@@ -224,6 +225,8 @@ impl Agent {
             Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
             Done::Collect(done) => self.collect_done(*done),
+            Done::Sockets(command, early) => self.sockets_taken(command, early),
+            Done::WaitedEnough(command) => self.go_on(command, false),
             Done::Swept | Done::Followed => {}
             Done::WayOut(turn) => self.way_out_turn(*turn),
             Done::Heard(heard) => self.heard(*heard),

@@ -17,6 +17,7 @@ mod health;
 mod live;
 mod page;
 mod person;
+mod preview;
 mod problem;
 mod proof;
 mod rows;
@@ -37,6 +38,7 @@ use utoipa_axum::routes;
 
 pub use problem::Problem;
 
+use crate::carriers::Carriers;
 use crate::collector::Collector;
 use crate::signin::SignIn;
 use crate::tenant::Tenants;
@@ -67,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) exports: Semaphore,
     /// Held while signatures are joined, so that of two that come at once neither is lost.
     pub(crate) signing: Mutex<()>,
+    /// What endpoints were lately found to be for others.
+    pub(crate) carriers: Mutex<Carriers>,
     pub(crate) openapi: String,
 }
 
@@ -112,6 +116,7 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(endpoints::list))
         .routes(routes!(endpoints::show))
+        .routes(routes!(preview::preview))
         .routes(routes!(proof::proof))
         .routes(routes!(way_out::way_out))
         .routes(routes!(events::search))
@@ -145,6 +150,7 @@ pub fn router(
         feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
         exports: Semaphore::new(EXPORTS_MAX),
         signing: Mutex::default(),
+        carriers: Mutex::default(),
         openapi,
     }));
     shell::around(routes.merge(console::routes())).with_state(app)

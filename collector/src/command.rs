@@ -305,6 +305,8 @@ impl Life {
                 let (done, missing) = (done.clone(), missing.clone());
                 facts.partial = Some(Partial { at, done, missing });
             }
+            // The action does not depend on it.
+            Outcome::Snapshot { .. } => {}
             Outcome::Drifted { found, reapplied } => self.handle_drift(found, *reapplied, at),
             Outcome::Failed { reason } => {
                 facts.failed.get_or_insert(Failed { at, reason: reason.clone() });

@@ -11,6 +11,7 @@ mod isolate;
 mod process;
 mod quarantine;
 mod service;
+mod snapshot;
 mod storage;
 
 use minicbor::{Decode, Encode};
@@ -31,6 +32,7 @@ pub use isolate::{AtEnd, IfUnproved, Isolate};
 pub use process::{Kill, ProcessTarget, Suspend};
 pub use quarantine::Quarantine;
 pub use service::StopService;
+pub use snapshot::{SNAPSHOT_BYTES_MAX, Snapshot};
 pub use storage::BlockStorage;
 
 /// What an endpoint publishes in its signed health so that commands can prove to be fresh.
@@ -94,6 +96,9 @@ pub struct Command {
     /// The case that this belongs to.
     #[n(8)]
     pub incident: Option<String>,
+    /// What is taken first.
+    #[n(9)]
+    pub snapshot: Option<Snapshot>,
 }
 
 /// What is wrong with a command's form.
@@ -168,6 +173,9 @@ impl Command {
             text("incident", incident, limits::HOST_NAME_BYTES_MAX)?;
         }
         range("age_max_secs", self.age_max_secs, limits::NONCE_AGE_SECS_MAX)?;
+        if let Some(snapshot) = self.snapshot {
+            snapshot.check(self.action.kind())?;
+        }
         self.check_action()
     }
 

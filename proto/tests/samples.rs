@@ -235,6 +235,7 @@ fn command() -> SignedCommand {
         roster_min: RosterRef { version: 3, hash: Hash::of(b"roster") },
         reason: "beacon to a known bad address".to_owned(),
         incident: None,
+        snapshot: None,
     };
     let mut signed = SignedCommand::sign(command, &key(2));
     signed.add(&key(3));

@@ -18,12 +18,14 @@ mod lab;
 mod lease;
 mod outage;
 mod presence;
+mod preview;
 mod processes;
 mod quarantine;
 mod query;
 mod red_team;
 mod responses;
 mod scene;
+mod snapshot;
 mod tamper;
 mod two_persons;
 
@@ -67,6 +69,8 @@ const TESTS: &[(&str, Body)] = &[
     ("a file goes into the vault and comes back as it was", quarantine::there_and_back),
     ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
+    ("what an isolation would cut is shown, and who is needed waits for two", preview::shown),
+    ("a snapshot is taken before an action, and its failure stops none", snapshot::taken),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
     ("a hostile collector cannot make an agent forget", red_team::memory),

@@ -131,7 +131,8 @@ impl Siege {
             | Outcome::Ended { .. }
             | Outcome::Answered { .. }
             | Outcome::Observed { .. }
-            | Outcome::Partial { .. } => None,
+            | Outcome::Partial { .. }
+            | Outcome::Snapshot { .. } => None,
         };
         let (check, reason) = self.await_receipt(&what, &attack.command, refused)?;
         say::line(&format!("{:?}: {}: {reason}", check, attack.what));

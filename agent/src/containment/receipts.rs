@@ -256,7 +256,8 @@ mod tests {
             | Outcome::Accepted { .. }
             | Outcome::Answered { .. }
             | Outcome::Observed { .. }
-            | Outcome::Partial { .. } => {
+            | Outcome::Partial { .. }
+            | Outcome::Snapshot { .. } => {
                 panic!("{receipt:?}")
             }
         };

@@ -68,6 +68,7 @@ fn command() -> Command {
         roster_min: RosterRef { version: 7, hash: Hash::of(b"roster") },
         reason: "test".to_owned(),
         incident: None,
+        snapshot: None,
     }
 }
 

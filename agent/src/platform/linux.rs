@@ -15,6 +15,7 @@ pub mod inotify;
 pub mod listening;
 pub mod metadata;
 pub mod module;
+pub mod neighbour;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

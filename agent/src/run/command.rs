@@ -73,6 +73,18 @@ impl Agent {
         let action = may.command.action.kind().name();
         tracing::info!(command = %id, action, signers = ?may.signers, "obeying a command");
         self.answer(&may, Outcome::Accepted { signers: may.signers.clone() });
+        if may.command.snapshot.is_some() {
+            return self.hold(may);
+        }
+        if may.command.action.kind().undoes() {
+            // What is undone was asked for before.
+            self.go_on_all();
+        }
+        self.obey(may);
+    }
+
+    /// Sets about a command.
+    pub(super) fn obey(&mut self, may: Authorised) {
         match &may.command.action {
             Action::Isolate(isolate) => self.isolate(&may, isolate),
             Action::Release => {

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 
 use cordon_proto::event::agent::LaneDepth;
+use cordon_proto::id::CommandId;
 use cordon_proto::policy::Policy;
 use cordon_proto::session::AgentEffect;
 use futures_util::StreamExt;
@@ -19,6 +20,7 @@ use super::door::Heard;
 use super::lookout::Around;
 use super::query::Read;
 use crate::action::isolate::drift::Drift;
+use crate::collect::worker::Early;
 use crate::enrol::EnrolError;
 use crate::guard::Authorised;
 use crate::identity::{Certificate, StateDirError};
@@ -61,6 +63,10 @@ pub(super) enum Done {
     Followed,
     /// A step of a collection was taken.
     Collect(Box<CollectDone>),
+    /// What an isolation ends was taken, or its time is over.
+    Sockets(CommandId, Early),
+    /// An action has waited for its snapshot long enough.
+    WaitedEnough(CommandId),
     /// Something that is of no use any more is gone.
     Swept,
     /// Something of the way out is done, or somebody asks for it.

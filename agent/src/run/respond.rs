@@ -209,6 +209,7 @@ impl Agent {
             roster_min: self.roster.held().reference,
             reason,
             incident: None,
+            snapshot: None,
         };
         let (signed, signers) = (Vec::new(), Vec::new());
         let may = Authorised { command, hash, signed, signers, forget_secs: 0 };

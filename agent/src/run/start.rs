@@ -123,7 +123,7 @@ impl Agent {
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
             way_out: WayOut::open(way_out),
-            collecting: Collecting::open(&own)?,
+            collecting: Collecting::open(&own, now_secs)?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             door: door::Door::open(&config),

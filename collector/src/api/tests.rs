@@ -3,6 +3,7 @@
 mod commands;
 mod events;
 mod people;
+mod preview;
 mod queries;
 mod routes;
 mod ways_out;
@@ -351,6 +352,7 @@ fn isolation(number: u128, hosts: &[&Host]) -> Command {
         roster_min: RosterRef::default(),
         reason: "beacon".to_owned(),
         incident: None,
+        snapshot: None,
     }
 }
 

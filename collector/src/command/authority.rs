@@ -220,6 +220,7 @@ mod tests {
             roster_min: held(),
             reason: "beacon".to_owned(),
             incident: None,
+            snapshot: None,
         }
     }
 

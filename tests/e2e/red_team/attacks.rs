@@ -116,6 +116,7 @@ impl Forge {
             roster_min: self.roster_min,
             reason: "e2e".to_owned(),
             incident: None,
+            snapshot: None,
         }
     }
 

@@ -4,7 +4,7 @@ mod action;
 pub mod event;
 
 use cordon_proto::command::Command;
-use cordon_proto::event::receipt::{Check, EndCause, Outcome, Probe, Proof};
+use cordon_proto::event::receipt::{Check, EndCause, Outcome, Probe, Proof, SnapshotState};
 
 use crate::moment;
 use crate::output::text::plain;
@@ -25,6 +25,11 @@ pub fn command(command: &Command) -> Vec<(&'static str, String)> {
     }
     if let Some(incident) = &command.incident {
         lines.push(("incident", plain(incident).into_owned()));
+    }
+    if let Some(snapshot) = command.snapshot {
+        let wait_ms = snapshot.wait_ms;
+        lines
+            .push(("first", format!("a snapshot is taken; the action waits {wait_ms} ms at most")));
     }
     let fresh = moment::length(command.age_max_secs);
     lines.push((
@@ -82,6 +87,15 @@ pub fn outcome(outcome: &Outcome) -> String {
         Outcome::Partial { done, missing } => {
             let done = if done.is_empty() { "nothing".to_owned() } else { done.join("; ") };
             format!("done: {}; NOT done: {}", plain(&done), plain(&missing.join("; ")))
+        }
+        Outcome::Snapshot { state, waited_us, detail } => {
+            let state = match state {
+                SnapshotState::Whole => "whole",
+                SnapshotState::Cut => "CUT SHORT",
+                SnapshotState::Failed => "FAILED",
+            };
+            let milliseconds = format!("{}.{:03}", waited_us / 1000, waited_us % 1000);
+            format!("the snapshot is {state}, waited for {milliseconds} ms: {}", plain(detail))
         }
         Outcome::Ended { cause, observed_gone } => {
             let cause = match cause {

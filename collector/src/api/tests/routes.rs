@@ -47,6 +47,7 @@ fn table(host: &Host, command: &Command) -> Vec<Expected> {
         row("get", "/endpoints", viewer, "/endpoints", None, Empty),
         row("get", "/endpoints", viewer, "/endpoints?client=acme", None, NotFound),
         row("get", "/endpoints/{id}", viewer, "/endpoints/ENDPOINT", None, NotFound),
+        row("get", "/endpoints/{id}/preview", viewer, "/endpoints/ENDPOINT/preview", None, NotFound),
         row("get", "/endpoints/{id}/proof", viewer, "/endpoints/ENDPOINT/proof?lane=telemetry&epoch=1&seq=1", None, NotFound),
         row("get", "/endpoints/{id}/way-out", viewer, "/endpoints/ENDPOINT/way-out", None, NotFound),
         row("get", "/events", viewer, "/events", None, Empty),

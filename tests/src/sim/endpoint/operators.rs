@@ -183,6 +183,7 @@ impl Operators {
             roster_min: self.held.reference,
             reason: "test".to_owned(),
             incident: None,
+            snapshot: None,
         }
     }
 }

@@ -176,6 +176,9 @@ pub struct CommandRecord {
     /// The reason, the collector's words.
     #[serde(default)]
     pub reason: String,
+    /// Whose signature is missing, the collector's words.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     /// Per endpoint.
     #[serde(default)]
     pub targets: Vec<TargetRecord>,

@@ -5,9 +5,11 @@ mod account;
 mod block;
 mod collect;
 mod deny;
+mod first;
 mod group;
 mod isolate;
 mod kill;
+mod preview;
 mod process;
 mod quarantine;
 pub mod service;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cordon_proto::command::{Action, Command};
+use cordon_proto::command::{Action, Command, Snapshot};
 use cordon_proto::id::{ClientId, CommandId};
 use cordon_proto::sign::command::SignedCommand;
 use serde_json::json;
@@ -86,6 +88,12 @@ pub struct Why {
     /// Where the signed command goes instead of to the collector.
     #[arg(skip)]
     to: Option<PathBuf>,
+    /// Whether the person at the terminal is shown what it would cut, and asked.
+    #[arg(skip)]
+    ask: bool,
+    /// What is taken first.
+    #[arg(skip)]
+    snapshot: Option<Snapshot>,
     /// The command's id, where the caller goes on with it.
     #[arg(skip)]
     id: Option<CommandId>,
@@ -145,6 +153,7 @@ async fn act_on(
         action,
         reason: args.reason,
         incident: args.incident,
+        snapshot: args.snapshot,
         queued: args.queued,
         age_max_secs: args.age_max.map(|age| age.as_secs()),
     };
@@ -160,7 +169,15 @@ async fn act_on(
         warn_of_no_way_out(context, endpoints)?;
     }
     if args.dry_run {
-        return dry_run(context, &command, endpoints, missing.as_ref());
+        dry_run(context, &command, endpoints, missing.as_ref())?;
+        if matches!(command.action, Action::Isolate(_)) {
+            preview::show(context, api, endpoints).await?;
+        }
+        return Ok(Exit::Done);
+    }
+    if args.ask && !preview::ask(context, api, endpoints).await? {
+        context.output.note("Nothing was signed.")?;
+        return Ok(Exit::NotAuthorised);
     }
     let signed = SignedCommand::sign(command, desk.signer.key()?);
     if let Some(file) = args.to {
@@ -176,12 +193,15 @@ async fn act_on(
     // What stands is looked up before the release ends it.
     let follow = if args.wait { Some(wait::follower(api, &signed).await?) } else { None };
     let record = hand_over(api, desk, &signed).await?;
+    let waits = missing.map(|missing| missing.to_string());
+    // The roster may be content and the collector's brake not.
+    let waits = waits.or_else(|| record.waits_for.as_deref().map(|why| plain(why).into_owned()));
     let Some(follow) = follow else {
-        return told(context, &record, missing.is_some());
+        return told(context, &record, waits);
     };
-    if let Some(missing) = missing {
+    if let Some(waits) = waits {
         context.output.note(&format!(
-            "{missing}; another operator adds a signature with: cordon command approve {}",
+            "It waits: {waits}; another operator adds a signature with: cordon command approve {}",
             record.id
         ))?;
     }
@@ -247,7 +267,7 @@ fn dry_run(
     command: &Command,
     endpoints: &[Endpoint],
     missing: Option<&cordon_proto::roster::Shortfall>,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<()> {
     context.output.note("Nothing was signed. This is what would be:")?;
     wait::show_command(context, command)?;
     for endpoint in endpoints {
@@ -260,27 +280,31 @@ fn dry_run(
         Some(missing) => context.output.note(&format!("Signatures: {missing}"))?,
         None => context.output.note("Signatures: yours is enough")?,
     }
-    if matches!(command.action, Action::Isolate(_)) {
-        context.output.note(
-            "Which connections this would cut is not known here: this version does not record them.",
-        )?;
-    }
-    Ok(Exit::Done)
+    Ok(())
 }
 
-fn told(context: &mut Context, record: &CommandRecord, waits: bool) -> anyhow::Result<Exit> {
+fn told(
+    context: &mut Context,
+    record: &CommandRecord,
+    waits: Option<String>,
+) -> anyhow::Result<Exit> {
     if context.output.is_json() {
-        context.output.record(&json!({ "command": record.id, "needs_signatures": waits }))?;
+        let needs = waits.is_some();
+        context.output.record(
+            &json!({ "command": record.id, "needs_signatures": needs, "waits_for": waits }),
+        )?;
     } else {
         context.output.line(&record.id.to_string())?;
-        let next = if waits {
-            format!("It needs another signature: cordon command approve {}", record.id)
-        } else {
-            format!("Handed over; what becomes of it: cordon command show {}", record.id)
+        let next = match &waits {
+            Some(why) => format!(
+                "It waits: {why}. Another operator adds a signature with: cordon command approve {}",
+                record.id
+            ),
+            None => format!("Handed over; what becomes of it: cordon command show {}", record.id),
         };
         context.output.note(&next)?;
     }
-    Ok(if waits { Exit::NotAuthorised } else { Exit::Done })
+    Ok(if waits.is_some() { Exit::NotAuthorised } else { Exit::Done })
 }
 
 /// A command in lines for people.
