@@ -8,6 +8,7 @@ pub mod archive;
 pub mod child;
 pub mod glob;
 pub mod orders;
+pub mod snapshot;
 pub mod source;
 pub mod store;
 pub mod walk;

@@ -19,7 +19,7 @@ use cordon_proto::id::{CommandId, Hash};
 use cordon_proto::policy::Policy;
 
 use crate::action::isolate::record::{AtEnd, Order, Plan, Record, Terms, Unproved};
-use crate::action::isolate::{Check, CutOutcome, Effect, Isolation, Report, Seen, What};
+use crate::action::isolate::{Check, CutOutcome, Effect, Isolation, Report, Seen, What, Why};
 use crate::guard::Authorised;
 use crate::kept::KeptIsolation;
 use disk::Disk;
@@ -106,12 +106,24 @@ impl Containment {
         if kept.count_from(endpoint_secs) {
             disk.must_save();
         }
+        let resumed = Self::take_up(kept, |record| Isolation::resume(record, endpoint_secs));
+        Self { disk, ..resumed }
+    }
+
+    /// Takes up what stood when the agent last ran, to let it back because the single-use code was
+    /// typed; it may be gone already.
+    #[must_use]
+    pub fn resume_ending(kept: Option<KeptIsolation>) -> Self {
+        let end = |record| Isolation::resume_ending(record, Why::BreakGlass);
+        kept.map_or_else(Self::default, |kept| Self::take_up(kept, end))
+    }
+
+    fn take_up(kept: KeptIsolation, resume: impl FnOnce(Record) -> Isolation) -> Self {
         let id = CommandId(uuid::Uuid::from_bytes(kept.record.command));
         let cause = Cause { id, hash: kept.command_hash, action: ActionKind::Isolate };
         let causes = VecDeque::from([cause]);
         let signed = kept.signed.map(|bytes| (id, bytes)).into_iter().collect();
-        let isolation = Isolation::resume(kept.record, endpoint_secs);
-        Self { isolation, causes, signed, disk, ..Self::default() }
+        Self { isolation: resume(kept.record), causes, signed, ..Self::default() }
     }
 
     /// Cuts the endpoint off, or changes how it is.
@@ -127,7 +139,10 @@ impl Containment {
         if self.isolation.record().is_none() {
             self.since_secs = endpoint_secs;
         }
-        self.signed.push_back((may.command.id, may.signed.clone()));
+        // What the endpoint does by itself is held by the supervisor without any signature.
+        if !may.signed.is_empty() {
+            self.signed.push_back((may.command.id, may.signed.clone()));
+        }
         if self.signed.len() > SIGNED_MAX {
             let standing = self.standing_cause().map(|cause| cause.id);
             let oldest = self.signed.iter().position(|(id, _)| Some(*id) != standing);
@@ -151,6 +166,11 @@ impl Containment {
         self.ending = self.standing_cause();
         self.remember(may);
         self.isolation.handle_release(may.command.id.0.into_bytes());
+    }
+
+    /// The single-use code was typed: lets the endpoint back; answers whether anything stands.
+    pub fn handle_break_glass(&mut self) -> bool {
+        self.isolation.handle_break_glass()
     }
 
     /// The outcome of [`Step::Save`] or [`Step::Forget`].
@@ -353,6 +373,7 @@ fn terms(isolate: &Isolate) -> Terms {
 #[cfg(test)]
 mod tests {
     use cordon_proto::command::{Action, Command};
+    use cordon_proto::event::receipt::{EndCause, Outcome};
     use cordon_proto::policy;
     use cordon_proto::roster::RosterRef;
 
@@ -376,6 +397,7 @@ mod tests {
             roster_min: RosterRef::default(),
             reason: String::new(),
             incident: None,
+            snapshot: None,
         };
         let hash = Hash::of(id.to_string().as_bytes());
         Authorised { command, hash, signed: b"signed".to_vec(), signers: vec![], forget_secs: 0 }
@@ -405,6 +427,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_typed_code_ended_is_receipted_once_under_the_isolation_also_after_a_restart() {
+        let mut before = Containment::default();
+        let may = authorised(1, ActionKind::Isolate);
+        before.handle_isolate(&may, &Isolate::default(), None, ways(), 0);
+        let Some(Step::Save(kept)) = before.poll_step(0) else { panic!("nothing saved") };
+        assert!(before.handle_break_glass());
+        let resumed = Containment::resume_ending(Some(kept));
+        for mut containment in [before, resumed] {
+            let mut receipts = Vec::new();
+            while let Some(step) = containment.poll_step(10) {
+                match step {
+                    Step::LetBack { turn } => containment.handle_let_back(turn, Ok(()), 5, 10),
+                    Step::Receipt(receipt) => receipts.push(*receipt),
+                    Step::Forget | Step::CutOff { .. } => {}
+                    other @ (Step::Save(_) | Step::Prove { .. }) => panic!("{other:?}"),
+                }
+            }
+            let [receipt] = receipts.as_slice() else { panic!("{receipts:?}") };
+            assert_eq!((receipt.command, receipt.command_hash), (Some(may.command.id), may.hash));
+            let ended = Outcome::Ended { cause: EndCause::BreakGlass, observed_gone: true };
+            assert_eq!(receipt.outcome, ended);
+            assert!(containment.standing().is_empty());
+            assert!(!containment.handle_break_glass(), "nothing is left");
+        }
+        assert!(Containment::resume_ending(None).poll_step(0).is_none());
+    }
+
+    #[test]
     fn the_policys_exemptions_stay_open() {
         let exempt = policy::Exemption {
             address: "192.0.2.9".parse().unwrap(),
@@ -420,6 +470,7 @@ mod tests {
             exemptions: vec![exempt],
             critical: vec![],
             redactions: None,
+            responses: None,
             protected: None,
         };
         let mut containment = Containment::default();

@@ -7,8 +7,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cordon_proto::code::Code;
 use cordon_proto::{codec, limits};
 use minicbor::{Decode, Encode};
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 
@@ -26,6 +28,36 @@ pub enum Ask {
     /// Judge and obey this signed release.
     #[n(1)]
     Release(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Say whether a break-glass code can be typed, and which one.
+    #[n(2)]
+    MayType,
+    /// Judge this break-glass code; end everything that stands if it is the one.
+    #[n(3)]
+    Code(#[cbor(n(0), with = "code_bytes")] Code),
+}
+
+/// A code, wiped where it passes.
+mod code_bytes {
+    use cordon_proto::code::Code;
+    use minicbor::bytes::{DecodeBytes, EncodeBytes};
+    use minicbor::decode::Decoder;
+    use minicbor::encode::{self, Encoder, Write};
+    use zeroize::Zeroizing;
+
+    pub(super) fn encode<C, W: Write>(
+        code: &Code,
+        to: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        code.bytes().encode_bytes(to, context)
+    }
+
+    pub(super) fn decode<C>(
+        from: &mut Decoder<'_>,
+        context: &mut C,
+    ) -> Result<Code, minicbor::decode::Error> {
+        Ok(Code::new(Zeroizing::new(DecodeBytes::decode_bytes(from, context)?)))
+    }
 }
 
 /// What came of it.
@@ -123,9 +155,9 @@ fn bound(stream: &UnixStream) -> io::Result<()> {
 }
 
 fn write<T: Encode<()>>(to: &mut impl Write, value: &T) -> io::Result<()> {
-    let bytes = codec::encode(value);
+    let bytes = Zeroizing::new(codec::encode(value));
     let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-    to.write_all(&[&length.to_be_bytes()[..], &bytes].concat())
+    to.write_all(&Zeroizing::new([&length.to_be_bytes()[..], &bytes].concat()))
 }
 
 fn read<T>(from: &mut impl Read) -> io::Result<T>
@@ -138,7 +170,7 @@ where
     if length > FRAME_BYTES_MAX {
         return Err(io::Error::other(format!("{length} bytes are more than {FRAME_BYTES_MAX}")));
     }
-    let mut bytes = vec![0; length];
+    let mut bytes = Zeroizing::new(vec![0; length]);
     from.read_exact(&mut bytes)?;
     codec::decode_strict(&bytes).map_err(io::Error::other)
 }
@@ -165,6 +197,15 @@ mod tests {
         assert_eq!(answer, Answer::done("so be it"));
         drop(stream);
         assert_eq!(answerer.join().unwrap(), (Ask::Release(b"signed".to_vec()), 0));
+    }
+
+    #[test]
+    fn a_code_arrives_whole_and_shows_itself_to_nobody_on_the_way() {
+        let code = Ask::Code(Code::from_text("7K2M-QX9D-04TA-ZZ3P").unwrap());
+        let mut bytes = Vec::new();
+        write(&mut bytes, &code).unwrap();
+        assert_eq!(read::<Ask>(&mut bytes.as_slice()).unwrap(), code);
+        assert_eq!(format!("{code:?}"), "Code(Code(…))");
     }
 
     #[test]

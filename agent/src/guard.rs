@@ -14,7 +14,7 @@ use cordon_proto::command::{Action, ActionKind, Command, Nonce};
 use cordon_proto::event::Receipt;
 use cordon_proto::event::receipt::{Check, Outcome};
 use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash, OperatorId};
-use cordon_proto::policy::Policy;
+use cordon_proto::policy::{Policy, responses};
 use cordon_proto::roster::{Ceilings, Operator, Shortfall};
 use cordon_proto::sign::command::SignedCommand;
 use cordon_proto::sign::document::DocumentError;
@@ -259,6 +259,9 @@ fn policy_fits(policy: &Policy, ceilings: &Ceilings, own: &Own<'_>) -> Result<()
         let most = Policy::USER_BYTES_MAX;
         return Err(format!("the policy exempts a user whose name is not 1 to {most} bytes long"));
     }
+    let responses = policy.responses.as_deref().unwrap_or_default();
+    responses::check(responses, ceilings.autonomy.as_ref())
+        .map_err(|error| format!("the policy {error}"))?;
     Redactor::new(policy.redactions.as_ref()).map_err(|error| error.to_string())?;
     let critical = policy.critical.len();
     if critical > Policy::CRITICAL_MAX {

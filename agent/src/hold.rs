@@ -1,6 +1,6 @@
 //! The early supervisor, `cordon-agent hold`: puts an isolation up again before the network is up,
 //! and looks after it for as long as no agent runs: counts its lease, puts back what somebody
-//! changed, obeys a signed release.
+//! changed, obeys a signed release. What a break-glass code has ended it never puts up again.
 //!
 //! It needs none of what an agent needs: no spool, no link, no room on the disk. Whoever holds the
 //! lock of the state directory owns the rules; an agent that starts asks the supervisor to stand
@@ -17,6 +17,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::time::Duration;
 
+use crate::break_glass::alone::AloneError;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Answer, Ask};
@@ -46,6 +47,9 @@ pub enum HoldError {
     /// The machine does not let itself be looked at.
     #[error("the machine cannot be looked at: {0}")]
     Machine(io::Error),
+    /// What a break-glass code has ended could not be finished.
+    #[error("the break-glass code was typed, and its work is not done: {0}")]
+    BreakGlass(#[from] AloneError),
     /// Its socket cannot be used.
     #[error("the supervisor cannot wait for what it is asked: {0}")]
     Wait(io::Error),
@@ -156,6 +160,9 @@ fn hold(
             let answer = match ask {
                 Ask::StandAside => return Ok(Some(stream)),
                 Ask::Release(bytes) => holder.release(&bytes),
+                Ask::MayType | Ask::Code(_) => {
+                    Answer::refused("`cordon-agent release` judges codes itself, and then asks me")
+                }
             };
             drop(control::answer(&mut stream, &answer));
         }

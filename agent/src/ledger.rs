@@ -180,6 +180,17 @@ impl Ledger {
         self.clearing = Some(clearing).filter(|clearing| !clearing.is_over());
     }
 
+    /// The single-use code was typed here: undoes everything that stands, the latest first.
+    pub fn handle_break_glass(&mut self, now_secs: u64) {
+        self.version = self.version.saturating_add(1);
+        for entry in self.entries.iter_mut().rev() {
+            let undoing = Undoing { ended: EndCause::BreakGlass, by: None };
+            let earlier = entry.undo_for(undoing, self.version);
+            let why = "everything is being undone".to_owned();
+            self.told.extend(earlier.map(|cause| cause.failed(why, now_secs)));
+        }
+    }
+
     /// The outcome of [`Step::Save`].
     pub fn handle_saved(&mut self, version: u64, outcome: Result<(), String>, now_secs: u64) {
         self.saving = None;
@@ -353,6 +364,18 @@ impl Ledger {
     #[must_use]
     pub fn standing(&self) -> Vec<Standing> {
         self.entries.iter().filter_map(Entry::standing).collect()
+    }
+
+    /// Whether the same stands, or is under way, whatever its lease.
+    #[must_use]
+    pub fn has(&self, action: &Action) -> bool {
+        self.entries.iter().any(|entry| entry.action.is_same_but_lease(action))
+    }
+
+    /// Whether what this command asked for stands, or is under way.
+    #[must_use]
+    pub fn knows(&self, id: CommandId) -> bool {
+        self.entries.iter().any(|entry| entry.cause.id == id)
     }
 
     /// The deed of which a step was begun under this command.

@@ -1,6 +1,7 @@
 //! Cordon's agent: watches an endpoint, streams signed events, contains it on signed command.
 
 pub mod action;
+pub mod break_glass;
 pub mod budget;
 pub mod canary;
 pub mod clock;
@@ -25,6 +26,7 @@ pub mod platform;
 pub mod query;
 pub mod redact;
 pub mod release;
+pub mod response;
 pub mod roster_keeper;
 pub mod run;
 pub mod sensor;

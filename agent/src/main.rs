@@ -33,10 +33,16 @@ enum Deed {
     /// count its lease, put back what somebody changed, obey `release`. The service
     /// cordon-hold.service does that; it ends when nothing is isolated.
     Hold,
-    /// Let this endpoint back by hand: with a signed release from an operator, when no other way
-    /// is left. Asks the agent, else the supervisor; needs neither.
+    /// Let this endpoint back by hand, when no order gets through: with the code that an operator
+    /// reads to you, or with a signed release in a file. Needs neither agent nor supervisor.
+    ///
+    /// The operator gets the code from `cordon break-glass`; it is asked for here, ends everything
+    /// that contains the endpoint, and counts once. Where no agent runs, the network is opened at
+    /// once and the rest waits for the agent. Wrong codes are slowed, up to five minutes each, and
+    /// never used up.
     Release {
-        /// What `cordon release ENDPOINT --reason TEXT --to FILE` has written.
+        /// What `cordon release ENDPOINT --reason TEXT --to FILE` has written; without it, a code is
+        /// asked for.
         file: Option<PathBuf>,
     },
     /// Join a client. Makes this endpoint's keys, and trusts whom the string names.
@@ -122,7 +128,7 @@ fn act(path: &std::path::Path, deed: Deed) -> anyhow::Result<ExitCode> {
     match deed {
         Deed::Run => run::run(config)?,
         Deed::Hold => hold::run(&config)?,
-        Deed::Release { file } => release::run(&config, file.as_deref())?,
+        Deed::Release { file } => return release::run(&config, file.as_deref()),
         Deed::Canary { .. } => {}
         Deed::Enroll { string, force } => tell::enroll(&config, &string, force)?,
         Deed::Status => tell::status(&config)?,

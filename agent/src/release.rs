@@ -4,33 +4,29 @@
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use cordon_proto::event::receipt::Outcome;
 use cordon_proto::limits::DOCUMENT_BYTES_MAX;
 
+use crate::break_glass::enter;
 use crate::config::Config;
 use crate::control::{self, Answer, Ask};
 use crate::hold::Holder;
 use crate::identity::StateDir;
-use crate::kept::{Found, KeptIsolation};
 use crate::tell::say;
 
 /// Releases by a signed command in a file; without one, by a code.
-pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<()> {
-    let Some(file) = file else {
-        bail!(
-            "no break-glass code is stored on this endpoint; give the file of a signed release: \
-             an operator makes one with `cordon release ENDPOINT --reason TEXT --to FILE`"
-        );
-    };
+pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let Some(file) = file else { return enter::run(config) };
     let bytes = read(file).with_context(|| format!("reading {}", file.display()))?;
-    let answer = release(config, &Ask::Release(bytes))?;
+    let answer = release(config, &bytes)?;
     if !answer.done {
         bail!("not released: {}", answer.says);
     }
     say(&answer.says);
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What whoever waits for a release is told of this outcome; nothing while it is under way.
@@ -55,48 +51,37 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn release(config: &Config, ask: &Ask) -> anyhow::Result<Answer> {
+fn release(config: &Config, bytes: &[u8]) -> anyhow::Result<Answer> {
+    let ask = Ask::Release(bytes.to_vec());
     let sockets = [
         (control::agent_socket(config), "the agent"),
         (control::hold_socket(config), "the supervisor"),
     ];
     for (socket, who) in sockets {
         let answered: Option<(Answer, UnixStream)> =
-            control::ask(&socket, ask).with_context(|| {
+            control::ask(&socket, &ask).with_context(|| {
                 format!("{who} does not answer; stop it (`systemctl stop`) and try again")
             })?;
         if let Some((answer, _)) = answered {
             return Ok(answer);
         }
     }
-    alone(config, ask)
+    alone(config, bytes)
 }
 
 /// Nobody runs who owns the rules.
-fn alone(config: &Config, ask: &Ask) -> anyhow::Result<Answer> {
+fn alone(config: &Config, bytes: &[u8]) -> anyhow::Result<Answer> {
     let dir = StateDir::open(&config.state_dir)?;
     let _lock = dir.lock().context("somebody owns the rules and does not answer")?;
-    if let Found::Nothing = KeptIsolation::find(&dir) {
-        return Ok(Answer::done("it is not isolated"));
-    }
     let Some(mut holder) = Holder::open(config, &dir)? else {
         return Ok(Answer::done("it is not isolated"));
     };
-    match ask {
-        Ask::Release(bytes) => Ok(holder.release(bytes)),
-        Ask::StandAside => bail!("there is nobody to stand aside"),
-    }
+    Ok(holder.release(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn without_a_file_and_without_a_code_it_says_how_to_get_a_file() {
-        let said = run(&Config::default(), None).unwrap_err().to_string();
-        assert!(said.contains("no break-glass code") && said.contains("--to FILE"), "{said}");
-    }
 
     #[test]
     fn a_file_that_is_no_command_is_refused_before_anybody_is_asked() {

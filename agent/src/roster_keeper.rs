@@ -140,7 +140,12 @@ pub(crate) mod tests {
             made_ns,
             operators: vec![],
             grants: vec![],
-            ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 1, policy_min: 0 },
+            ceilings: Ceilings {
+                lease_secs_max: 1,
+                exemptions_max: 1,
+                policy_min: 0,
+                autonomy: None,
+            },
             ca_pins: vec![],
             collectors: vec![],
         };

@@ -4,6 +4,7 @@
 //! job beside the loop whose answer wakes it; jobs of one kind run one after the other, so that
 //! their order is that of their asking.
 
+mod break_glass;
 mod budget;
 mod canary;
 mod collect;
@@ -15,7 +16,9 @@ mod door;
 mod jobs;
 mod lookout;
 mod query;
+mod respond;
 mod sensors;
+mod snapshot;
 mod start;
 mod stop;
 mod upkeep;
@@ -106,11 +109,13 @@ struct Agent {
     ledger: Ledger,
     tools: Arc<Tools>,
     deeds_under_way: usize,
+    reacting: respond::Reacting,
     spool: SpoolHandle,
     progress: watch::Receiver<Progress>,
     known_progress: Progress,
     delivery: Delivery,
     queries: query::Queries,
+    way_out: break_glass::WayOut,
     collecting: collect::Collecting,
     link: Link,
     /// Addresses at which the collector, or the proxy on the way, was reached.
@@ -209,6 +214,7 @@ impl Agent {
             Done::Acted(outcome) => self.acted(outcome),
             Done::Deed(done) => self.deed_done(*done),
             Done::Noted(noted) => self.noted(*noted),
+            Done::Reacted(reacted) => self.reacted(*reacted),
             Done::PolicyKept(kept) => self.policy_kept(*kept),
             Done::TimeKept(kept) => self.time_kept(kept),
             Done::MayAsk(effect) => self.ask_effect(effect),
@@ -219,7 +225,10 @@ impl Agent {
             Done::Around(around) => self.looked_around(around),
             Done::Queried(read) => self.queried(*read),
             Done::Collect(done) => self.collect_done(*done),
+            Done::Sockets(command, early) => self.sockets_taken(command, early),
+            Done::WaitedEnough(command) => self.go_on(command, false),
             Done::Swept | Done::Followed => {}
+            Done::WayOut(turn) => self.way_out_turn(*turn),
             Done::Heard(heard) => self.heard(*heard),
         }
     }
@@ -242,7 +251,11 @@ impl Agent {
 
     fn tell_receipt(&mut self, receipt: Receipt) {
         self.answer_door(&receipt);
-        self.tell(Severity::Informational, Body::Receipt(Box::new(receipt)));
+        let checkpoints = self.receipt_of_reaction(&receipt).into_iter().collect();
+        let clock::Stamp { time_ns, boot_ns } = clock::stamp();
+        let (severity, body) = (Severity::Informational, Body::Receipt(Box::new(receipt)));
+        let observations = vec![Observation { time_ns, boot_ns, severity, body }];
+        self.deliver(Sample { observations, checkpoints, ..Sample::default() });
     }
 }
 

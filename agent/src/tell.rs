@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use cordon_proto::token::EnrolmentString;
 
+use crate::break_glass;
 use crate::clock;
 use crate::config::Config;
 use crate::enrol;
@@ -108,6 +109,16 @@ pub fn status(config: &Config) -> anyhow::Result<()> {
     say(&format!("policy       version {policy}"));
     say(&format!("certificate  good for {left_days} days, renewed in {renewal_days}"));
     say(&format!("time         {secs} s since enrolment, boot {}", time.boot_count()));
+    match break_glass::kept::Kept::load(&own)? {
+        kept if kept.check.is_some() && kept.roster == held.reference => {
+            say(&format!(
+                "way out      code number {}, sealed to {}",
+                kept.serial,
+                kept.boxes.len()
+            ));
+        }
+        _ => say("way out      none"),
+    }
     match KeptIsolation::load(&dir)? {
         None => say("isolated     no"),
         Some(kept) => {

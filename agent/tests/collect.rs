@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use cordon_agent::clock::Clock;
 use cordon_agent::collect::child;
-use cordon_agent::collect::worker::Request;
+use cordon_agent::collect::worker::{Early, Request};
 use cordon_agent::query::frame::Facts;
 use cordon_proto::Text;
 use cordon_proto::collection::{Archive, Item, MANIFEST, read_manifest};
@@ -46,11 +46,14 @@ fn make(
     let globs = globs.iter().map(|glob| Text::from(glob.as_str())).collect();
     let collect = Collect { sources, globs, bytes_max };
     let own_dir = own.as_os_str().as_encoded_bytes().to_vec();
-    let request = Request { collect, facts: facts(), own_dir };
+    made(&Request { collect, facts: facts(), own_dir, snapshot: None })
+}
+
+fn made(request: &Request) -> (Archive, Vec<Item>, Vec<u8>) {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("archive");
     let program = Path::new(env!("CARGO_BIN_EXE_cordon-agent"));
-    let archive = child::make(program, &request, &file, Clock::start()).unwrap();
+    let archive = child::make(program, request, &file, Clock::start()).unwrap();
     let bytes = std::fs::read(&file).unwrap();
     assert_eq!(archive.sha256, Hash::of(&bytes));
     assert_eq!(archive.bytes, u64::try_from(bytes.len()).unwrap());
@@ -110,6 +113,37 @@ fn sources_come_as_lines_without_the_secrets_that_queries_hide() {
 }
 
 #[test]
+fn a_snapshot_holds_what_passes_and_the_sockets_that_were_there_before() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let early = cordon_agent::collect::snapshot::sockets();
+    // What was there before is not there any more, as behind a wall.
+    drop(listener);
+    let collect = Collect { sources: vec![], globs: vec![], bytes_max: 64 << 20 };
+    let request = |early: Early| Request {
+        collect: collect.clone(),
+        facts: facts(),
+        own_dir: vec![],
+        snapshot: Some(early),
+    };
+    let (archive, items, tar) = made(&request(early));
+    let text = String::from_utf8_lossy(&tar);
+    assert!(text.contains(&format!("\"local_port\":{port},")), "the socket is not in it");
+    for name in ["processes", "mounts"] {
+        assert!(item(&items, name).bytes > 0, "{items:?}");
+    }
+    let deleted = item(&items, "deleted-programs");
+    assert!(deleted.entry.is_some() && item(&items, "neighbours").entry.is_some());
+    assert_eq!((archive.entries, archive.cut), (8, false));
+
+    let late = Early { sockets: None, missing: Some("they were not read in time".to_owned()) };
+    let (archive, items, _) = made(&request(late));
+    let before = item(&items, "sockets-before");
+    assert_eq!(before.missing.as_deref(), Some("they were not read in time"));
+    assert!(archive.missing > 0);
+}
+
+#[test]
 fn bytes_beyond_what_is_allowed_stay_and_that_is_said() {
     let temp = tempfile::tempdir().unwrap();
     let root = temp.path().canonicalize().unwrap();
@@ -127,7 +161,7 @@ fn bytes_beyond_what_is_allowed_stay_and_that_is_said() {
 #[test]
 fn a_program_that_is_no_agent_makes_no_archive() {
     let collect = Collect { sources: vec![], globs: vec!["/x".into()], bytes_max: 1 };
-    let request = Request { collect, facts: facts(), own_dir: vec![] };
+    let request = Request { collect, facts: facts(), own_dir: vec![], snapshot: None };
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("archive");
     for program in ["/bin/true", "/bin/echo"] {

@@ -120,6 +120,7 @@ impl Scene {
             exemptions: Vec::new(),
             critical: Vec::new(),
             redactions: None,
+            responses: None,
             protected: Some(vec![Text::from("/bin/cat")]),
         };
         let hand = Hand { policy: Some(policy), ..Hand::new(tools) };

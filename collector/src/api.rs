@@ -17,6 +17,7 @@ mod health;
 mod live;
 mod page;
 mod person;
+mod preview;
 mod problem;
 mod proof;
 mod rows;
@@ -25,6 +26,7 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod way_out;
 
 use std::sync::{Arc, Mutex};
 
@@ -36,6 +38,7 @@ use utoipa_axum::routes;
 
 pub use problem::Problem;
 
+use crate::carriers::Carriers;
 use crate::collector::Collector;
 use crate::signin::SignIn;
 use crate::tenant::Tenants;
@@ -66,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) exports: Semaphore,
     /// Held while signatures are joined, so that of two that come at once neither is lost.
     pub(crate) signing: Mutex<()>,
+    /// What endpoints were lately found to be for others.
+    pub(crate) carriers: Mutex<Carriers>,
     pub(crate) openapi: String,
 }
 
@@ -111,7 +116,9 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(endpoints::list))
         .routes(routes!(endpoints::show))
+        .routes(routes!(preview::preview))
         .routes(routes!(proof::proof))
+        .routes(routes!(way_out::way_out))
         .routes(routes!(events::search))
         .routes(routes!(live::feed))
         .routes(routes!(commands::list, commands::upload))
@@ -143,6 +150,7 @@ pub fn router(
         feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
         exports: Semaphore::new(EXPORTS_MAX),
         signing: Mutex::default(),
+        carriers: Mutex::default(),
         openapi,
     }));
     shell::around(routes.merge(console::routes())).with_state(app)

@@ -52,6 +52,9 @@ pub enum Deed {
     /// Evidence was taken out.
     #[n(6)]
     Export,
+    /// A break-glass code, sealed, was fetched.
+    #[n(7)]
+    WayOutFetch,
 }
 
 impl Deed {
@@ -66,6 +69,7 @@ impl Deed {
             Self::TokenRevoke => "token.revoke",
             Self::RosterPut => "roster.put",
             Self::Export => "export",
+            Self::WayOutFetch => "way-out.fetch",
         }
     }
 }

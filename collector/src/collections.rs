@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use cordon_proto::collection::{Archive, Collected, Have, NotTaken, Piece};
-use cordon_proto::command::Action;
+use cordon_proto::command::{Action, SNAPSHOT_BYTES_MAX};
 use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash};
 use cordon_proto::message::Signed;
 use ring::digest::{Context, SHA256};
@@ -75,12 +75,14 @@ pub fn asked(
     let Some(stored) = stored else { return Ok(None) };
     let life = stored.lives.iter().find(|(endpoint, _)| *endpoint == from.endpoint);
     let authorised = life.is_some_and(|(_, life)| life.facts.authorised.is_some());
-    if let Action::Collect(collect) = &stored.signed.command().action
-        && authorised
-    {
+    if !authorised {
+        return Ok(None);
+    }
+    let command = stored.signed.command();
+    if let Action::Collect(collect) = &command.action {
         return Ok(Some(collect.bytes_max));
     }
-    Ok(None)
+    Ok(command.snapshot.map(|_| SNAPSHOT_BYTES_MAX))
 }
 
 impl Collections {

@@ -82,8 +82,8 @@ pub struct At {
 pub struct Requested {
     /// When it was uploaded.
     pub at: Time,
-    /// By whom.
-    pub by: OperatorId,
+    /// By whom; none where an endpoint did it by itself, as its policy says.
+    pub by: Option<OperatorId>,
 }
 
 /// Whose signatures counted, and since when.
@@ -215,6 +215,16 @@ impl Life {
     /// A command's life begins when somebody uploads it.
     #[must_use]
     pub fn requested(action: ActionKind, by: OperatorId, at: Time) -> Self {
+        Self::begun(action, Some(by), at)
+    }
+
+    /// The life of what an endpoint does by itself begins when it tells of it.
+    #[must_use]
+    pub fn reacted(action: ActionKind, at: Time) -> Self {
+        Self::begun(action, None, at)
+    }
+
+    fn begun(action: ActionKind, by: Option<OperatorId>, at: Time) -> Self {
         let facts = Facts {
             requested: Requested { at, by },
             authorised: None,
@@ -295,6 +305,8 @@ impl Life {
                 let (done, missing) = (done.clone(), missing.clone());
                 facts.partial = Some(Partial { at, done, missing });
             }
+            // The action does not depend on it.
+            Outcome::Snapshot { .. } => {}
             Outcome::Drifted { found, reapplied } => self.handle_drift(found, *reapplied, at),
             Outcome::Failed { reason } => {
                 facts.failed.get_or_insert(Failed { at, reason: reason.clone() });

@@ -38,6 +38,9 @@ pub struct Config {
     /// The part of a client's endpoints, in hundredths, that one person's commands may reach in an
     /// hour before a second person must sign, too.
     pub alone_percent_max: u8,
+    /// How long an endpoint must have been a router, a name server or the like before isolating it
+    /// needs a second person.
+    pub carrier_settled_secs: u64,
     /// Queries that one client's operators may bring in an hour.
     pub queries_per_hour_max: usize,
     /// Collected evidence of one client; an endpoint that has more offers it again later.
@@ -59,6 +62,7 @@ impl Default for Config {
             people_max: 512,
             commands_per_hour_max: 60,
             alone_percent_max: 25,
+            carrier_settled_secs: 3600,
             queries_per_hour_max: 600,
             collections_bytes_max: 16 << 30,
         }
@@ -205,7 +209,7 @@ mod tests {
         let lines = packaged.lines().filter(setting).map(|line| line.trim_start_matches('#'));
         let text = lines.collect::<Vec<_>>().join("\n");
         assert_eq!(Config::parse(&text, Path::new("x")).unwrap(), Config::default());
-        assert_eq!(text.lines().count(), 14, "every setting stands in the file");
+        assert_eq!(text.lines().count(), 15, "every setting stands in the file");
         assert_eq!(Config::parse(packaged, Path::new("x")).unwrap(), Config::default());
     }
 

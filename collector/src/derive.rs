@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cordon_proto::event::{Body, Gap, Health, Lane, Notice, Receipt};
+use cordon_proto::event::{Body, Gap, Health, Lane, Notice, Reacted, Receipt, WayOut};
 use cordon_proto::id::EndpointId;
 use cordon_proto::sign::batch::{self, Header};
 use cordon_proto::sign::document::{self, Kind};
@@ -49,10 +49,14 @@ pub enum News {
     Health(Box<Health>),
     /// What became of a command.
     Receipt(Box<Receipt>),
+    /// What it did by itself.
+    Reacted(Box<Reacted>),
     /// What it lost.
     Gap(Gap),
     /// Why it will be silent, or was.
     Notice(Notice),
+    /// A code that lets it back when nothing else does, sealed to operators.
+    WayOut(Box<WayOut>),
 }
 
 /// Why a step was not taken.
@@ -83,8 +87,10 @@ fn told(arrival: &Arrival, bytes: &[u8]) -> Option<Told> {
     let news = match event.body {
         Body::Health(health) => News::Health(health),
         Body::Receipt(receipt) => News::Receipt(receipt),
+        Body::Response(reacted) => News::Reacted(reacted),
         Body::Gap(gap) => News::Gap(gap),
         Body::Notice(notice) => News::Notice(notice),
+        Body::WayOut(way_out) => News::WayOut(way_out),
         Body::Process(_)
         | Body::Log(_)
         | Body::Disk(_)

@@ -4,6 +4,7 @@
 //! unpacked and looked at here. A page that ran out of time says how far it got.
 
 mod batches;
+pub mod walk;
 
 use std::fmt;
 use std::str::FromStr;

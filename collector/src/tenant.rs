@@ -185,6 +185,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![OperatorKey::File(key(name).verifying())],
             roles: roles.to_vec(),
+            sealing: None,
         };
         Roster {
             client: client.parse().unwrap(),
@@ -192,7 +193,12 @@ mod tests {
             made_ns: 0,
             operators: operators.iter().map(operator).collect(),
             grants: vec![],
-            ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 0, policy_min: 0 },
+            ceilings: Ceilings {
+                lease_secs_max: 1,
+                exemptions_max: 0,
+                policy_min: 0,
+                autonomy: None,
+            },
             ca_pins: vec![],
             collectors: vec![],
         }

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 /// Builds, shows, checks, measures and packs Cordon.
 ///
-/// Each task is an alias of cargo's: `cargo demo`, `cargo verify`, `cargo measure`, `cargo pack`.
+/// Each task is an alias of cargo's: `cargo demo`, `cargo verify`, `cargo lab`, `cargo measure`,
+/// `cargo pack`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo", bin_name = "cargo", subcommand_required = true)]
 pub struct Arguments {
@@ -19,6 +20,12 @@ pub struct Arguments {
 pub enum Task {
     Demo(DemoOptions),
     Verify(VerifyOptions),
+    /// Tries everything that could pass an isolation, before, during and after it; prints the table.
+    ///
+    /// Everything runs in network namespaces of this machine, and needs root. nmap, dnsmasq and
+    /// dhclient are unpacked into the cache where they are not installed; nothing is installed.
+    /// The tables lie in the build directory under cordon/lab afterwards.
+    Lab,
     Measure(MeasureOptions),
     Pack(PackOptions),
 }

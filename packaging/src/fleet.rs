@@ -5,11 +5,12 @@
 //! Without root there is no lab: collector and one agent then meet on loopback.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -46,6 +47,9 @@ pub struct Plan {
     pub collector_settings: String,
     /// Without a lab though there could be one: collector and agents on this machine's loopback.
     pub on_loopback: bool,
+    /// A program and its arguments that start every agent in their place, such as `nsenter` into a
+    /// mount namespace; agents start by themselves where there is none.
+    pub agents_by: Vec<OsString>,
 }
 
 /// A running fleet. What it made is put back when it is dropped.
@@ -270,14 +274,32 @@ impl Fleet {
 
     /// Runs `cordon-agent` once inside an endpoint's namespace.
     pub fn run_agent(&self, name: &str, arguments: &[&std::ffi::OsStr]) -> Result<Output> {
+        self.run_agent_typing(name, arguments, "")
+    }
+
+    /// The same, with something typed into it.
+    pub fn run_agent_typing(
+        &self,
+        name: &str,
+        arguments: &[&std::ffi::OsStr],
+        typed: &str,
+    ) -> Result<Output> {
         let program = programs::find("cordon-agent")?;
+        let run = move |command: &mut Command| {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn()?;
+            if let Some(mut input) = child.stdin.take() {
+                // It may end before it has read what it does not want.
+                input.write_all(typed.as_bytes()).ok();
+            }
+            child.wait_with_output()
+        };
         if self.stage.is_none() {
-            let mut command = Command::new(program);
-            return command.args(arguments).output().context("running cordon-agent");
+            return run(Command::new(program).args(arguments)).context("running cordon-agent");
         }
         let mut command = Command::new("unshare");
         command.args(HOST_NAMED).args([name.as_ref(), program.as_os_str()]).args(arguments);
-        self.namespace(name)?.run(|| command.output())?.context("running cordon-agent")
+        self.namespace(name)?.run(|| run(&mut command))?.context("running cordon-agent")
     }
 
     /// Starts an endpoint's supervisor beside, or in place of, its agent. It writes to the same log.
@@ -313,8 +335,11 @@ impl Fleet {
             return Ok(());
         }
         let endpoint = self.endpoint(name)?;
-        let mut launch = Launch::new("cordon-agent", "unshare")
-            .arguments(HOST_NAMED)
+        let words = self.plan.agents_by.iter().map(OsString::as_os_str);
+        let mut words = words.chain(["unshare".as_ref()]).chain(HOST_NAMED.map(OsStr::new));
+        let first = words.next().unwrap_or_default();
+        let mut launch = Launch::new("cordon-agent", first)
+            .arguments(words)
             .arguments([name.as_ref(), program.as_os_str()])
             .arguments(run)
             .output(self.log(name)?);

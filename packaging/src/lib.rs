@@ -11,6 +11,8 @@ pub mod measure;
 pub mod need;
 pub mod pack;
 pub mod packages;
+pub mod peers;
+pub mod probe;
 pub mod process;
 pub mod programs;
 pub mod run_command;

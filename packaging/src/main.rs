@@ -1,11 +1,11 @@
-//! `cargo demo`, `cargo verify`, `cargo measure`, `cargo pack`: reads the arguments and hands on.
+//! `cargo demo`, `verify`, `lab`, `measure`, `pack`: reads the arguments and hands on.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 use cordon_packaging::arguments::{Arguments, Task, without_literal_dashes};
-use cordon_packaging::{demo, measure, pack, say, verify};
+use cordon_packaging::{demo, measure, pack, probe, say, verify};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse_from(without_literal_dashes(std::env::args_os()));
@@ -24,6 +24,7 @@ fn run(arguments: Arguments) -> Result<bool> {
     match arguments.task {
         Task::Demo(options) => demo::run(&options),
         Task::Verify(options) => verify::run(&options),
+        Task::Lab => probe::run(),
         Task::Measure(options) => measure::run(&options),
         Task::Pack(options) => pack::run(&options),
     }

@@ -27,6 +27,18 @@ pub const FOR_THE_LAB: [Need; 5] = [
     Need { program: "zstd", package: "zstd", why: "unpacks batches for the second verifier" },
 ];
 
+/// What the containment lab tries an isolation with; taken from the machine, or unpacked into the
+/// cache (see `peers`), because installing a server would be a change of this machine.
+pub const FOR_PROBING: [Need; 3] = [
+    Need { program: "nmap", package: "nmap", why: "scans what an isolation must close" },
+    Need { program: "dnsmasq", package: "dnsmasq-base", why: "serves names and addresses" },
+    Need {
+        program: "dhclient",
+        package: "isc-dhcp-client",
+        why: "renews an address while cut off",
+    },
+];
+
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -60,7 +72,7 @@ fn packages(needs: &[Need]) -> Vec<&'static str> {
     packages
 }
 
-fn describe(need: &Need) -> String {
+pub(crate) fn describe(need: &Need) -> String {
     format!("{} (package {}): {}", need.program, need.package, need.why)
 }
 

@@ -11,8 +11,13 @@ use crate::need;
 use crate::run_command::{ask, find_program};
 
 /// Where packages put shared libraries, on the machines that this runs on.
-const LIBRARIES: [&str; 3] =
-    ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/systemd"];
+const LIBRARIES: [&str; 4] = [
+    "usr/lib/x86_64-linux-gnu",
+    "lib/x86_64-linux-gnu",
+    "usr/lib/x86_64-linux-gnu/systemd",
+    // Chosen among several by a link that only installing makes.
+    "usr/lib/x86_64-linux-gnu/blas",
+];
 
 /// Packages unpacked over each other.
 #[derive(Clone, Debug)]
@@ -76,13 +81,14 @@ pub fn can_be_fetched() -> bool {
     need::is_root() && find_program("apt-get").is_some() && find_program("dpkg").is_some()
 }
 
-/// The packages that installing this one would add, itself among them.
-pub fn with_dependencies(package: &str) -> Result<Vec<String>> {
-    let arguments = ["install", "--simulate", "--no-install-recommends", package];
-    let what = format!("asking apt-get what {package} needs");
-    let names = added(&ask(&what, Command::new("apt-get").args(arguments))?);
+/// The packages that installing these would add, themselves among them.
+pub fn with_dependencies(packages: &[&str]) -> Result<Vec<String>> {
+    let named = packages.join(" ");
+    let mut simulate = Command::new("apt-get");
+    simulate.args(["install", "--simulate", "--no-install-recommends"]).args(packages);
+    let names = added(&ask(&format!("asking apt-get what {named} needs"), &mut simulate)?);
     if names.is_empty() {
-        bail!("{package} is installed already, and what is sought of it is not there");
+        bail!("{named} is installed already, and what is sought of it is not there");
     }
     Ok(names)
 }

@@ -43,8 +43,8 @@ pub struct Endpoint {
 pub struct Stage {
     pub door: Namespace,
     pub endpoints: Vec<Endpoint>,
-    /// Joins them for as long as the stage stands.
-    _switch: Switch,
+    /// Joins them, and whoever else is plugged in.
+    pub switch: Switch,
 }
 
 impl Stage {
@@ -58,7 +58,7 @@ impl Stage {
             Ok(Endpoint { machine, namespace, cgroup })
         });
         let endpoints = endpoints.into_iter().collect::<Result<_>>()?;
-        Ok(Self { door, endpoints, _switch: switch })
+        Ok(Self { door, endpoints, switch })
     }
 
     /// The agents' listener, dual-stack, to be handed to the collector.

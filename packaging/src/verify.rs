@@ -17,7 +17,7 @@ use crate::tally::Tally;
 use crate::vm::depot::Depot;
 use crate::vm::system::Image;
 use crate::workspace::Workspace;
-use crate::{demo, need, packages, say};
+use crate::{demo, need, packages, peers, say};
 
 /// Goes on after a failed step, so that one run shows all that is wrong; true if nothing is.
 pub fn run(options: &VerifyOptions) -> Result<bool> {
@@ -26,6 +26,10 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
     let logs = workspace.task_folder("verify");
     for missing in need::provide(&need::FOR_THE_LAB, &logs)? {
         say::line(&format!("missing: {missing}"));
+    }
+    match peers::provide() {
+        Ok(missing) => missing.iter().for_each(|reason| say::line(&format!("missing: {reason}"))),
+        Err(error) => say::line(&format!("missing: who probes an isolation: {error:#}")),
     }
     if let Err(error) = provide_machines() {
         say::line(&format!("missing: machines for guests: {error:#}"));

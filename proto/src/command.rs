@@ -11,6 +11,7 @@ mod isolate;
 mod process;
 mod quarantine;
 mod service;
+mod snapshot;
 mod storage;
 
 use minicbor::{Decode, Encode};
@@ -18,7 +19,7 @@ use minicbor::{Decode, Encode};
 use crate::Text;
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
-use crate::policy::{Policy, Redactions, RedactionsError};
+use crate::policy::{Policy, Redactions, RedactionsError, ResponseError, responses};
 use crate::query::Query;
 use crate::roster::RosterRef;
 
@@ -31,6 +32,7 @@ pub use isolate::{AtEnd, IfUnproved, Isolate};
 pub use process::{Kill, ProcessTarget, Suspend};
 pub use quarantine::Quarantine;
 pub use service::StopService;
+pub use snapshot::{SNAPSHOT_BYTES_MAX, Snapshot};
 pub use storage::BlockStorage;
 
 /// What an endpoint publishes in its signed health so that commands can prove to be fresh.
@@ -94,6 +96,9 @@ pub struct Command {
     /// The case that this belongs to.
     #[n(8)]
     pub incident: Option<String>,
+    /// What is taken first.
+    #[n(9)]
+    pub snapshot: Option<Snapshot>,
 }
 
 /// What is wrong with a command's form.
@@ -144,6 +149,9 @@ pub enum CommandFormError {
     /// A policy's redactions cannot be.
     #[error(transparent)]
     Redactions(#[from] RedactionsError),
+    /// What endpoints shall do by themselves cannot be.
+    #[error("has a policy that {0}")]
+    Responses(#[from] ResponseError),
 }
 
 impl Command {
@@ -165,6 +173,9 @@ impl Command {
             text("incident", incident, limits::HOST_NAME_BYTES_MAX)?;
         }
         range("age_max_secs", self.age_max_secs, limits::NONCE_AGE_SECS_MAX)?;
+        if let Some(snapshot) = self.snapshot {
+            snapshot.check(self.action.kind())?;
+        }
         self.check_action()
     }
 
@@ -181,10 +192,7 @@ impl Command {
             | Action::Undo { .. }
             | Action::ReleaseAll
             | Action::BlockStorage(_) => Ok(()),
-            Action::SetPolicy(policy) => {
-                check_protected(policy.protected.as_deref().unwrap_or_default())?;
-                Ok(policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?)
-            }
+            Action::SetPolicy(policy) => check_policy(policy),
             Action::Query(query) => self.check_query(query),
             Action::Kill(Kill { process, .. }) | Action::Suspend(Suspend { process, .. }) => {
                 process.check()
@@ -213,6 +221,13 @@ impl Command {
     pub fn target(&self, endpoint: EndpointId) -> Option<&Target> {
         self.targets.iter().find(|target| target.endpoint == endpoint)
     }
+}
+
+/// What of a policy needs no roster to be judged.
+fn check_policy(policy: &Policy) -> Result<(), CommandFormError> {
+    check_protected(policy.protected.as_deref().unwrap_or_default())?;
+    policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?;
+    Ok(responses::check_form(policy.responses.as_deref().unwrap_or_default())?)
 }
 
 fn check_protected(paths: &[Text]) -> Result<(), CommandFormError> {

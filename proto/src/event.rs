@@ -19,6 +19,8 @@ pub mod network;
 pub mod process;
 pub mod receipt;
 pub mod redaction;
+pub mod response;
+pub mod way_out;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,8 @@ pub use network::NetworkEvent;
 pub use process::ProcessEvent;
 pub use receipt::Receipt;
 pub use redaction::Redaction;
+pub use response::Reacted;
+pub use way_out::WayOut;
 
 /// One of the agent's two ordered streams.
 #[derive(
@@ -228,7 +232,11 @@ impl Class {
     /// The number of the class that an event's body belongs to, by the number of the body.
     #[must_use]
     pub fn number_of_body(body: u32) -> u32 {
-        if body == NOTICE_BODY { Self::Lifecycle.number() } else { body }
+        match body {
+            NOTICE_BODY | WAY_OUT_BODY => Self::Lifecycle.number(),
+            RESPONSE_BODY => Self::Finding.number(),
+            own => own,
+        }
     }
 
     /// The lane that events of this class travel in.
@@ -252,8 +260,10 @@ impl Class {
     }
 }
 
-/// A notice is the one body that has no class of its own.
+/// Bodies that have no class of their own.
 const NOTICE_BODY: u32 = 15;
+const WAY_OUT_BODY: u32 = 16;
+const RESPONSE_BODY: u32 = 18;
 
 /// The fact itself.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
@@ -306,6 +316,12 @@ pub enum Body {
     /// The agent stops, or its machine sleeps.
     #[n(15)]
     Notice(#[n(0)] Notice),
+    /// A break-glass code was made, and sealed to operators.
+    #[n(16)]
+    WayOut(#[n(0)] Box<WayOut>),
+    /// The endpoint reacted by itself to what it saw.
+    #[n(18)]
+    Response(#[n(0)] Box<Reacted>),
 }
 
 impl Body {
@@ -325,7 +341,7 @@ impl Body {
             Self::Health(_) => Class::Health,
             Self::Gap(_) => Class::Gap,
             Self::Receipt(_) => Class::Receipt,
-            Self::Lifecycle(_) | Self::Notice(_) => Class::Lifecycle,
+            Self::Lifecycle(_) | Self::Notice(_) | Self::WayOut(_) => Class::Lifecycle,
             Self::Network(_) => Class::Network,
             Self::Dns(_) => Class::Dns,
             Self::File(_) => Class::File,
@@ -333,7 +349,7 @@ impl Body {
             Self::Account(_) => Class::Account,
             Self::Inventory(_) => Class::Inventory,
             Self::Device(_) => Class::Device,
-            Self::Finding(_) => Class::Finding,
+            Self::Finding(_) | Self::Response(_) => Class::Finding,
         }
     }
 }

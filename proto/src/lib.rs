@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "tests know their values"))]
 
+pub mod code;
 pub mod codec;
 pub mod collection;
 pub mod command;

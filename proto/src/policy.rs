@@ -1,5 +1,5 @@
 //! The configuration of endpoints that operators sign: what stays open while one is cut off, how
-//! careful to be with it, and which secrets are taken out of what it tells.
+//! careful to be with it, which secrets are taken out of what it tells, and what it does by itself.
 
 use std::net::IpAddr;
 
@@ -10,8 +10,10 @@ use crate::Text;
 use crate::id::{ClientId, EndpointId};
 
 mod redactions;
+pub mod responses;
 
 pub use redactions::{Redactions, RedactionsError, SecretPattern};
+pub use responses::{Response, ResponseError};
 
 /// Transport protocol of an exemption.
 #[derive(
@@ -31,6 +33,7 @@ pub enum Transport {
 /// A destination that stays reachable while an endpoint is cut off (the MSP's own remote
 /// management, for one).
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exemption {
     /// The one address; names are not resolved, because what answers could lie.
     #[cbor(n(0), with = "address")]
@@ -56,6 +59,7 @@ pub struct Exemption {
 
 /// A client's configuration. Versions only grow; a lower one is refused.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Whose.
     #[n(0)]
@@ -65,15 +69,21 @@ pub struct Policy {
     pub version: u64,
     /// What stays reachable while cut off.
     #[n(2)]
+    #[serde(default)]
     pub exemptions: Vec<Exemption>,
     /// Endpoints on which every action needs two operators.
     #[n(3)]
+    #[serde(default)]
     pub critical: Vec<EndpointId>,
     /// What is taken out of command lines and log lines, beyond or short of what every endpoint
     /// takes out; none for just that.
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redactions: Option<Redactions>,
+    /// What endpoints do by themselves, within what the roster lets them; none for nothing.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responses: Option<Vec<Response>>,
     /// Programs whose processes are never ended, stopped or denied, by their absolute paths.
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]

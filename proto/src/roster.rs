@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::ActionKind;
 use crate::id::{ClientId, Hash, KeyId, OperatorId};
-use crate::sign::{PasskeyAlgorithm, VerifyingKey};
+use crate::sign::{PasskeyAlgorithm, SealingKey, VerifyingKey};
 
 /// Names one roster: its version and the hash of its signed bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
@@ -88,6 +88,9 @@ pub struct Operator {
     /// The person's roles at this client.
     #[n(2)]
     pub roles: Vec<Role>,
+    /// What break-glass codes are sealed to; none where the person made no such key.
+    #[n(3)]
+    pub sealing: Option<SealingKey>,
 }
 
 /// One row of the table: this many operators of this role may do this to this many endpoints.
@@ -108,7 +111,7 @@ pub struct Grant {
 }
 
 /// What no policy and no command may exceed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
 pub struct Ceilings {
     /// The longest lease, in seconds.
     #[n(0)]
@@ -119,6 +122,27 @@ pub struct Ceilings {
     /// The least policy version; older ones are refused.
     #[n(2)]
     pub policy_min: u64,
+    /// What policy may let endpoints do by themselves; none for nothing but raising findings.
+    #[n(3)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autonomy: Option<Autonomy>,
+}
+
+/// What endpoints may do by themselves where policy says so.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Autonomy {
+    /// The actions; of those that an endpoint can begin by itself.
+    #[n(0)]
+    pub actions: Vec<ActionKind>,
+    /// How long what they did may stand, in seconds; never more than
+    /// [`crate::policy::responses::LEASE_SECS_MAX`].
+    #[n(1)]
+    pub lease_secs_max: u64,
+    /// How often in an hour one response may do something; never more than
+    /// [`crate::policy::responses::PER_HOUR_MAX`].
+    #[n(2)]
+    pub per_hour_max: u32,
 }
 
 /// Who may act for one client.
@@ -240,7 +264,7 @@ mod tests {
     use super::*;
 
     fn operator(name: &str, role: Role) -> Operator {
-        Operator { id: name.parse().unwrap(), keys: vec![], roles: vec![role] }
+        Operator { id: name.parse().unwrap(), keys: vec![], roles: vec![role], sealing: None }
     }
 
     /// `grants` as (approvals, targets_max) for isolating by responders.
@@ -258,7 +282,12 @@ mod tests {
             made_ns: 0,
             operators: vec![],
             grants: grants.collect(),
-            ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 1, policy_min: 0 },
+            ceilings: Ceilings {
+                lease_secs_max: 1,
+                exemptions_max: 1,
+                policy_min: 0,
+                autonomy: None,
+            },
             ca_pins: vec![],
             collectors: vec![],
         };
@@ -312,5 +341,29 @@ mod tests {
             false,
             "signed by 1 of 2 operators that isolate on 1 endpoint(s) needs",
         );
+    }
+
+    #[test]
+    fn who_may_act_has_a_granted_role_though_others_must_agree() {
+        let mut roster = Roster {
+            client: "acme".parse().unwrap(),
+            version: 1,
+            made_ns: 0,
+            operators: vec![operator("ann", Role::Responder), operator("eve", Role::Viewer)],
+            grants: vec![],
+            ceilings: Ceilings {
+                lease_secs_max: 1,
+                exemptions_max: 1,
+                policy_min: 0,
+                autonomy: None,
+            },
+            ca_pins: vec![],
+            collectors: vec![],
+        };
+        assert_eq!(roster.may(ActionKind::Release).count(), 0);
+        let (action, role) = (ActionKind::Release, Role::Responder);
+        roster.grants.push(Grant { action, role, approvals: 2, targets_max: 1 });
+        let who: Vec<_> = roster.may(action).map(|who| who.id.as_str()).collect();
+        assert_eq!(who, ["ann"]);
     }
 }

@@ -7,9 +7,11 @@ pub mod document;
 mod key;
 pub mod merkle;
 mod passkey;
+mod sealing;
 
 pub use key::{SignatureError, SigningKey, VerifyingKey};
 pub use passkey::{PasskeyAlgorithm, PasskeyError, verify_passkey};
+pub use sealing::SealingKey;
 
 /// SHA-256.
 #[must_use]

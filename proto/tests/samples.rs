@@ -17,6 +17,10 @@ mod login_record;
 mod logins;
 #[path = "samples/processes.rs"]
 mod processes;
+#[path = "samples/responses.rs"]
+mod responses;
+#[path = "samples/way_out.rs"]
+mod way_out;
 
 use std::path::PathBuf;
 
@@ -199,6 +203,7 @@ fn roster() -> Roster {
         id: name.parse().unwrap(),
         keys: vec![OperatorKey::File(key(number).verifying())],
         roles: vec![Role::Responder],
+        sealing: None,
     };
     let action = Action::Release.kind();
     Roster {
@@ -207,7 +212,12 @@ fn roster() -> Roster {
         made_ns: 1,
         operators: vec![operator("ann", 2), operator("bob", 3)],
         grants: vec![Grant { action, role: Role::Responder, approvals: 2, targets_max: 5 }],
-        ceilings: Ceilings { lease_secs_max: 86_400, exemptions_max: 8, policy_min: 0 },
+        ceilings: Ceilings {
+            lease_secs_max: 86_400,
+            exemptions_max: 8,
+            policy_min: 0,
+            autonomy: None,
+        },
         ca_pins: vec![Hash::of(b"ca")],
         collectors: vec!["collector.example:7443".to_owned()],
     }
@@ -225,6 +235,7 @@ fn command() -> SignedCommand {
         roster_min: RosterRef { version: 3, hash: Hash::of(b"roster") },
         reason: "beacon to a known bad address".to_owned(),
         incident: None,
+        snapshot: None,
     };
     let mut signed = SignedCommand::sign(command, &key(2));
     signed.add(&key(3));

@@ -6,6 +6,7 @@
 mod bad_enrolment;
 mod bad_settings;
 mod block;
+mod break_glass;
 mod certificate;
 mod collect;
 mod disk_full;
@@ -17,11 +18,14 @@ mod lab;
 mod lease;
 mod outage;
 mod presence;
+mod preview;
 mod processes;
 mod quarantine;
 mod query;
 mod red_team;
+mod responses;
 mod scene;
+mod snapshot;
 mod tamper;
 mod two_persons;
 
@@ -45,6 +49,13 @@ const TESTS: &[(&str, Body)] = &[
     ("SIGKILL at any moment, of agent and collector: every event once", kill::at_random),
     ("a lease ends by itself, without the collector", lease::ends_alone),
     ("an isolation outlives its agent", lease::outlives_the_agent),
+    ("a code typed at the endpoint ends an isolation, once", break_glass::agent_running),
+    ("a code typed while the agent is dead does too", break_glass::agent_dead),
+    ("a code typed while the supervisor holds does too", break_glass::supervisor_holds),
+    (
+        "an endpoint cuts itself off as its policy says, without the collector",
+        responses::cuts_itself_off,
+    ),
     ("processes are ended and stopped, and what must not be is refused", processes::held),
     ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
     ("the supervisor ends a lease", hold::ends_the_lease),
@@ -58,6 +69,8 @@ const TESTS: &[(&str, Body)] = &[
     ("a file goes into the vault and comes back as it was", quarantine::there_and_back),
     ("evidence is collected, delivered over a cut link, and verified", collect::brought),
     ("every kind of silence is told from the others", presence::silences),
+    ("what an isolation would cut is shown, and who is needed waits for two", preview::shown),
+    ("a snapshot is taken before an action, and its failure stops none", snapshot::taken),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
     ("a hostile collector cannot make an agent forget", red_team::memory),

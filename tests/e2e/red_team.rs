@@ -2,6 +2,7 @@
 //! done for its operators, and each attempt is answered by a signed refusal that names the check.
 
 mod attacks;
+mod kinds;
 
 use anyhow::{Context, Result, ensure};
 use cordon_packaging::fleet::Fleet;
@@ -130,7 +131,8 @@ impl Siege {
             | Outcome::Ended { .. }
             | Outcome::Answered { .. }
             | Outcome::Observed { .. }
-            | Outcome::Partial { .. } => None,
+            | Outcome::Partial { .. }
+            | Outcome::Snapshot { .. } => None,
         };
         let (check, reason) = self.await_receipt(&what, &attack.command, refused)?;
         say::line(&format!("{:?}: {}: {reason}", check, attack.what));
@@ -187,6 +189,8 @@ pub(crate) fn commands() -> Result<()> {
     }
     ensure!(siege.hostile.mind().rows.is_empty(), "a question that was refused was answered");
     ensure!(siege.hostile.mind().pieces.is_empty(), "evidence was brought that nobody asked for");
+    let standing = siege.health(siege.web)?.containments;
+    ensure!(standing.is_empty(), "something stands: {standing:?}");
     let held = siege.health(siege.web)?.roster;
     ensure!(held == forge.held, "the endpoint holds another roster: {held:?}");
     siege.fresh()?;

@@ -6,6 +6,7 @@
 //! that is gone cannot strand an endpoint; and nothing opens because something is silent, unless
 //! the order signed that it may.
 
+mod break_glass;
 #[cfg(target_os = "linux")]
 pub mod dhcp;
 #[cfg(target_os = "linux")]

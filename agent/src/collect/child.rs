@@ -24,6 +24,9 @@ pub const WORD: &str = "collect-worker";
 /// How long an archive may take.
 const TIME_MAX: Duration = Duration::from_secs(900);
 
+/// How long a snapshot may take, whether or not the action waits for it.
+const SNAPSHOT_MAX: Duration = Duration::from_secs(60);
+
 /// Room that the file system keeps: the agent's spool needs some, and its owner more.
 const FREE_BYTES_MIN: u64 = 512 << 20;
 
@@ -48,6 +51,7 @@ impl Drop for Worker {
 /// process ends with the thread that calls.
 pub fn make(program: &Path, request: &Request, file: &Path, clock: Clock) -> io::Result<Archive> {
     let began = clock.now();
+    let time_max = if request.snapshot.is_some() { SNAPSHOT_MAX } else { TIME_MAX };
     let mut child = Command::new(program)
         .arg(WORD)
         .env_clear()
@@ -64,7 +68,7 @@ pub fn make(program: &Path, request: &Request, file: &Path, clock: Clock) -> io:
     stdin.write_all(&codec::encode(request)).ok();
     drop(stdin);
     let mut taking = Taking::into(File::create_new(file)?, file)?;
-    let deadline = began.saturating_add(TIME_MAX);
+    let deadline = began.saturating_add(time_max);
     let ended = taking.all(out, deadline, clock);
     let status = worker.0.try_wait()?;
     let ended = ended.map_err(|error| match status {
@@ -173,8 +177,7 @@ fn some(
         let mut fds = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::IN)];
         match poll(&mut fds, Some(&wait)) {
             Ok(0) => {
-                let secs = TIME_MAX.as_secs();
-                return Err(io::Error::other(format!("it took longer than {secs} s")));
+                return Err(io::Error::other("it took longer than it may"));
             }
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use cordon_proto::collection::{Archive, Have, NotTaken};
 use cordon_proto::command::{ActionKind, Collect};
 use cordon_proto::event::Receipt;
-use cordon_proto::event::receipt::{Outcome, Probe};
+use cordon_proto::event::receipt::{Outcome, Probe, SnapshotState};
 use cordon_proto::id::{CommandId, Hash};
 use cordon_proto::limits::PIECE_BYTES_MAX;
 use minicbor::{Decode, Encode};
@@ -44,6 +44,9 @@ pub struct Order {
     /// The archive, once it is whole.
     #[n(4)]
     pub made: Option<Archive>,
+    /// The action that it is a snapshot before; none where the collection itself was asked for.
+    #[n(5)]
+    pub before: Option<ActionKind>,
 }
 
 /// What the event loop must do.
@@ -70,6 +73,16 @@ struct Entry {
     sent: u64,
     /// Not offered before then.
     again_at_secs: u64,
+    waited: Waited,
+}
+
+/// How an action waited for its snapshot.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Waited {
+    /// How long, in microseconds.
+    pub us: u64,
+    /// Whether what it would end was taken by then.
+    pub in_time: bool,
 }
 
 /// All orders.
@@ -85,18 +98,35 @@ pub struct Orders {
 impl Orders {
     /// Takes up what was not delivered when the agent last ran.
     #[must_use]
-    pub fn resume(orders: Vec<Order>) -> Self {
-        let entry = |order| Entry { order, making: false, sent: 0, again_at_secs: 0 };
-        Self { entries: orders.into_iter().map(entry).collect(), ..Self::default() }
+    pub fn resume(orders: Vec<Order>, now_secs: u64) -> Self {
+        // What was to be seen before an action is not to be seen any more.
+        let late = |order: &Order| order.before.is_some() && order.made.is_none();
+        let late_ones: Vec<_> = orders.iter().filter(|o| late(o)).map(|o| o.command).collect();
+        let mut resumed =
+            Self { entries: orders.into_iter().map(Entry::new).collect(), ..Self::default() };
+        for command in late_ones {
+            let reason = "the agent ended before it was taken".to_owned();
+            resumed.end(command, Outcome::Failed { reason }, now_secs);
+        }
+        resumed
     }
 
-    /// A command asks for a collection.
-    pub fn handle_order(&mut self, order: Order, now_secs: u64) {
+    /// A command asks for a collection; answers whether there is room for it.
+    pub fn handle_order(&mut self, order: Order, now_secs: u64) -> bool {
         if self.entries.len() >= ORDERS_MAX {
             let reason = format!("{ORDERS_MAX} collections wait here already; ask again later");
-            return self.tell(&order, Outcome::Failed { reason }, now_secs);
+            self.tell(&order, Waited::default(), Outcome::Failed { reason }, now_secs);
+            return false;
         }
-        self.entries.push(Entry { order, making: false, sent: 0, again_at_secs: 0 });
+        self.entries.push(Entry::new(order));
+        true
+    }
+
+    /// An action waited for its snapshot, and goes on.
+    pub fn handle_waited(&mut self, command: CommandId, waited: Waited) {
+        if let Some(entry) = self.entries.iter_mut().find(|e| e.order.command == command) {
+            entry.waited = waited;
+        }
     }
 
     /// What came of [`Step::Make`].
@@ -114,10 +144,10 @@ impl Orders {
         match made {
             Ok(archive) => {
                 entry.order.made = Some(archive);
-                let order = entry.order.clone();
+                let (order, waited) = (entry.order.clone(), entry.waited);
                 let applied =
                     Outcome::Applied { change_us, until_secs: None, stood_already: false };
-                self.tell(&order, applied, now_secs);
+                self.tell(&order, waited, applied, now_secs);
             }
             Err(why) => {
                 let reason = format!("the archive could not be made: {why}");
@@ -197,9 +227,13 @@ impl Orders {
         if let Some(step) = self.steps.pop_front() {
             return Some(step);
         }
-        if !self.entries.iter().any(|entry| entry.making)
-            && let Some(entry) = self.entries.iter_mut().find(|entry| entry.order.made.is_none())
-        {
+        let busy = self.entries.iter().any(|entry| entry.making);
+        // An action waits for a snapshot, and a snapshot for nobody.
+        let next = |entry: &&mut Entry| {
+            let is_due = entry.order.made.is_none() && !entry.making;
+            is_due && (!busy || entry.order.before.is_some())
+        };
+        if let Some(entry) = self.entries.iter_mut().find(next) {
             entry.making = true;
             return Some(Step::Make(entry.order.clone()));
         }
@@ -216,25 +250,55 @@ impl Orders {
     fn end(&mut self, command: CommandId, outcome: Outcome, now_secs: u64) {
         let found = self.entries.iter().position(|entry| entry.order.command == command);
         let Some(found) = found else { return };
-        let order = self.entries.remove(found).order;
+        let Entry { order, waited, .. } = self.entries.remove(found);
         if self.sending == Some(command) {
             self.sending = None;
         }
-        self.tell(&order, outcome, now_secs);
+        self.tell(&order, waited, outcome, now_secs);
         self.steps.push_back(Step::Forget(command));
     }
 
-    fn tell(&mut self, order: &Order, outcome: Outcome, endpoint_secs: u64) {
+    fn tell(&mut self, order: &Order, waited: Waited, outcome: Outcome, endpoint_secs: u64) {
+        let outcome = match order.before {
+            None => outcome,
+            Some(_) => match of_snapshot(order, waited, outcome) {
+                Some(outcome) => outcome,
+                None => return,
+            },
+        };
         let receipt = Receipt {
             command: Some(order.command),
             command_hash: order.command_hash,
-            action: Some(ActionKind::Collect),
+            action: Some(order.before.unwrap_or(ActionKind::Collect)),
             endpoint_secs,
             outcome,
             repeated: 0,
         };
         self.steps.push_back(Step::Receipt(Box::new(receipt)));
     }
+}
+
+impl Entry {
+    fn new(order: Order) -> Self {
+        Self { order, making: false, sent: 0, again_at_secs: 0, waited: Waited::default() }
+    }
+}
+
+/// What is told of a snapshot under its action's command; that it was delivered is the collector's
+/// to tell, and must not look as if the action had been observed.
+fn of_snapshot(order: &Order, waited: Waited, outcome: Outcome) -> Option<Outcome> {
+    let waited_us = waited.us;
+    let (state, detail) = match (outcome, order.made) {
+        (Outcome::Applied { .. }, Some(archive)) => {
+            let whole = waited.in_time && archive.missing == 0 && !archive.cut;
+            let state = if whole { SnapshotState::Whole } else { SnapshotState::Cut };
+            let late = if waited.in_time { "" } else { "the action did not wait for all of it; " };
+            (state, format!("{late}{}", delivered(&archive).seen))
+        }
+        (Outcome::Failed { reason }, _) => (SnapshotState::Failed, reason),
+        (_, _) => return None,
+    };
+    Some(Outcome::Snapshot { state, waited_us, detail })
 }
 
 /// The digest stands in the signed receipt, so that an archive can be checked by that, too.
@@ -248,155 +312,4 @@ fn delivered(archive: &Archive) -> Probe {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(number: u128) -> CommandId {
-        CommandId(uuid::Uuid::from_u128(number))
-    }
-
-    fn order(number: u128) -> Order {
-        let collect = Collect { sources: vec![], globs: vec!["/x".into()], bytes_max: 1 };
-        let command_hash = Hash::of(b"command");
-        Order { command: id(number), command_hash, collect, since_secs: 0, made: None }
-    }
-
-    fn archive() -> Archive {
-        let sha256 = Hash::of(b"archive");
-        let bytes = 300_000;
-        Archive { bytes, sha256, entries: 2, missing: 1, cut: false, time_ns: 1, took_ms: 1 }
-    }
-
-    /// Plays lines such as `5: have 1 0` and compares what comes of each.
-    #[track_caller]
-    fn check(timeline: &str, told: &str) {
-        let mut orders = Orders::default();
-        let mut said = Vec::new();
-        for line in timeline.lines().map(str::trim) {
-            let (at, what) = line.split_once(": ").unwrap();
-            let at: u64 = at.parse().unwrap();
-            let words: Vec<&str> = what.split(' ').collect();
-            let number = |word: usize| words[word].parse::<u64>().unwrap();
-            match words[0] {
-                "order" => orders.handle_order(order(number(1).into()), at),
-                "made" => orders.handle_made(id(number(1).into()), Ok(archive()), 7, at),
-                "unmade" => orders.handle_made(id(number(1).into()), Err("full".into()), 7, at),
-                "live" => orders.handle_live(),
-                "down" => orders.handle_down(),
-                "unread" => orders.handle_unread(id(number(1).into()), "gone", at),
-                "wait" => orders.handle_timeout(at),
-                "have" => {
-                    let refused = words.get(3).map(|word| NotTaken {
-                        sentence: "no room".to_owned(),
-                        again: *word == "again",
-                    });
-                    let (command, bytes) = (id(number(1).into()), number(2));
-                    orders.handle_have(&Have { command, bytes, refused }, at);
-                }
-                other => panic!("{other}"),
-            }
-            while let Some(step) = orders.poll_step(at) {
-                let of = |command: CommandId| command.0.as_u128();
-                said.push(match step {
-                    Step::Make(order) => format!("{at}: make {}", of(order.command)),
-                    Step::Offer(order, _) => format!("{at}: offer {}", of(order.command)),
-                    Step::Send(command, offset, bytes) => {
-                        format!("{at}: send {} {offset} {bytes}", of(command))
-                    }
-                    Step::Forget(command) => format!("{at}: forget {}", of(command)),
-                    Step::Receipt(receipt) => {
-                        let why = if let Outcome::Failed { reason } = &receipt.outcome {
-                            format!(": {reason}")
-                        } else {
-                            String::new()
-                        };
-                        let command = of(receipt.command.unwrap());
-                        format!("{at}: {} {command}{why}", receipt.outcome.name())
-                    }
-                });
-            }
-        }
-        let told: Vec<&str> = told.lines().map(str::trim).collect();
-        assert_eq!(said, told);
-    }
-
-    #[test]
-    fn an_archive_is_made_offered_and_sent_piece_by_piece() {
-        check(
-            "0: live\n0: order 1\n5: made 1\n6: have 1 0\n7: have 1 131072\n8: have 1 262144\n\
-             9: have 1 300000",
-            "0: make 1\n5: applied 1\n5: offer 1\n6: send 1 0 131072\n7: send 1 131072 131072\n\
-             8: send 1 262144 37856\n9: observed 1\n9: forget 1",
-        );
-    }
-
-    #[test]
-    fn a_session_that_ends_costs_nothing_that_was_sent() {
-        check(
-            "0: order 1\n5: made 1\n6: live\n7: have 1 0\n8: down\n9: have 1 131072\n10: live\n\
-             11: have 1 131072\n12: have 1 300000",
-            "0: make 1\n5: applied 1\n6: offer 1\n7: send 1 0 131072\n10: offer 1\n\
-             11: send 1 131072 131072\n12: observed 1\n12: forget 1",
-        );
-    }
-
-    #[test]
-    fn a_collector_without_room_is_asked_again_and_others_go_on() {
-        check(
-            "0: live\n0: order 1\n0: order 2\n1: made 1\n2: made 2\n3: have 1 0 again\n\
-             4: have 2 300000\n302: wait\n303: wait",
-            "0: make 1\n1: applied 1\n1: make 2\n1: offer 1\n2: applied 2\n3: offer 2\n\
-             4: observed 2\n4: forget 2\n303: offer 1",
-        );
-    }
-
-    #[test]
-    fn what_the_collector_will_not_take_has_failed() {
-        check(
-            "0: live\n0: order 1\n1: made 1\n2: have 1 0 never",
-            "0: make 1\n1: applied 1\n1: offer 1\n\
-             2: failed 1: the collector does not take it: no room\n2: forget 1",
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_made_or_read_has_failed() {
-        check(
-            "0: live\n0: order 1\n1: unmade 1\n2: order 2\n3: made 2\n4: unread 2",
-            "0: make 1\n1: failed 1: the archive could not be made: full\n1: forget 1\n\
-             2: make 2\n3: applied 2\n3: offer 2\n\
-             4: failed 2: the archive cannot be read any more: gone\n4: forget 2",
-        );
-    }
-
-    #[test]
-    fn what_nobody_takes_is_kept_for_a_week() {
-        check(
-            "0: order 1\n1: made 1\n604799: wait\n604800: wait",
-            "0: make 1\n1: applied 1\n604800: failed 1: nobody took it within 7 days\n\
-             604800: forget 1",
-        );
-    }
-
-    #[test]
-    fn a_collector_that_loses_it_again_and_again_is_given_up() {
-        let mut timeline = "0: live\n0: order 1\n1: made 1".to_owned();
-        let mut told = "0: make 1\n1: applied 1\n1: offer 1".to_owned();
-        for at in 2..11 {
-            timeline += &format!("\n{at}: have 1 0");
-            told += &format!("\n{at}: send 1 0 131072");
-        }
-        timeline += "\n11: have 1 0";
-        told += "\n11: failed 1: the collector lost it again and again\n11: forget 1";
-        check(&timeline, &told);
-    }
-
-    #[test]
-    fn only_so_many_wait_and_words_about_others_are_passed_over() {
-        let asked: Vec<_> = (1..=9).map(|number| format!("0: order {number}")).collect();
-        check(
-            &format!("{}\n1: have 1 0\n1: have 77 5", asked.join("\n")),
-            "0: make 1\n0: failed 9: 8 collections wait here already; ask again later",
-        );
-    }
-}
+mod tests;

@@ -109,6 +109,7 @@ mod tests {
             collect: collect.clone(),
             since_secs: u64::try_from(number).unwrap(),
             made,
+            before: None,
         };
         let sha256 = Hash::of(b"archive");
         let made = Archive {

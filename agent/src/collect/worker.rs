@@ -10,8 +10,8 @@ use minicbor::{Decode, Encode};
 
 use super::archive::{Archive, Report};
 use super::glob::Glob;
-use super::source;
 use super::walk::Walk;
+use super::{snapshot, source};
 use crate::clock::Clock;
 use crate::query::frame::Facts;
 use crate::query::worker::confine_for;
@@ -31,6 +31,20 @@ pub struct Request {
     /// The agent's own folder, which is left out.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub own_dir: Vec<u8>,
+    /// What of a snapshot was taken already; none for what is no snapshot.
+    #[n(3)]
+    pub snapshot: Option<Early>,
+}
+
+/// What the agent took itself, before the process was started.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Encode, Decode)]
+pub struct Early {
+    /// The sockets that an isolation was to end, as lines of JSON; none where none were taken.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub sockets: Option<Vec<u8>>,
+    /// Why they are not there, or not all.
+    #[n(1)]
+    pub missing: Option<String>,
 }
 
 /// A question, the agent's health with as much as it can hold, and a policy's patterns.
@@ -69,8 +83,12 @@ pub fn run() -> io::Result<()> {
 
 /// Makes an archive of what was asked for. What passes soon is taken first.
 fn make<W: Write>(request: &Request, clock: &Clock, out: W) -> io::Result<(W, Report)> {
-    let Request { collect, facts, own_dir } = request;
+    let Request { collect, facts, own_dir, snapshot: early } = request;
     let mut archive = Archive::begin(out, collect.bytes_max)?;
+    if let Some(early) = early {
+        snapshot::write(&mut archive, early, facts, clock)?;
+        return archive.finish();
+    }
     let mut sources = collect.sources.clone();
     sources.sort();
     sources.dedup();

@@ -78,6 +78,7 @@ impl Containment {
             Why::Command => EndCause::Released,
             Why::LeaseOver => EndCause::LeaseEnded,
             Why::Unproved => EndCause::Unproved,
+            Why::BreakGlass => EndCause::BreakGlass,
             Why::NotApplied => return Vec::new(),
         };
         let ended = Outcome::Ended { cause: ended, observed_gone: true };
@@ -93,7 +94,10 @@ impl Containment {
                     receipt(isolation, ended, endpoint_secs),
                 ]
             }
-            (Why::Command | Why::LeaseOver | Why::Unproved | Why::NotApplied, _) => {
+            (
+                Why::Command | Why::LeaseOver | Why::Unproved | Why::BreakGlass | Why::NotApplied,
+                _,
+            ) => {
                 vec![receipt(cause, ended, endpoint_secs)]
             }
         }
@@ -252,7 +256,8 @@ mod tests {
             | Outcome::Accepted { .. }
             | Outcome::Answered { .. }
             | Outcome::Observed { .. }
-            | Outcome::Partial { .. } => {
+            | Outcome::Partial { .. }
+            | Outcome::Snapshot { .. } => {
                 panic!("{receipt:?}")
             }
         };

@@ -21,7 +21,7 @@ fn operator(name: &str, role: Role) -> Operator {
         OperatorKey::File(key(name).verifying()),
         OperatorKey::File(key(&format!("{name}'s other")).verifying()),
     ];
-    Operator { id: name.parse().unwrap(), keys, roles: vec![role] }
+    Operator { id: name.parse().unwrap(), keys, roles: vec![role], sealing: None }
 }
 
 fn roster() -> Held {
@@ -43,7 +43,12 @@ fn roster() -> Held {
             row(ActionKind::SetPolicy, Role::Administrator, 1, 9),
             row(ActionKind::Query, Role::Responder, 1, 9),
         ],
-        ceilings: Ceilings { lease_secs_max: 3600, exemptions_max: 1, policy_min: 5 },
+        ceilings: Ceilings {
+            lease_secs_max: 3600,
+            exemptions_max: 1,
+            policy_min: 5,
+            autonomy: None,
+        },
         ca_pins: vec![],
         collectors: vec![],
     };
@@ -63,6 +68,7 @@ fn command() -> Command {
         roster_min: RosterRef { version: 7, hash: Hash::of(b"roster") },
         reason: "test".to_owned(),
         incident: None,
+        snapshot: None,
     }
 }
 
@@ -78,6 +84,7 @@ fn policy(version: u64) -> Policy {
         exemptions: vec![],
         critical: vec![],
         redactions: None,
+        responses: None,
         protected: None,
     }
 }

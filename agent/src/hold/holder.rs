@@ -15,6 +15,7 @@ use super::found::{self, Evidence, Held, Verify};
 use crate::action::isolate::drift::Drift;
 use crate::action::isolate::shell::{Look, Safety, Shell};
 use crate::action::isolate::{CutOutcome, Seen};
+use crate::break_glass::alone;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::containment::{Containment, Step};
@@ -22,7 +23,7 @@ use crate::control::Answer;
 use crate::endpoint_time::EndpointTime;
 use crate::guard::{self, Accepted, Authorised, Own};
 use crate::identity::{Identity, StateDir};
-use crate::kept::{self, GUARD, GuardMemory, ISOLATION, KeptIsolation};
+use crate::kept::{self, Found, GUARD, GuardMemory, ISOLATION, KeptIsolation};
 use crate::machine;
 use crate::nonce::{Moment, Nonces};
 use crate::release;
@@ -95,8 +96,13 @@ impl Authority {
 }
 
 impl Holder {
-    /// Takes up what is recorded; none if nothing is. The caller has the lock.
+    /// Takes up what is recorded; none if nothing is, or if it was ended by a break-glass code. The
+    /// caller has the lock.
     pub fn open(config: &Config, dir: &StateDir) -> Result<Option<Self>, HoldError> {
+        let found = KeptIsolation::find(dir);
+        if matches!(found, Found::Nothing) || alone::finish_ended(config, dir)? {
+            return Ok(None);
+        }
         let boot_id = clock::boot_id().map_err(HoldError::Machine)?;
         let boot_ns = clock::boot_ns();
         let authority = Authority::read(dir);
@@ -108,7 +114,7 @@ impl Holder {
         });
         let verify = known.clone().map(|authority| |bytes: &[u8]| authority.verify(bytes));
         let evidence = Evidence {
-            found: KeptIsolation::find(dir),
+            found,
             verify: verify.as_ref().map(|verify| verify as Verify<'_>).map_err(Clone::clone),
             time,
             boot: (&boot_id, boot_ns),

@@ -20,6 +20,7 @@ pub(crate) fn command() -> Command {
         roster_min: RosterRef::default(),
         reason: String::new(),
         incident: None,
+        snapshot: None,
     }
 }
 

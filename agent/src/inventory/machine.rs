@@ -65,6 +65,7 @@ pub fn collect(root: &Path) -> Result<Found<Part>, CollectError> {
     parts.push(Part::new("virtualisation").fact("kind", Text::from(kind)));
     parts.extend(disks(&tree));
     parts.extend(nics(&tree)?);
+    parts.push(forwarding(&tree));
     parts.push(clock(&tree)?);
     parts.retain(|part| !part.facts.is_empty());
     Ok(tree.found(parts))
@@ -201,6 +202,22 @@ fn nics(tree: &Tree<'_>) -> Result<Vec<Part>, CollectError> {
     Ok(nics)
 }
 
+/// Whether the machine passes packets on between its devices: any device that does counts, because
+/// routers and hosts of containers often switch it on for single ones.
+fn forwarding(tree: &Tree<'_>) -> Part {
+    let passes = |family: &str| {
+        let devices = format!("/proc/sys/net/{family}/conf");
+        let names = tree.names(&devices);
+        let mut names = names.iter().filter_map(|name| name.to_str());
+        let is_on = |name: &str| {
+            let line = tree.line(format!("{devices}/{name}/forwarding"));
+            !["lo", "default"].contains(&name) && line.is_some_and(|line| line.as_bytes() != b"0")
+        };
+        names.any(is_on).then(|| Text::from("true"))
+    };
+    Part::new("forwarding").fact("ipv4", passes("ipv4")).fact("ipv6", passes("ipv6"))
+}
+
 fn clock(tree: &Tree<'_>) -> Result<Part, CollectError> {
     let zone = tree.link("/etc/localtime");
     let zone = zone.as_deref().and_then(Path::to_str);
@@ -251,6 +268,9 @@ mod tests {
             ("sys/block/loop0/size", "8\n"),
             ("sys/class/net/eth0/address", "52:54:00:12:34:56\n"),
             ("sys/class/net/veth1/address", "52:54:00:12:34:57\n"),
+            ("proc/sys/net/ipv4/conf/all/forwarding", "0\n"),
+            ("proc/sys/net/ipv4/conf/eth0/forwarding", "1\n"),
+            ("proc/sys/net/ipv6/conf/eth0/forwarding", "0\n"),
             ("etc/localtime", ">/usr/share/zoneinfo/Europe/Berlin"),
         ]);
         let arch = std::env::consts::ARCH;
@@ -260,6 +280,7 @@ mod tests {
                 "clock: time_zone=Europe/Berlin",
                 "cpu: model=Xeon vendor=GenuineIntel threads=2",
                 "disk vda: bytes=1048576 is_rotational=true",
+                "forwarding: ipv4=true",
                 "hardware: vendor=QEMU",
                 "memory: bytes=2097152 swap_bytes=0",
                 "nic eth0: mac=52:54:00:12:34:56",

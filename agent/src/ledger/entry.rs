@@ -364,12 +364,18 @@ impl Entry {
             // Everything was to be undone; that one tells.
             return Vec::new();
         }
+        let over = match undo.ended {
+            EndCause::LeaseEnded => "its lease is over",
+            EndCause::BreakGlass => "the break-glass code was typed",
+            EndCause::Released | EndCause::Unproved | EndCause::Replaced | EndCause::Gone => {
+                "it was to be undone"
+            }
+        };
         self.undo = Some(undo);
         self.again_at_secs = now_secs.saturating_add(RETRY_SECS);
         if std::mem::replace(&mut self.undo_failure_told, true) {
             return Vec::new();
         }
-        let over = if self.goes_on { "it was to be undone" } else { "its lease is over" };
         let found = format!("{over} and it could not be undone: {why}");
         vec![self.cause.drifted(found, false, now_secs)]
     }

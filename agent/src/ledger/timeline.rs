@@ -22,6 +22,7 @@ fn authorised(number: u128, action: Action) -> Authorised {
         roster_min: RosterRef::default(),
         reason: String::new(),
         incident: None,
+        snapshot: None,
     };
     Authorised { command, hash: Hash::default(), signed: vec![], signers: vec![], forget_secs: 0 }
 }
@@ -166,7 +167,8 @@ fn told(outcome: &Outcome) -> String {
         Outcome::Accepted { .. }
         | Outcome::Proved(_)
         | Outcome::Unproved(_)
-        | Outcome::Answered { .. } => panic!("{outcome:?}"),
+        | Outcome::Answered { .. }
+        | Outcome::Snapshot { .. } => panic!("{outcome:?}"),
     }
 }
 

@@ -10,11 +10,12 @@ use cordon_proto::id::CommandId;
 
 use super::contain::micros;
 use super::jobs::{Done, blocking};
+use super::snapshot::Held;
 use super::{Agent, StartError};
 use crate::collect::child;
 use crate::collect::orders::{Order, Orders, Step};
 use crate::collect::store::Store;
-use crate::collect::worker::Request;
+use crate::collect::worker::{Early, Request};
 use crate::guard::Authorised;
 use crate::identity::StateDir;
 use crate::query::child::OWN_PROGRAM;
@@ -23,14 +24,19 @@ use crate::query::child::OWN_PROGRAM;
 pub(super) struct Collecting {
     pub(super) orders: Orders,
     store: Store,
+    /// Commands that wait for their snapshot, the earliest first.
+    pub(super) held: Vec<Held>,
+    /// What was taken for snapshots before their archives are made.
+    pub(super) early: Vec<(CommandId, Early)>,
 }
 
 impl Collecting {
     /// Takes up what was not delivered when the agent last ran.
-    pub(super) fn open(own: &StateDir) -> Result<Self, StartError> {
+    pub(super) fn open(own: &StateDir, secs: u64) -> Result<Self, StartError> {
         let store = Store::open(own)?;
-        let orders = Orders::resume(store.load().map_err(StartError::Collected)?);
-        Ok(Self { orders, store })
+        let found = store.load().map_err(StartError::Collected)?;
+        let orders = Orders::resume(found, secs);
+        Ok(Self { orders, store, held: Vec::new(), early: Vec::new() })
     }
 }
 
@@ -45,7 +51,8 @@ impl Agent {
     pub(super) fn collect(&mut self, may: &Authorised, collect: Collect) {
         let secs = self.secs();
         let (command, command_hash) = (may.command.id, may.hash);
-        let order = Order { command, command_hash, collect, since_secs: secs, made: None };
+        let order =
+            Order { command, command_hash, collect, since_secs: secs, made: None, before: None };
         self.collecting.orders.handle_order(order, secs);
         self.act_collect();
     }
@@ -75,8 +82,12 @@ impl Agent {
     fn make_archive(&mut self, order: Order) {
         let (store, clock) = (self.collecting.store.clone(), self.clock);
         let own_dir = self.config.state_dir.as_os_str().as_bytes().to_vec();
-        let request = Request { collect: order.collect.clone(), facts: self.facts(), own_dir };
         let command = order.command;
+        let early = self.collecting.early.iter().position(|(id, _)| *id == command);
+        let early = early.map(|at| self.collecting.early.remove(at).1);
+        let snapshot = order.before.map(|_| early.unwrap_or_default());
+        let request =
+            Request { collect: order.collect.clone(), facts: self.facts(), own_dir, snapshot };
         self.jobs.push(async move {
             let began = clock.now();
             let made = blocking(move || {
@@ -126,6 +137,7 @@ impl Agent {
         match done {
             CollectDone::Made(command, made, took) => {
                 tracing::info!(%command, ?made, "made an archive of evidence");
+                self.go_on(command, made.is_ok());
                 self.collecting.orders.handle_made(command, made, micros(took), secs);
             }
             // The session that it was read for is over; the next one asks anew.

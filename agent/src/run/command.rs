@@ -1,7 +1,7 @@
 //! Commands and rosters: judged, noted, answered, carried out.
 
 use cordon_proto::codec;
-use cordon_proto::command::Action;
+use cordon_proto::command::{Action, Isolate};
 use cordon_proto::event::Receipt;
 use cordon_proto::event::receipt::Outcome;
 use cordon_proto::id::CommandId;
@@ -73,14 +73,20 @@ impl Agent {
         let action = may.command.action.kind().name();
         tracing::info!(command = %id, action, signers = ?may.signers, "obeying a command");
         self.answer(&may, Outcome::Accepted { signers: may.signers.clone() });
+        if may.command.snapshot.is_some() {
+            return self.hold(may);
+        }
+        if may.command.action.kind().undoes() {
+            // What is undone was asked for before.
+            self.go_on_all();
+        }
+        self.obey(may);
+    }
+
+    /// Sets about a command.
+    pub(super) fn obey(&mut self, may: Authorised) {
         match &may.command.action {
-            Action::Isolate(isolate) => {
-                let (ways, secs) = (self.ways(), self.secs());
-                let policy = self.policy.as_ref();
-                self.containment.handle_isolate(&may, isolate, policy, ways, secs);
-                self.act();
-                self.look_around();
-            }
+            Action::Isolate(isolate) => self.isolate(&may, isolate),
             Action::Release => {
                 self.containment.handle_release(&may);
                 self.act();
@@ -110,6 +116,15 @@ impl Agent {
         }
     }
 
+    pub(super) fn isolate(&mut self, may: &Authorised, isolate: &Isolate) {
+        self.give_up_end();
+        let (ways, secs) = (self.ways(), self.secs());
+        let policy = self.policy.as_ref();
+        self.containment.handle_isolate(may, isolate, policy, ways, secs);
+        self.act();
+        self.look_around();
+    }
+
     fn keep_policy(&mut self, may: Authorised, policy: Policy) {
         let (own, bytes) = (self.own.clone(), codec::encode(&policy));
         self.jobs.push(async move {
@@ -125,6 +140,7 @@ impl Agent {
         let outcome = match written {
             Ok(()) => {
                 self.sensors.redact_by(redactor(&policy));
+                self.reacting.set_policy(&policy);
                 self.policy = Some(policy);
                 Outcome::Applied { change_us: 0, until_secs: None, stood_already: false }
             }
@@ -154,6 +170,7 @@ impl Agent {
                 let version = self.roster.held().reference.version;
                 tracing::info!(version, "took a newer roster");
                 self.follow_roster();
+                self.keep_way_out();
                 self.replan();
                 // Signed health names the roster held, and operators wait for that.
                 self.ask_health();

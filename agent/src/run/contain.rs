@@ -215,6 +215,7 @@ impl Agent {
             }
         }
         self.act();
+        self.keep_way_out();
         self.look_again();
         self.act_deeds();
     }

@@ -61,7 +61,7 @@ impl Agent {
         self.act_deeds();
     }
 
-    fn isolated_by(&self, id: CommandId) -> bool {
+    pub(super) fn isolated_by(&self, id: CommandId) -> bool {
         self.containment.standing().iter().any(|isolation| isolation.command == id)
     }
 

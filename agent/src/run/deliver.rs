@@ -77,6 +77,8 @@ impl Agent {
         match report {
             Report::Sample(mut sample) => {
                 self.sensors.redactor().sample(&mut sample);
+                // What is compared is what is signed; what a budget sheds is seen all the same.
+                self.respond(&sample);
                 self.thrift.take(&mut sample, clock::stamp().time_ns);
                 if !sample.is_empty() {
                     self.deliver(sample);
@@ -111,6 +113,7 @@ impl Agent {
     pub(super) fn delivered(&mut self) {
         self.delivery.delivering = false;
         self.deliver_next();
+        self.write_reactions();
     }
 
     fn deliver_next(&mut self) {
@@ -146,6 +149,7 @@ impl Agent {
         }
         if now.times_lost != self.known_progress.times_lost {
             self.renew_secret();
+            self.keep_reactions();
         }
         self.known_progress = now;
     }
@@ -214,6 +218,7 @@ impl Agent {
             tracing::warn!(lane = lane.name(), ?cause, "a new epoch begins");
             if *cause == EpochCause::RolledBack {
                 self.renew_secret();
+                self.renew_way_out();
             }
         }
         let spool = self.spool.clone();

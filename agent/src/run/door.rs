@@ -67,6 +67,11 @@ impl Agent {
         };
         let refused = match ask {
             Ask::StandAside => "the agent runs".to_owned(),
+            Ask::MayType => {
+                drop(control::answer(&mut stream, &self.may_type().answer()));
+                return;
+            }
+            Ask::Code(code) => return self.try_code(code, stream),
             Ask::Release(bytes) => match only_release(&bytes).and_then(|()| self.command(&bytes)) {
                 Ok(id) => {
                     self.door.waiting = Some((id, stream));

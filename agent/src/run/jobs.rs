@@ -5,11 +5,13 @@ use std::io;
 use std::pin::Pin;
 
 use cordon_proto::event::agent::LaneDepth;
+use cordon_proto::id::CommandId;
 use cordon_proto::policy::Policy;
 use cordon_proto::session::AgentEffect;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::break_glass::Turn;
 use super::collect::CollectDone;
 use super::contain::Outcome;
 use super::deeds::DeedDone;
@@ -18,9 +20,12 @@ use super::door::Heard;
 use super::lookout::Around;
 use super::query::Read;
 use crate::action::isolate::drift::Drift;
+use crate::collect::worker::Early;
 use crate::enrol::EnrolError;
 use crate::guard::Authorised;
 use crate::identity::{Certificate, StateDirError};
+use crate::response::Due;
+use crate::spool::{SpoolError, Taken};
 
 /// What a job ends with.
 pub(super) enum Done {
@@ -34,6 +39,8 @@ pub(super) enum Done {
     Deed(Box<DeedDone>),
     /// The id of an authorised command is on disk, or could not be brought there.
     Noted(Box<(Authorised, Result<(), StateDirError>)>),
+    /// What responses decided was taken in by the spool, or not.
+    Reacted(Box<(Vec<Due>, Result<Taken, SpoolError>)>),
     /// A policy is on disk, or could not be brought there.
     PolicyKept(Box<(Authorised, Policy, Result<(), StateDirError>)>),
     /// Endpoint time is on disk, or could not be brought there.
@@ -56,8 +63,14 @@ pub(super) enum Done {
     Followed,
     /// A step of a collection was taken.
     Collect(Box<CollectDone>),
+    /// What an isolation ends was taken, or its time is over.
+    Sockets(CommandId, Early),
+    /// An action has waited for its snapshot long enough.
+    WaitedEnough(CommandId),
     /// Something that is of no use any more is gone.
     Swept,
+    /// Something of the way out is done, or somebody asks for it.
+    WayOut(Box<Turn>),
     /// What somebody on this machine asks for.
     Heard(Box<Heard>),
 }

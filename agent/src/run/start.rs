@@ -13,12 +13,15 @@ use cordon_proto::sign::batch::EpochCause;
 use cordon_proto::sign::{SignatureError, SigningKey};
 use tokio::sync::{mpsc, watch};
 
+use super::break_glass::WayOut;
 use super::budget::Thrift;
 use super::collect::Collecting;
+use super::respond::Reacting;
 use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
 use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
+use crate::break_glass::kept::{Kept, Opening};
 use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
 use crate::config::Config;
@@ -88,40 +91,39 @@ impl Agent {
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
-        let mut time = kept::load_time(&own, &machine.boot_id, stamp.boot_ns)?;
-        let mut memory = GuardMemory::load(&own)?;
-        keep_boot(&own, &mut time, stamp.boot_ns, &mut memory)?;
+        let (time, memory) = remembered(&own, &machine.boot_id, stamp.boot_ns)?;
         let roster = RosterKeeper::open(own.clone(), &identity)?;
         let signing = Arc::new(SigningKey::from_seed(identity.signing.seed())?);
-        let spool = open_spool(&config, &own, &identity, &machine, stamp)?;
+        let mut spool = open_spool(&config, &own, &identity, &machine, stamp)?;
         let found = spool.start().clone();
+        let (policy, now_secs) = (kept::load_policy(&own)?, time.secs(stamp.boot_ns));
+        let reacting = Reacting::resume(&mut spool, policy.as_ref(), &time, now_secs)?;
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
-        let doors = door_addresses(&identity, &roster);
-        let open = (config.isolation.mark, doors);
-        let containment = take_up(&dir, open, time.secs(stamp.boot_ns));
+        let way_out = Kept::load(&own)?;
+        let open = (config.isolation.mark, door_addresses(&identity, &roster));
+        let containment = stood(&dir, &way_out, open, now_secs);
         let link = Link::new(dialer(&config, &identity, &roster)?, clock);
         let (outlet, reports) = mpsc::channel(REPORTS_MAX);
         let findings = outlet.clone();
-        let (brake, braked) = watch::channel(Duration::ZERO);
-        let thrift = Thrift::new(config.budget, brake);
-        let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
-        let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool.clone(), braked);
+        let (sensors, thrift) = watching(&config, &dir, outlet, spool.clone());
         let stood = kept::load_ledger(&dir)?;
         let tools = tools(&config, &dir, identity.endpoint, sensors.names(), &stood, findings);
         let known_progress = progress.borrow().clone();
         let mut agent = Self {
             upkeep: upkeep::Upkeep::new(clock.now(), stamp.boot_ns),
             nonces: Nonces::new(&memory.secret),
-            policy: kept::load_policy(&own)?,
+            policy,
+            reacting,
             refusals: Refusals::default(),
             acting: contain::Acting::default(),
             lookout: lookout::Lookout::default(),
-            ledger: Ledger::resume(stood, time.secs(stamp.boot_ns)),
+            ledger: Ledger::resume(stood, now_secs),
             tools,
             deeds_under_way: 0,
             delivery: deliver::Delivery::default(),
             queries: query::Queries::default(),
-            collecting: Collecting::open(&own)?,
+            way_out: WayOut::open(way_out),
+            collecting: Collecting::open(&own, now_secs)?,
             reached: Vec::new(),
             jobs: jobs::Jobs::default(),
             door: door::Door::open(&config),
@@ -159,6 +161,7 @@ impl Agent {
         self.look_around();
         self.restore().await;
         self.act_deeds();
+        self.resume_reactions();
         self.act_collect();
         let redactor = self.policy.as_ref().map(command::redactor).unwrap_or_default();
         self.sensors.redact_by(redactor);
@@ -169,6 +172,7 @@ impl Agent {
             unclean: found.unclean,
         };
         self.tell(Severity::Informational, Body::Lifecycle(started));
+        self.keep_way_out();
         self.tell_unsent();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
@@ -188,16 +192,52 @@ impl Agent {
     }
 }
 
-/// The count of boots is on the disk before any nonce says it, or the next boot would have the same.
-fn keep_boot(
+/// What stood when the agent last ran; it is let back where the single-use code was typed since.
+fn stood(
+    dir: &StateDir,
+    way_out: &Kept,
+    open: (u32, Vec<SocketAddr>),
+    endpoint_secs: u64,
+) -> Containment {
+    let Some(Opening { isolation, .. }) = &way_out.opening else {
+        return take_up(dir, open, endpoint_secs);
+    };
+    let kept = match KeptIsolation::find(dir) {
+        Found::Isolation(kept) => Some(*kept),
+        Found::Nothing | Found::Unreadable(_) => {
+            isolation.as_deref().and_then(|bytes| KeptIsolation::from_bytes(bytes).ok())
+        }
+    };
+    Containment::resume_ending(kept)
+}
+
+/// Endpoint time and what the guard keeps. The count of boots is on the disk before any nonce says
+/// it, or the next boot would have the same.
+fn remembered(
     own: &StateDir,
-    time: &mut EndpointTime,
+    boot_id: &str,
     boot_ns: u64,
-    memory: &mut GuardMemory,
-) -> Result<(), KeptError> {
-    let Err(error) = kept::write_time(own, &time.keep(boot_ns)) else { return Ok(()) };
-    tracing::error!(%error, "endpoint time could not be kept; the nonce secret is renewed");
-    memory.renew()
+) -> Result<(EndpointTime, GuardMemory), KeptError> {
+    let mut time = kept::load_time(own, boot_id, boot_ns)?;
+    let mut memory = GuardMemory::load(own)?;
+    if let Err(error) = kept::write_time(own, &time.keep(boot_ns)) {
+        tracing::error!(%error, "endpoint time could not be kept; the nonce secret is renewed");
+        memory.renew()?;
+    }
+    Ok((time, memory))
+}
+
+/// The sensors, and what holds them back when the budget runs out.
+fn watching(
+    config: &Config,
+    dir: &StateDir,
+    outlet: mpsc::Sender<(&'static str, Report)>,
+    spool: keeper::SpoolHandle,
+) -> (sensors::Sensors, Thrift) {
+    let (brake, braked) = watch::channel(Duration::ZERO);
+    let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
+    let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool, braked);
+    (sensors, Thrift::new(config.budget, brake))
 }
 
 /// The isolation that stood. One whose record nobody can read is held for an hour, as the

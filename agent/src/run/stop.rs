@@ -69,7 +69,7 @@ impl Agent {
         }
         let shed = self.thrift.rest(clock::stamp().time_ns);
         shed.into_iter().for_each(|sample| self.deliver(sample));
-        while !self.delivery.is_idle() {
+        while !self.delivery.is_idle() || self.reacting.is_writing() {
             let done = self.jobs.next().await;
             self.done(done);
         }

@@ -110,6 +110,7 @@ impl Agent {
         self.keep_watch();
         self.ledger.handle_timeout(secs);
         self.act_deeds();
+        self.keep_way_out();
         self.follow_names();
         self.collecting.orders.handle_timeout(secs);
         self.act_collect();

@@ -52,6 +52,7 @@ impl Home {
             exemptions: Vec::new(),
             critical: Vec::new(),
             redactions: None,
+            responses: None,
             protected: Some(protected.collect()),
         };
         Ok(Hand { policy: Some(policy), ..Hand::new(Tools::new(dir, true)) })

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Body, Page, Params, from_b64, limit, to_b64};
 use super::person::Person;
+use super::preview::carried;
 use super::problem::ProblemBody;
 use super::{App, Problem};
 use crate::audit::Deed;
@@ -37,6 +38,8 @@ pub(crate) struct Upload {
 pub(crate) struct Asked {
     /// Of this client only.
     client: Option<String>,
+    /// Those alone that set a policy.
+    policies: Option<bool>,
     /// What an earlier page gave as `next`.
     cursor: Option<String>,
     /// At most so many, up to 500; 100 if not said.
@@ -133,7 +136,8 @@ pub(super) async fn list(
     let before = asked.cursor.map(|cursor| cursor.parse().ok().ok_or_else(wrong)).transpose()?;
     let limit = limit(asked.limit);
     app.work(move |app| {
-        let found = app.collector.state.commands(&clients, before, limit + 1)?;
+        let policies = asked.policies.unwrap_or_default();
+        let found = app.collector.state.commands(&clients, policies, before, limit + 1)?;
         let shown = found.into_iter().map(|command| show_one(app, command)).collect();
         Ok(Json(Page::cut(shown, limit, |command: &CommandShown| command.id.to_string())))
     })
@@ -185,7 +189,7 @@ pub(super) async fn upload(
             Authority::Waiting { .. } => None,
         };
         let now = Time(app.collector.clock.wall_ns());
-        let brake = brake(app, command);
+        let brake = brake(app, command, authorised.as_deref());
         let by = act.who.clone();
         let new = NewCommand { signed: &signed, by, authorised, act, brake, now };
         match app.collector.state.add_command(new)? {
@@ -240,21 +244,25 @@ pub(super) async fn sign(
         let detail = format!("under the keys {}", keys.join(" "));
         let act = person.act(&client, Role::Responder, deed, id.to_string(), detail)?;
         let now = Time(app.collector.clock.wall_ns());
-        let brake = brake(app, joined.command());
+        let brake = brake(app, joined.command(), authorised.as_deref());
         app.collector.state.sign_command(&joined, authorised, act, brake, now)?;
         Ok(Json(hand_out(app, &client, id)?))
     })
     .await
 }
 
-fn brake(app: &App, command: &Command) -> Brake {
+fn brake(app: &App, command: &Command, authorised: Option<&[OperatorId]>) -> Brake {
     let config = &app.collector.config;
     let kind = command.action.kind();
     let commands_per_hour_max =
         if kind.changes() { config.commands_per_hour_max } else { config.queries_per_hour_max };
     let held = app.tenants.roster(&command.client);
     let several = held.is_some_and(|held| held.roster.may(kind).count() > 1);
-    Brake { commands_per_hour_max, alone_percent_max: several.then_some(config.alone_percent_max) }
+    let alone_percent_max = several.then_some(config.alone_percent_max);
+    // Looked up only where one person's signature would do.
+    let alone = authorised.is_some_and(|by| by.len() < 2);
+    let carries_others = alone && carried(app, command).is_some();
+    Brake { commands_per_hour_max, alone_percent_max, carries_others }
 }
 
 /// Hands a stored command to those of its endpoints that are connected, and shows it.
@@ -385,11 +393,12 @@ fn signatures(
     let waits_for = match check(app, signed) {
         Ok(Authority::Waiting { shortfall, .. }) => Some(shortfall.to_string()),
         // It would do by the roster held now: the brake holds it, or another roster did.
-        Ok(Authority::Enough(_)) => Some(
-            "another person's signature: one person alone may reach only so many of the client's \
-             endpoints within an hour, or the roster has changed since"
+        Ok(Authority::Enough(_)) => Some(match carried(app, signed.command()) {
+            Some(why) => format!("another person's signature: {why}"),
+            None => "another person's signature: one person alone may reach only so many of the \
+                     client's endpoints within an hour, or the roster has changed since"
                 .to_owned(),
-        ),
+        }),
         Err(_) => Some("a signature no longer counts under the roster held now".to_owned()),
     };
     (names, waits_for)

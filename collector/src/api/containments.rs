@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use cordon_proto::id::{ClientId, CommandId, EndpointId, OperatorId};
+use cordon_proto::id::{ClientId, CommandId, EndpointId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,8 +11,8 @@ use super::page::{Page, Params};
 use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
-use crate::command::Applied;
-use crate::store::StoredCommand;
+use crate::command::{Applied, Life};
+use crate::store::{Reaction, StoredCommand};
 use crate::time::Time;
 
 /// Commands looked through for what stands of them.
@@ -39,14 +39,23 @@ pub(crate) struct Containment {
     host_name: String,
     /// What stands.
     action: &'static str,
-    /// The command that asked for it.
+    /// The command that asked for it; what the endpoint did by itself has such an id, too, and no
+    /// command is found under it.
     #[schema(value_type = String)]
     command: CommandId,
-    /// Who brought it.
-    #[schema(value_type = String)]
-    by: OperatorId,
-    /// Why.
+    /// Who brought it: an operator, or `policy response NAME, version V`.
+    by: String,
+    /// Why: the operator's words, or the event that the endpoint reacted to.
     reason: String,
+    /// The response of the policy, where the endpoint did it by itself.
+    response: Option<String>,
+    #[serde(flatten)]
+    stands: Stands,
+}
+
+/// How a containment stands.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Stands {
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     since: Time,
@@ -75,11 +84,16 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Containment>>, Problem> {
     let clients = person.clients(asked.client.as_deref())?;
     app.work(move |app| {
+        let reactions = app.collector.state.standing_reactions(&clients, COMMANDS_MAX)?;
         let commands = app.collector.state.standing_commands(&clients, COMMANDS_MAX)?;
         let mut items = Vec::new();
         for command in commands {
             items.append(&mut standing(app, &command)?);
         }
+        for reaction in reactions {
+            items.extend(standing_alone(app, reaction)?);
+        }
+        items.sort_by_key(|item| std::cmp::Reverse(item.command));
         Ok(Json(Page { items, next: None }))
     })
     .await
@@ -87,29 +101,58 @@ pub(super) async fn list(
 
 fn standing(app: &App, stored: &StoredCommand) -> Result<Vec<Containment>, Problem> {
     let command = stored.signed.command();
-    let now = Time(app.collector.clock.wall_ns());
     let mut items = Vec::new();
     for (endpoint, life) in stored.lives.iter().filter(|(_, life)| life.stands()) {
-        let Some(Applied { at, until_secs, .. }) = life.facts.applied else { continue };
-        let fared = app.collector.state.fared(&[*endpoint])?;
-        let endpoint_secs = fared.get(endpoint).map(|fared| fared.health.endpoint_secs);
-        let left = |until: u64| Some(until.saturating_sub(endpoint_secs?));
+        let Some(stands) = Stands::of(app, *endpoint, life)? else { continue };
         let target = command.target(*endpoint);
+        let by = life.facts.requested.by.as_ref();
         items.push(Containment {
             client: command.client.clone(),
             endpoint: *endpoint,
             host_name: target.map_or_else(String::new, |target| target.host_name.clone()),
             action: command.action.kind().name(),
             command: command.id,
-            by: life.facts.requested.by.clone(),
+            by: by.map_or_else(String::new, ToString::to_string),
             reason: command.reason.clone(),
+            response: None,
+            stands,
+        });
+    }
+    Ok(items)
+}
+
+/// What an endpoint did by itself.
+fn standing_alone(app: &App, reaction: Reaction) -> Result<Option<Containment>, Problem> {
+    let Reaction { client, endpoint, host_name, reacted, life } = reaction;
+    let Some(action) = reacted.action else { return Ok(None) };
+    let Some(stands) = Stands::of(app, endpoint, &life)? else { return Ok(None) };
+    Ok(Some(Containment {
+        client,
+        endpoint,
+        host_name,
+        action: action.name(),
+        command: reacted.id,
+        by: format!("policy response {}, version {}", reacted.response, reacted.policy_version),
+        reason: reacted.because.to_lossy().into_owned(),
+        response: Some(reacted.response),
+        stands,
+    }))
+}
+
+impl Stands {
+    fn of(app: &App, endpoint: EndpointId, life: &Life) -> Result<Option<Self>, Problem> {
+        let Some(Applied { at, until_secs, .. }) = life.facts.applied else { return Ok(None) };
+        let now = Time(app.collector.clock.wall_ns());
+        let fared = app.collector.state.fared(&[endpoint])?;
+        let endpoint_secs = fared.get(&endpoint).map(|fared| fared.health.endpoint_secs);
+        let left = |until: u64| Some(until.saturating_sub(endpoint_secs?));
+        Ok(Some(Self {
             since: at,
             until_secs,
             left_secs: until_secs.and_then(left),
             proved: life.facts.proved.map(|proved| proved.at),
             observed: ObservedShown::of(life, now),
             drifts: life.facts.drifted.as_ref().map_or(0, |drifted| drifted.times),
-        });
+        }))
     }
-    Ok(items)
 }

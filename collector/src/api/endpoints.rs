@@ -15,10 +15,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::page::{Page, Params, limit, to_b64};
 use super::person::Person;
 use super::problem::ProblemBody;
+use super::way_out::WayOutShown;
 use super::{App, Problem};
 use crate::command::Place;
 use crate::presence::{self, Condition, Said, Silence};
-use crate::store::{Endpoint, EndpointFilter, Fared, ToldGap};
+use crate::store::{Endpoint, EndpointFilter, Fared, StoredWayOut, ToldGap};
 use crate::time::Time;
 
 /// Losses shown of one endpoint.
@@ -70,6 +71,8 @@ pub(crate) struct EndpointShown {
     nonce: Option<NonceShown>,
     /// The roster it was last heard to hold.
     roster_version: u64,
+    /// The version of the policy that it holds by its last health; 0 for none.
+    policy_version: Option<u64>,
     /// Whether its last health lists an isolation.
     isolated: bool,
     /// What stands on it, by its last health.
@@ -78,6 +81,8 @@ pub(crate) struct EndpointShown {
     /// When that health was made, by the collector's clock; how old it is, is for the reader.
     #[schema(value_type = Option<String>, format = DateTime)]
     health_at: Option<Time>,
+    /// The way out that is stored for it; none if there is none.
+    way_out: Option<WayOutShown>,
     /// Machines noticed to share its key.
     clones: u64,
     /// When it enrolled.
@@ -205,7 +210,8 @@ fn shown(app: &App, endpoints: Vec<Endpoint>) -> Result<Vec<EndpointShown>, Prob
     let fared = app.collector.state.fared(&ids)?;
     let notices = app.collector.state.notices(&ids)?;
     let clones = app.collector.state.clone_counts(&ids)?;
-    let known = Known { fared, notices, clones };
+    let ways_out = app.collector.state.ways_out(&ids)?;
+    let known = Known { fared, notices, clones, ways_out };
     Ok(endpoints.into_iter().map(|endpoint| show_one(app, endpoint, &known)).collect())
 }
 
@@ -214,6 +220,7 @@ struct Known {
     fared: BTreeMap<EndpointId, Fared>,
     notices: BTreeMap<EndpointId, Said>,
     clones: BTreeMap<EndpointId, u64>,
+    ways_out: BTreeMap<EndpointId, StoredWayOut>,
 }
 
 fn show_one(app: &App, endpoint: Endpoint, known: &Known) -> EndpointShown {
@@ -239,9 +246,14 @@ fn show_one(app: &App, endpoint: Endpoint, known: &Known) -> EndpointShown {
         endpoint_secs: health.map(|health| health.endpoint_secs),
         nonce: health.map(|health| nonce(&health.nonce)),
         roster_version: endpoint.roster.version,
+        policy_version: health.map(|health| health.policy_version),
         isolated: standing.iter().any(|one| one.action.name() == "isolate"),
         standing,
         health_at: fared.map(|fared| fared.at),
+        way_out: known
+            .ways_out
+            .get(&endpoint.id)
+            .and_then(|stored| WayOutShown::of(stored, endpoint.roster.version)),
         clones: known.clones.get(&endpoint.id).copied().unwrap_or_default(),
         enrolled_at: Time(endpoint.enrolled_ns),
     }

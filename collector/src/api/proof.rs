@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use cordon_proto::codec;
-use cordon_proto::event::Lane;
-use cordon_proto::sign::batch::EventProof;
+use cordon_proto::event::{Body as Fact, Lane};
+use cordon_proto::roster::Role;
+use cordon_proto::sign::batch::{self, EventProof};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,7 +14,8 @@ use super::page::{Params, to_b64};
 use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
-use crate::store::Place;
+use crate::audit::Deed;
+use crate::store::{Endpoint, Place};
 
 /// Which event.
 #[derive(Deserialize, IntoParams)]
@@ -51,18 +53,38 @@ pub(super) async fn proof(
     let lane = lane.ok_or_else(|| Problem::unreadable("`lane` is `control` or `telemetry`"))?;
     app.work(move |app| {
         let endpoint = find(app, &person, &id)?;
-        let Asked { epoch, seq, .. } = asked;
-        let place = Place { client: &endpoint.client, endpoint: endpoint.id, lane, epoch, seq };
-        let stored = app.collector.log.batch_holding(place)?.ok_or_else(Problem::not_found)?;
-        let position = stored.position;
-        let arrival = stored.unpack().map_err(|error| {
-            tracing::error!(position = position.0, %error, "a stored batch cannot be unpacked");
-            Problem::not_found()
-        })?;
-        let index = seq.checked_sub(arrival.header.first).and_then(|i| usize::try_from(i).ok());
-        let proof = index.and_then(|i| EventProof::of(&arrival.header_bytes, &arrival.events, i));
-        let proof = proof.ok_or_else(Problem::not_found)?;
-        Ok(Json(Proof { proof: to_b64(codec::encode(&proof)), key: to_b64(endpoint.key.0) }))
+        let (proof, body) = prove(app, &endpoint, lane, asked.epoch, asked.seq)?;
+        if let Some(Fact::WayOut(way_out)) = body {
+            // What is sealed in it is not given out unnoticed, by whichever door.
+            let detail = format!("code {} of {}", way_out.serial, endpoint.host_name);
+            let what = Deed::WayOutFetch;
+            let act = person.act(&endpoint.client, Role::Viewer, what, id, detail)?;
+            app.collector.state.record(vec![act], app.collector.clock.wall_ns())?;
+        }
+        Ok(Json(proof))
     })
     .await
+}
+
+/// The proof of an event of an endpoint, and what the event says.
+pub(super) fn prove(
+    app: &App,
+    endpoint: &Endpoint,
+    lane: Lane,
+    epoch: u32,
+    seq: u64,
+) -> Result<(Proof, Option<Fact>), Problem> {
+    let place = Place { client: &endpoint.client, endpoint: endpoint.id, lane, epoch, seq };
+    let stored = app.collector.log.batch_holding(place)?.ok_or_else(Problem::not_found)?;
+    let position = stored.position;
+    let arrival = stored.unpack().map_err(|error| {
+        tracing::error!(position = position.0, %error, "a stored batch cannot be unpacked");
+        Problem::not_found()
+    })?;
+    let index = seq.checked_sub(arrival.header.first).and_then(|i| usize::try_from(i).ok());
+    let proof = index.and_then(|i| EventProof::of(&arrival.header_bytes, &arrival.events, i));
+    let proof = proof.ok_or_else(Problem::not_found)?;
+    let body = batch::read_event(&proof.event).ok().map(|event| event.body);
+    let proof = Proof { proof: to_b64(codec::encode(&proof)), key: to_b64(endpoint.key.0) };
+    Ok((proof, body))
 }

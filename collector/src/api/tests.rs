@@ -3,8 +3,10 @@
 mod commands;
 mod events;
 mod people;
+mod preview;
 mod queries;
 mod routes;
+mod ways_out;
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use cordon_proto::command::{Action, ActionKind, Command, Isolate, Nonce, Target}
 use cordon_proto::event::agent::Standing;
 use cordon_proto::event::log::LogLine;
 use cordon_proto::event::receipt::Outcome;
+use cordon_proto::event::way_out::{MadeFor, SealedCode, WayOut};
 use cordon_proto::event::{Body as Fact, Event, Health, Lane, Receipt, Severity};
 use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash, TokenId};
 use cordon_proto::message::LanePosition;
@@ -63,6 +66,7 @@ fn roster(client: &str, version: u64, people: &[(&str, Role)]) -> Vec<u8> {
         id: name.parse().unwrap(),
         keys: vec![OperatorKey::File(key(name).verifying())],
         roles: vec![*role],
+        sealing: None,
     };
     let grant = |action, approvals, targets_max| Grant {
         action,
@@ -81,7 +85,12 @@ fn roster(client: &str, version: u64, people: &[(&str, Role)]) -> Vec<u8> {
             grant(ActionKind::Release, 1, 10),
             grant(ActionKind::Query, 1, 10),
         ],
-        ceilings: Ceilings { lease_secs_max: 86_400, exemptions_max: 0, policy_min: 0 },
+        ceilings: Ceilings {
+            lease_secs_max: 86_400,
+            exemptions_max: 0,
+            policy_min: 0,
+            autonomy: None,
+        },
         ca_pins: vec![],
         collectors: vec![],
     };
@@ -308,6 +317,19 @@ fn health(endpoint_secs: u64, roster_version: u64, containments: Vec<Standing>) 
     }))
 }
 
+fn way_out(serial: u64, roster_version: u64, operators: &[&str]) -> Fact {
+    let sealed = |name: &&str| SealedCode {
+        operator: name.parse().unwrap(),
+        key: key(name).id(),
+        encapsulated: [1; 32],
+        text: vec![2; 26],
+    };
+    let roster = RosterRef { version: roster_version, hash: Hash::default() };
+    let boxes = operators.iter().map(sealed).collect();
+    let made_for = MadeFor::First;
+    Fact::WayOut(Box::new(WayOut { serial, roster, endpoint_secs: 60, made_for, boxes }))
+}
+
 fn receipt(command: &Command, outcome: Outcome) -> Fact {
     Fact::Receipt(Box::new(Receipt {
         command: Some(command.id),
@@ -330,6 +352,7 @@ fn isolation(number: u128, hosts: &[&Host]) -> Command {
         roster_min: RosterRef::default(),
         reason: "beacon".to_owned(),
         incident: None,
+        snapshot: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use cordon_proto::command::{Action, Command, CommandFormError};
 use cordon_proto::id::{ClientId, EndpointId, OperatorId};
+use cordon_proto::policy::{ResponseError, responses};
 use cordon_proto::roster::{Roster, RosterRef, Shortfall};
 use cordon_proto::sign::command::{SignedCommand, SignerError};
 
@@ -65,6 +66,9 @@ pub enum CommandRefused {
         /// The ceiling.
         ceiling: u64,
     },
+    /// A policy that would have endpoints do by themselves what the roster does not let them.
+    #[error("the policy {0}")]
+    Responses(#[from] ResponseError),
     /// A policy older than the roster allows, or with more exemptions.
     #[error("the policy's {what} is {asked}; the roster's limit is {limit}")]
     Policy {
@@ -143,7 +147,8 @@ fn check_ceilings(command: &Command, roster: &Roster) -> Result<(), CommandRefus
     if asked > limit {
         return Err(CommandRefused::Policy { what: "count of exemptions", asked, limit });
     }
-    Ok(())
+    let responses = policy.responses.as_deref().unwrap_or_default();
+    Ok(responses::check(responses, ceilings.autonomy.as_ref())?)
 }
 
 #[cfg(test)]
@@ -168,6 +173,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![OperatorKey::File(key(name).verifying())],
             roles: vec![role],
+            sealing: None,
         };
         let grant = |approvals, targets_max| Grant {
             action: ActionKind::Isolate,
@@ -185,7 +191,12 @@ mod tests {
                 operator("eve", Role::Viewer),
             ],
             grants: vec![grant(1, 1), grant(2, 2)],
-            ceilings: Ceilings { lease_secs_max: 100, exemptions_max: 0, policy_min: 0 },
+            ceilings: Ceilings {
+                lease_secs_max: 100,
+                exemptions_max: 0,
+                policy_min: 0,
+                autonomy: None,
+            },
             ca_pins: vec![],
             collectors: vec![],
         }
@@ -209,6 +220,7 @@ mod tests {
             roster_min: held(),
             reason: "beacon".to_owned(),
             incident: None,
+            snapshot: None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! The collector's brake on commands: so many per hour and client, whoever signs, and so large a
-//! part of a client's endpoints by one person alone.
+//! The collector's brake on commands: so many per hour and client, whoever signs; so large a part of
+//! a client's endpoints by one person alone; and no machine that others live by.
 //!
 //! Pure. It comes on top of what the roster's table allows and limits what one stolen key can do
 //! before somebody looks.
@@ -16,6 +16,9 @@ pub struct Brake {
     /// The part of a client's endpoints, in hundredths, that one person's commands may reach in an
     /// hour without a second person's signature; none where there is no second person.
     pub alone_percent_max: Option<u8>,
+    /// Whether the command cuts off a machine that others live by, and there is a second person who
+    /// could sign: then one person alone does not do.
+    pub carries_others: bool,
 }
 
 /// So many endpoints one person may always reach.
@@ -55,7 +58,8 @@ mod tests {
     fn check(taken_secs: &[u64], now_secs: u64, says: Result<(), u64>) {
         let at = |secs: &u64| Time(0).plus_secs(*secs);
         let taken: Vec<Time> = taken_secs.iter().map(at).collect();
-        let brake = Brake { commands_per_hour_max: 2, alone_percent_max: None };
+        let brake =
+            Brake { commands_per_hour_max: 2, alone_percent_max: None, carries_others: false };
         assert_eq!(brake.check(&taken, at(&now_secs)), says);
     }
 
@@ -79,7 +83,8 @@ mod tests {
             (None, 100, 100, true),
         ];
         for (alone_percent_max, reached, endpoints, says) in table {
-            let brake = Brake { commands_per_hour_max: 1, alone_percent_max };
+            let brake =
+                Brake { commands_per_hour_max: 1, alone_percent_max, carries_others: false };
             assert_eq!(brake.lets_alone(reached, endpoints), says, "{reached} of {endpoints}");
         }
     }

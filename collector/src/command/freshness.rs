@@ -45,6 +45,7 @@ mod tests {
             roster_min: RosterRef::default(),
             reason: "over".to_owned(),
             incident: None,
+            snapshot: None,
         };
         assert_eq!(has_lapsed(&command, endpoint, &nonce(boot_count, endpoint_secs)), says);
         assert!(has_lapsed(&command, EndpointId::of(b"other"), &nonce(2, 1000)));

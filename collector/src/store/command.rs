@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cordon_proto::command::{Action, ActionKind, Command};
 use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash, OperatorId};
+use cordon_proto::policy::Policy;
 use cordon_proto::sign::command::SignedCommand;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -134,10 +135,12 @@ impl State {
         Ok(found.filter(|found| clients.contains(&found.signed.command().client)))
     }
 
-    /// Commands of these clients, newest first, before the one given.
+    /// Commands of these clients, newest first, before the one given; all of them, or only those
+    /// that set a policy.
     pub fn commands(
         &self,
         clients: &[ClientId],
+        policies: bool,
         before: Option<CommandId>,
         count_max: usize,
     ) -> Result<Vec<StoredCommand>, StateError> {
@@ -146,11 +149,13 @@ impl State {
             let sql = "SELECT id FROM command WHERE client IN (SELECT value FROM json_each(?1))
                        AND (?2 IS NULL OR (requested_ns, id) <
                             (SELECT requested_ns, id FROM command WHERE id = ?2))
+                       AND (policy OR NOT ?4)
                        ORDER BY requested_ns DESC, id DESC LIMIT ?3";
             let before = before.map(|id| id.0.as_bytes().to_vec());
             let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
             let mut statement = connection.prepare_cached(sql)?;
-            let ids = statement.query_map(params![clients, before, count_max], command_id)?;
+            let ids =
+                statement.query_map(params![clients, before, count_max, policies], command_id)?;
             let ids: Vec<CommandId> = ids.collect::<Result<_, _>>()?;
             ids.into_iter().filter_map(|id| find(connection, id).transpose()).collect()
         })
@@ -194,22 +199,35 @@ impl State {
         &self,
         client: &ClientId,
     ) -> Result<BTreeSet<EndpointId>, StateError> {
-        self.read("read which endpoints are critical", |connection| {
+        let newest = self.policy(client, None)?;
+        Ok(newest.map(|policy| policy.critical.into_iter().collect()).unwrap_or_default())
+    }
+
+    /// A client's authorised policy of this version or, without one and where it is not here, the
+    /// newest.
+    pub fn policy(
+        &self,
+        client: &ClientId,
+        version: Option<u64>,
+    ) -> Result<Option<Policy>, StateError> {
+        self.read("read a client's policy", |connection| {
             let sql = "SELECT document FROM command WHERE client = ?1 AND id IN
                        (SELECT command FROM command_form) AND policy
                        ORDER BY requested_ns DESC, id DESC LIMIT 64";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([client.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
-            let mut newest = (0, BTreeSet::new());
+            let mut newest: Option<Policy> = None;
             for document in rows {
                 let signed = parsed(SignedCommand::read(&document?), 0)?;
-                if let Action::SetPolicy(policy) = &signed.command().action
-                    && policy.version > newest.0
-                {
-                    newest = (policy.version, policy.critical.iter().copied().collect());
+                let Action::SetPolicy(policy) = &signed.command().action else { continue };
+                if version == Some(policy.version) {
+                    return Ok(Some(policy.clone()));
+                }
+                if newest.as_ref().is_none_or(|newest| policy.version > newest.version) {
+                    newest = Some(policy.clone());
                 }
             }
-            Ok(newest.1)
+            Ok(newest)
         })
     }
 }
@@ -310,6 +328,9 @@ fn not_held(
     let alone = authorised.as_ref().is_some_and(|by| by.len() < 2);
     if !alone || !kind.changes() || kind.undoes() {
         return Ok(authorised);
+    }
+    if brake.carries_others {
+        return Ok(None);
     }
     let mut reached = brake::reached_alone(connection, &command.client, now.minus_secs(3600))?;
     reached.extend(command.targets.iter().map(|target| target.endpoint));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cordon_proto::event::receipt::{EndCause, Outcome};
-use cordon_proto::event::{Body, Gap, Health, Receipt};
+use cordon_proto::event::{Body, Gap, Health, Receipt, WayOut};
 use cordon_proto::id::{ClientId, CommandId, EndpointId};
 use cordon_proto::roster::RosterRef;
 use cordon_proto::sign::batch;
@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::Position;
 use super::command::{awaiting_end, life, of_form, open_on, put_life};
+use super::reaction::{open_reactions, put_reaction, reaction, take_reaction};
 use super::state::{State, StateError, from_sql, to_sql};
 use crate::command::{Place, has_lapsed};
 use crate::derive::{News, Told};
@@ -43,6 +44,17 @@ pub struct ToldGap {
     pub place: Place,
     /// What it said.
     pub gap: Gap,
+}
+
+/// The way out that an endpoint told of last.
+#[derive(Clone, Debug)]
+pub struct StoredWayOut {
+    /// When, by the collector's clock.
+    pub at: Time,
+    /// Where in its control lane.
+    pub place: Place,
+    /// What it said.
+    pub way_out: WayOut,
 }
 
 /// An endpoint that does not hold a roster.
@@ -105,6 +117,25 @@ impl State {
                 }
             }
             Ok(said)
+        })
+    }
+
+    /// The ways out that endpoints told of last; of those that never did there is none.
+    pub fn ways_out(
+        &self,
+        endpoints: &[EndpointId],
+    ) -> Result<BTreeMap<EndpointId, StoredWayOut>, StateError> {
+        self.read("read the ways out of endpoints", |connection| {
+            let mut found = BTreeMap::new();
+            for endpoint in endpoints {
+                let sql = "SELECT at_ns, epoch, seq, event FROM way_out WHERE endpoint = ?1";
+                if let Some((at, place, Body::WayOut(way_out))) =
+                    said_last(connection, sql, *endpoint)?
+                {
+                    found.insert(*endpoint, StoredWayOut { at, place, way_out: *way_out });
+                }
+            }
+            Ok(found)
         })
     }
 
@@ -195,8 +226,10 @@ fn take_in(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
     match &told.news {
         News::Health(health) => take_health(change, told, health),
         News::Receipt(receipt) => take_receipt(change, told, receipt),
+        News::Reacted(reacted) => take_reaction(change, told, reacted),
         News::Gap(_) => take_gap(change, told),
         News::Notice(_) => take_notice(change, told),
+        News::WayOut(_) => take_way_out(change, told),
     }
 }
 
@@ -239,6 +272,28 @@ fn take_health(change: &Transaction<'_>, told: &Told, health: &Health) -> rusqli
             put_life(change, command, *endpoint, &life)?;
         }
     }
+    take_health_of_reactions(change, told, health)
+}
+
+fn take_health_of_reactions(
+    change: &Transaction<'_>,
+    told: &Told,
+    health: &Health,
+) -> rusqlite::Result<()> {
+    let Told { endpoint, place, at, .. } = told;
+    let mut open: BTreeMap<CommandId, _> = open_reactions(change, *endpoint)?.into_iter().collect();
+    for standing in &health.containments {
+        if let Some(life) = reaction(change, standing.command, *endpoint)? {
+            open.insert(standing.command, life);
+        }
+    }
+    for (id, before) in open {
+        let mut life = before.clone();
+        life.handle_health(*place, id, &health.containments, *at);
+        if life != before {
+            put_reaction(change, id, *endpoint, &life)?;
+        }
+    }
     Ok(())
 }
 
@@ -248,10 +303,16 @@ fn take_receipt(change: &Transaction<'_>, told: &Told, receipt: &Receipt) -> rus
         None => of_form(change, receipt.command_hash)?,
     };
     let Some(command) = command else { return Ok(()) };
-    // An endpoint can speak only of a command that is for it.
-    let Some(mut life) = life(change, command, told.endpoint)? else { return Ok(()) };
-    life.handle_receipt(told.place, &receipt.outcome, told.at);
-    put_life(change, command, told.endpoint, &life)?;
+    // An endpoint can speak only of a command that is for it, or of what it did by itself.
+    if let Some(mut life) = life(change, command, told.endpoint)? {
+        life.handle_receipt(told.place, &receipt.outcome, told.at);
+        put_life(change, command, told.endpoint, &life)?;
+    } else if let Some(mut life) = reaction(change, command, told.endpoint)? {
+        life.handle_receipt(told.place, &receipt.outcome, told.at);
+        put_reaction(change, command, told.endpoint, &life)?;
+    } else {
+        return Ok(());
+    }
     // The endpoint tells of an isolation's end under the isolation's name; the release that asked
     // for it is proved by that.
     let released = EndCause::Released;
@@ -268,6 +329,15 @@ fn take_receipt(change: &Transaction<'_>, told: &Told, receipt: &Receipt) -> rus
 fn take_notice(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
     let Told { endpoint, place, at, bytes, .. } = told;
     let sql = "INSERT INTO notice (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO UPDATE SET epoch = ?2, seq = ?3, at_ns = ?4, event = ?5
+               WHERE (?2, ?3) > (epoch, seq)";
+    let values = params![endpoint.0, place.epoch, to_sql(place.seq), to_sql(at.0), bytes];
+    change.prepare_cached(sql)?.execute(values).map(|_| ())
+}
+
+fn take_way_out(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
+    let Told { endpoint, place, at, bytes, .. } = told;
+    let sql = "INSERT INTO way_out (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO UPDATE SET epoch = ?2, seq = ?3, at_ns = ?4, event = ?5
                WHERE (?2, ?3) > (epoch, seq)";
     let values = params![endpoint.0, place.epoch, to_sql(place.seq), to_sql(at.0), bytes];

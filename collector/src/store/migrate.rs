@@ -9,6 +9,8 @@ const STEPS: &[(&str, &str)] = &[
     ("0001_enrolment", include_str!("../../migrations/0001_enrolment.sql")),
     ("0002_people", include_str!("../../migrations/0002_people.sql")),
     ("0003_presence", include_str!("../../migrations/0003_presence.sql")),
+    ("0004_way_out", include_str!("../../migrations/0004_way_out.sql")),
+    ("0005_reaction", include_str!("../../migrations/0005_reaction.sql")),
 ];
 
 /// Takes the steps that are missing, each whole or not at all.

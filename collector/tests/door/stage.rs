@@ -46,7 +46,7 @@ pub(crate) fn roster(client: &ClientId, version: u64, authority: &SigningKey) ->
         made_ns: 0,
         operators: vec![],
         grants: vec![],
-        ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 0, policy_min: 0 },
+        ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 0, policy_min: 0, autonomy: None },
         ca_pins: vec![],
         collectors: vec![],
     };

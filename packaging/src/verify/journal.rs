@@ -29,7 +29,7 @@ pub(super) fn provide() -> Result<Option<PathBuf>> {
     let unpacked = match Unpacked::find(&folder) {
         Some(unpacked) => unpacked,
         None if packages::can_be_fetched() => {
-            Unpacked::fetch(&folder, &packages::with_dependencies(PACKAGE)?)?
+            Unpacked::fetch(&folder, &packages::with_dependencies(&[PACKAGE])?)?
         }
         None => return Ok(None),
     };

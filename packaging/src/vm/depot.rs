@@ -55,7 +55,7 @@ impl Depot {
         let folder = folder()?;
         let (qemu, kernel) = (folder.join("qemu"), folder.join("kernel"));
         if find_program(QEMU).is_none() && Unpacked::find(&qemu).is_none() {
-            Unpacked::fetch(&qemu, &with_dependencies(QEMU_PACKAGE)?)?;
+            Unpacked::fetch(&qemu, &with_dependencies(&[QEMU_PACKAGE])?)?;
         }
         if Unpacked::find(&kernel).is_none() {
             Unpacked::fetch(&kernel, &[kernel_package()?])?;

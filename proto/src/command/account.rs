@@ -23,7 +23,7 @@ pub struct LockAccount {
 }
 
 impl LockAccount {
-    pub(super) fn check(&self) -> Result<(), CommandFormError> {
+    pub(crate) fn check(&self) -> Result<(), CommandFormError> {
         text("user", &self.user, NAME_BYTES_MAX)?;
         if self.user.bytes().any(|byte| byte == b':' || byte == b'/' || byte.is_ascii_control()) {
             let found = self.user.escape_default().to_string();

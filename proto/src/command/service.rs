@@ -23,7 +23,7 @@ pub struct StopService {
 }
 
 impl StopService {
-    pub(super) fn check(&self) -> Result<(), CommandFormError> {
+    pub(crate) fn check(&self) -> Result<(), CommandFormError> {
         text("unit", &self.unit, UNIT_BYTES_MAX)?;
         let named = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
         let begins = self.unit.bytes().next().is_some_and(|byte| byte != b'-' && byte != b'.');

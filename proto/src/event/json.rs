@@ -17,6 +17,7 @@ mod login;
 mod network;
 mod process;
 mod receipt;
+mod response;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -159,6 +160,8 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
         Body::Device(event) => device::fields(event, map),
         Body::Inventory(event) => inventory::fields(event, map),
         Body::Notice(notice) => agent::notice_fields(notice, map),
+        Body::WayOut(way_out) => agent::way_out_fields(way_out, map),
+        Body::Response(reacted) => response::fields(reacted, map),
     }
 }
 

@@ -105,12 +105,31 @@ pub enum EndCause {
     /// It could not be proved, and the command said to let go in that case.
     #[n(2)]
     Unproved,
+    /// The single-use code was typed at the endpoint.
+    #[n(3)]
+    BreakGlass,
     /// A later command that asks for the same took it over.
     #[n(4)]
     Replaced,
     /// What it was done to is gone: the process ended, the stick was pulled.
     #[n(5)]
     Gone,
+}
+
+/// How a snapshot came out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum SnapshotState {
+    /// All of it, and what the action ends before the action.
+    #[n(0)]
+    Whole,
+    /// Something of it is missing, or was taken only after the action had to go on.
+    #[n(1)]
+    Cut,
+    /// There is none.
+    #[n(2)]
+    Failed,
 }
 
 /// What became of a command.
@@ -215,6 +234,19 @@ pub enum Outcome {
         #[n(1)]
         missing: Vec<String>,
     },
+    /// What came of the snapshot that was to be taken first; the action does not depend on it.
+    #[n(11)]
+    Snapshot {
+        /// How it came out.
+        #[n(0)]
+        state: SnapshotState,
+        /// How long the action waited for it, in microseconds.
+        #[n(1)]
+        waited_us: u64,
+        /// What there is or what is missing, for a person.
+        #[n(2)]
+        detail: String,
+    },
 }
 
 impl Outcome {
@@ -233,6 +265,7 @@ impl Outcome {
             Self::Answered { .. } => "answered",
             Self::Observed { .. } => "observed",
             Self::Partial { .. } => "partial",
+            Self::Snapshot { .. } => "snapshot",
         }
     }
 
@@ -252,7 +285,8 @@ impl Outcome {
             | Self::Failed { .. }
             | Self::Ended { .. }
             | Self::Answered { .. }
-            | Self::Partial { .. } => false,
+            | Self::Partial { .. }
+            | Self::Snapshot { .. } => false,
         }
     }
 }

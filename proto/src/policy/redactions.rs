@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a client's policy adds to the agent's own rules, and takes from them.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Redactions {
     /// Patterns beside the agent's own rules.
     #[n(0)]
@@ -21,6 +22,7 @@ pub struct Redactions {
 
 /// What a secret of one kind looks like.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SecretPattern {
     /// The name that marks what it took out.
     #[n(0)]

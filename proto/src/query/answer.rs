@@ -140,6 +140,7 @@ mod tests {
             roster_min: RosterRef::default(),
             reason: "test".to_owned(),
             incident: None,
+            snapshot: None,
         }
     }
 

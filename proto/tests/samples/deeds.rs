@@ -2,9 +2,9 @@
 
 use cordon_proto::command::{
     Action, Block, BlockStorage, Command, Direction, LockAccount, Network, Peer, Ports, Quarantine,
-    Rule, StopService,
+    Rule, Snapshot, StopService,
 };
-use cordon_proto::event::receipt::{Outcome, Probe, Receipt};
+use cordon_proto::event::receipt::{Outcome, Probe, Receipt, SnapshotState};
 use cordon_proto::event::{Body, Event, Severity};
 use cordon_proto::id::Hash;
 use cordon_proto::policy::Transport;
@@ -63,6 +63,26 @@ fn what_is_asked_for() {
     }
 }
 
+fn snapshot_outcome() -> Outcome {
+    let detail = "sockets: not read within 20 ms".to_owned();
+    Outcome::Snapshot { state: SnapshotState::Cut, waited_us: 20_000, detail }
+}
+
+#[test]
+fn what_is_taken_first() {
+    let isolate = command().command().action.clone();
+    let snapshot = Some(Snapshot { wait_ms: Snapshot::WAIT_MS_DEFAULT });
+    let asked = Command { action: isolate, snapshot, ..command().command().clone() };
+    asked.check_form().unwrap();
+    let bytes = SignedCommand::sign(asked.clone(), &key(2)).to_bytes();
+    check("command-snapshot.cose", &bytes);
+    assert_eq!(*SignedCommand::read(&bytes).unwrap().command(), asked);
+    let released = Command { action: Action::Release, ..asked.clone() };
+    assert!(released.check_form().is_err(), "nothing is taken before what lets back");
+    let endless = Command { snapshot: Some(Snapshot { wait_ms: 10_001 }), ..asked };
+    assert!(endless.check_form().is_err(), "nothing waits for so long");
+}
+
 #[test]
 fn what_is_answered() {
     let probe = Probe { what: "the process".to_owned(), passed: true, seen: "gone".to_owned() };
@@ -70,6 +90,7 @@ fn what_is_answered() {
     let outcomes = [
         ("observed", Outcome::Observed { probes: vec![probe] }),
         ("partial", Outcome::Partial { done, missing }),
+        ("snapshot", snapshot_outcome()),
     ];
     for (name, outcome) in outcomes {
         let receipt = Receipt {

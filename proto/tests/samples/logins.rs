@@ -109,8 +109,8 @@ fn later_events() -> Vec<(&'static str, Vec<u8>)> {
 
 fn policy(redactions: Option<Redactions>) -> Policy {
     let (version, exemptions, critical) = (4, Vec::new(), vec![endpoint()]);
-    let (client, protected) = ("acme".parse().unwrap(), None);
-    Policy { client, version, exemptions, critical, redactions, protected }
+    let (client, responses, protected) = ("acme".parse().unwrap(), None, None);
+    Policy { client, version, exemptions, critical, redactions, responses, protected }
 }
 
 fn redactions() -> Redactions {

@@ -1,8 +1,12 @@
-//! `cargo measure latency`: from a process on the endpoint to the live feed, and from the start of
-//! `cordon isolate` to the first packet that is blocked.
+//! `cargo measure latency`: from a process on the endpoint to the live feed, from a command to what
+//! it does there, and what gets through meanwhile.
 
 mod isolate;
+mod kill;
+mod leak;
 mod probe;
+mod session;
+mod tamper;
 
 use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
@@ -21,22 +25,35 @@ use cordon_tests::measure::{self, Options, Report};
 /// How long an event may take to show.
 const SHOWN_MAX: Duration = Duration::from_secs(30);
 
+/// How often each thing is done.
+#[derive(Debug)]
+struct Rounds {
+    processes: usize,
+    isolations: usize,
+    kills: usize,
+    leaks: usize,
+    edits: usize,
+}
+
+const QUICK: Rounds = Rounds { processes: 40, isolations: 10, kills: 10, leaks: 3, edits: 20 };
+const FULL: Rounds = Rounds { processes: 200, isolations: 50, kills: 50, leaks: 15, edits: 120 };
+
 fn main() -> ExitCode {
     measure::main("latency", latency)
 }
 
 fn latency(options: Options, report: &mut Report) -> Result<()> {
-    let (processes, isolations) = if options.quick { (40, 20) } else { (200, 50) };
+    let rounds = if options.quick { &QUICK } else { &FULL };
     // More commands than people send in an hour.
     let settings = "commands_per_hour_max = 1000".to_owned();
     let mut fleet = Fleet::make(Plan { collector_settings: settings, ..Plan::default() })?;
     fleet::enrol(&mut fleet)?;
-    let shown = exec_to_feed(&fleet, processes)?;
+    let shown = exec_to_feed(&fleet, rounds.processes)?;
     tell(report, "exec_to_feed", "process to live feed", &shown)?;
-    isolate::measure(&fleet, isolations, report)?;
-    report.not_measured("kill and gone: this agent cannot kill (kill_p99_ms)");
-    report.not_measured("rules changed by others and put back (tamper_reapply_p99_ms)");
-    report.not_measured("single packets that leak while rules change (leaked_packets_*)");
+    isolate::measure(&fleet, rounds.isolations, report)?;
+    kill::measure(&fleet, rounds.kills, report)?;
+    leak::measure(&fleet, rounds.leaks, report)?;
+    tamper::measure(&mut fleet, rounds.edits, report)?;
     report.not_measured("a network: endpoint, collector and operator share this machine");
     Ok(())
 }

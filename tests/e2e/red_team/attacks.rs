@@ -6,7 +6,6 @@ use cordon_proto::codec;
 use cordon_proto::command::{Action, Collect, Command, Isolate, Nonce, Target};
 use cordon_proto::event::receipt::Check;
 use cordon_proto::id::{CommandId, EndpointId, Hash};
-use cordon_proto::policy::Policy;
 use cordon_proto::query::Query;
 use cordon_proto::roster::{Operator, OperatorKey, Role, Roster, RosterRef};
 use cordon_proto::sign::SigningKey;
@@ -17,11 +16,11 @@ use coset::{CborSerializable, CoseSign};
 use crate::scene::{DB, WEB, first_roster, key, sign_roster};
 
 /// The ceiling that the authority sets; commands' own limit is higher.
-const LEASE_SECS_MAX: u64 = 3600;
+pub(super) const LEASE_SECS_MAX: u64 = 3600;
 
 /// One attempt.
 pub(super) struct Attack {
-    pub(super) what: &'static str,
+    pub(super) what: String,
     /// Sent before the command.
     pub(super) rosters: Vec<Vec<u8>>,
     pub(super) command: Vec<u8>,
@@ -30,17 +29,19 @@ pub(super) struct Attack {
 
 /// Makes commands, honest and other.
 pub(super) struct Forge {
-    ann: SigningKey,
+    pub(super) ann: SigningKey,
     bob: SigningKey,
-    viewer: SigningKey,
+    /// May sign with ann what takes two.
+    pub(super) carol: SigningKey,
+    pub(super) viewer: SigningKey,
     mallory: SigningKey,
-    web: Target,
-    db: Target,
+    pub(super) web: Target,
+    pub(super) db: Target,
     /// What commands assume.
     roster_min: RosterRef,
     /// The first roster, and what it says.
     first: Vec<u8>,
-    roster: Roster,
+    pub(super) roster: Roster,
     /// The authority's later ones, in order.
     pub(super) rosters: Vec<Vec<u8>>,
     /// The last of them.
@@ -56,11 +57,13 @@ impl Forge {
         db: (EndpointId, Nonce),
     ) -> Result<Self> {
         let (roster, roster_min, first) = first_roster(fleet)?;
-        let viewer = SigningKey::generate()?;
+        let (viewer, carol) = (SigningKey::generate()?, SigningKey::generate()?);
         let mut second = roster.clone();
         second.version = 2;
         second.ceilings.lease_secs_max = LEASE_SECS_MAX;
         second.operators.push(operator("vic", &viewer, &[Role::Viewer])?);
+        let both = [Role::Responder, Role::Administrator];
+        second.operators.push(operator("carol", &carol, &both)?);
         let mut third = second.clone();
         third.version = 3;
         third.operators.retain(|operator| operator.id.as_str() != "bob");
@@ -75,6 +78,7 @@ impl Forge {
         Ok(Self {
             ann: key(fleet, "operator-ann")?,
             bob: key(fleet, "operator-bob")?,
+            carol,
             viewer,
             mallory,
             web: target(WEB, web),
@@ -101,7 +105,7 @@ impl Forge {
     }
 
     /// A command that ann may give.
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         Command {
             id: CommandId(uuid::Uuid::now_v7()),
             client: self.roster.client.clone(),
@@ -112,10 +116,11 @@ impl Forge {
             roster_min: self.roster_min,
             reason: "e2e".to_owned(),
             incident: None,
+            snapshot: None,
         }
     }
 
-    fn by(&self, key: &SigningKey, change: impl FnOnce(&mut Command)) -> Vec<u8> {
+    pub(super) fn by(&self, key: &SigningKey, change: impl FnOnce(&mut Command)) -> Vec<u8> {
         let mut command = self.command();
         change(&mut command);
         SignedCommand::sign(command, key).to_bytes()
@@ -133,6 +138,7 @@ impl Forge {
         attacks.extend(self.wrong_signers());
         attacks.extend(self.stale());
         attacks.extend(self.wrong_rosters()?);
+        attacks.extend(self.of_every_kind()?);
         attacks.push(attack(
             "a lease over the roster's ceiling",
             Check::Parameters,
@@ -170,11 +176,9 @@ impl Forge {
     /// signature.
     fn altered(&self) -> Result<Vec<Attack>> {
         type Change = fn(&mut Command);
-        let changes: [(&'static str, Change); 9] = [
+        let changes: [(&'static str, Change); 7] = [
             ("its id", |c| c.id = CommandId(uuid::Uuid::now_v7())),
             ("its action: a release made an isolation", |c| c.action = isolate_for(600)),
-            ("its action: a release made a query", |c| c.action = query()),
-            ("its action: a release made a collection", |c| c.action = collect()),
             ("its age", |c| c.age_max_secs = 899),
             ("its being queued", |c| c.queued = true),
             ("its roster", |c| c.roster_min = RosterRef::default()),
@@ -212,29 +216,12 @@ impl Forge {
         twice.add(&self.ann);
         let mut half = self.isolate();
         half.add(&self.mallory);
-        let policy = Policy {
-            client: self.roster.client.clone(),
-            version: 1,
-            exemptions: Vec::new(),
-            critical: Vec::new(),
-            redactions: None,
-            protected: None,
-        };
+        let policy = self.policy();
         vec![
             attack("an unknown key", Check::Signature, self.by(&self.mallory, |_| {})),
             attack("an unknown key beside a good one", Check::Signature, half.to_bytes()),
             attack("an operator who was removed", Check::Signature, self.by(&self.bob, |_| {})),
             attack("a viewer", Check::Role, self.by(&self.viewer, |_| {})),
-            attack(
-                "a viewer's question",
-                Check::Role,
-                self.by(&self.viewer, |c| c.action = query()),
-            ),
-            attack(
-                "a viewer's wish for evidence",
-                Check::Role,
-                self.by(&self.viewer, |c| c.action = collect()),
-            ),
             attack(
                 "one person where two must sign",
                 Check::Approvals,
@@ -250,7 +237,7 @@ impl Forge {
     }
 
     /// The endpoint itself, and some that nobody has.
-    fn numbered(&self, number: u8) -> Target {
+    pub(super) fn numbered(&self, number: u8) -> Target {
         if number == 0 {
             return self.web.clone();
         }
@@ -287,9 +274,9 @@ impl Forge {
         let garbage = b"a roster".to_vec();
         let by_bob = self.by(&self.bob, |_| {});
         let by_mallory = || self.by(&self.mallory, |_| {});
-        let after = |what, roster: &[u8], command| {
+        let after = |what: &str, roster: &[u8], command| {
             let rosters = vec![roster.to_vec()];
-            Attack { what, rosters, command, check: Check::Signature }
+            Attack { rosters, ..attack(what, Check::Signature, command) }
         };
         Ok(vec![
             after("an older roster, and who was in it", &self.first, by_bob),
@@ -311,7 +298,7 @@ impl Forge {
     }
 
     /// What ann signed, with other content in its place.
-    fn swapped(&self, signed: Command, content: &Command) -> Result<Vec<u8>> {
+    pub(super) fn swapped(&self, signed: Command, content: &Command) -> Result<Vec<u8>> {
         let mut message = parts(SignedCommand::sign(signed, &self.ann))?;
         let before = message.payload.replace(codec::encode(content));
         let content = message.payload.as_ref();
@@ -320,16 +307,16 @@ impl Forge {
     }
 }
 
-fn attack(what: &'static str, check: Check, command: Vec<u8>) -> Attack {
-    Attack { what, rosters: Vec::new(), command, check }
+pub(super) fn attack(what: impl Into<String>, check: Check, command: Vec<u8>) -> Attack {
+    Attack { what: what.into(), rosters: Vec::new(), command, check }
 }
 
-fn query() -> Action {
+pub(super) fn query() -> Action {
     let sql = "SELECT * FROM users".to_owned();
     Action::Query(Query { sql, rows_max: 10, bytes_max: 1000, time_ms_max: 1000 })
 }
 
-fn collect() -> Action {
+pub(super) fn collect() -> Action {
     Action::Collect(Collect {
         sources: vec![],
         globs: vec!["/etc/shadow".into()],
@@ -347,5 +334,5 @@ fn parts(signed: SignedCommand) -> Result<CoseSign> {
 
 fn operator(name: &str, key: &SigningKey, roles: &[Role]) -> Result<Operator> {
     let keys = vec![OperatorKey::File(key.verifying())];
-    Ok(Operator { id: name.parse()?, keys, roles: roles.to_vec() })
+    Ok(Operator { id: name.parse()?, keys, roles: roles.to_vec(), sealing: None })
 }

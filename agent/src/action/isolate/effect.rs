@@ -111,6 +111,8 @@ pub enum Why {
     LeaseOver,
     /// The collector stayed silent, and the order said to release then.
     Unproved,
+    /// The single-use code was typed here.
+    BreakGlass,
     /// It could not be put up; what may stand of it is taken down. Told when it failed.
     NotApplied,
 }

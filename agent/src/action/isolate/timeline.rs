@@ -1,5 +1,7 @@
 //! The isolation's life as timelines: what is told to it, and what it wants done.
 
+mod code;
+
 use super::record::{AtEnd, Order, Plan, Record, Terms, Unproved};
 use super::{Check, CutOutcome, Effect, Isolation, Report, Seen, What, Why};
 
@@ -7,7 +9,7 @@ use super::{Check, CutOutcome, Effect, Isolation, Report, Seen, What, Why};
 ///
 /// Events: `isolate NAME LEASE [release-if-unproved] [stay] [accept-loss] [other-plan]`,
 /// `release NAME`, `cut done|beside|refused|failed`, `seen proved|silent|open|drifted|devices|blind`,
-/// `let-back done|failed`, `drift`, `devices`, `plan MARK`, `wait`, `restart`. Outcomes are of the
+/// `let-back done|failed`, `code`, `drift`, `devices`, `plan MARK`, `wait`, `restart`. Outcomes are of the
 /// latest turn.
 #[track_caller]
 fn check(script: &str, expected: &str) {
@@ -59,6 +61,7 @@ fn tell(isolation: &mut Isolation, words: &[&str], now: u64) {
         ["seen", seen] => isolation.handle_seen(turn, look(seen), now),
         ["let-back", "done"] => isolation.handle_let_back(turn, Ok(()), now),
         ["let-back", "failed"] => isolation.handle_let_back(turn, Err("held".into()), now),
+        ["code"] => assert!(isolation.handle_break_glass(), "nothing to let back"),
         ["drift"] => isolation.handle_drift("gone".into()),
         ["devices"] => isolation.handle_devices(),
         ["plan", mark] => isolation.handle_plan(plan(mark.parse().unwrap())),
@@ -140,6 +143,7 @@ fn told(what: &What) -> String {
         What::Released(Why::NotApplied) => "released, not applied".into(),
         What::Released(Why::LeaseOver) => "released, lease over".into(),
         What::Released(Why::Unproved) => "released, unproved".into(),
+        What::Released(Why::BreakGlass) => "released, code typed".into(),
         What::ReleaseFailed(why) => format!("release failed: {why}"),
         What::AlreadyIsolated { until_secs, proved } => {
             format!("already until {until_secs}, {}", if *proved { "proved" } else { "unproved" })

@@ -61,7 +61,7 @@ fn read(message: &Message<'_>) -> Result<Option<Address>, Malformed> {
     Ok(ip.map(|ip| Address { link, ip, prefix }))
 }
 
-fn of_bytes(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn of_bytes(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(|octets| IpAddr::V4(Ipv4Addr::from(octets)));
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|octets| IpAddr::V6(Ipv6Addr::from(octets))))
         .ok()

@@ -178,6 +178,7 @@ mod tests {
             roster_min: RosterRef::default(),
             reason: "live query".to_owned(),
             incident: None,
+            snapshot: None,
         };
         SignedCommand::sign(command, &key(2))
     }

@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod model;
+pub mod preview;
 pub mod session;
 pub mod sse;
 mod tls;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    act, audit, authority, client, collection, commands, completions, containment, endpoint,
-    events, export, operator, profile, query, roster, token, verify,
+    act, audit, authority, break_glass, client, collection, commands, completions, containment,
+    endpoint, events, export, operator, policy, profile, query, roster, token, verify,
 };
 use crate::exit;
 
@@ -71,6 +71,9 @@ pub enum Command {
     /// Say who may act for a client
     #[command(subcommand)]
     Roster(roster::Command),
+    /// Say what endpoints keep open, and what they do by themselves
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Let endpoints join
     #[command(subcommand)]
     Token(token::Command),
@@ -86,6 +89,8 @@ pub enum Command {
     Isolate(act::IsolateArgs),
     /// Let endpoints back onto the network
     Release(act::ReleaseArgs),
+    /// Show the code that lets an endpoint back when nothing else does
+    BreakGlass(break_glass::Args),
     /// End a process, or a whole tree of them
     Kill(act::KillArgs),
     /// Stop a process where it is
@@ -174,7 +179,10 @@ mod tests {
             let text =
                 help.to_string().replace("\\\n", " ").replace(" PIN ", &format!(" {:064} ", 0));
             for line in text.lines().map(str::trim).filter(|line| line.starts_with("cordon ")) {
-                let words = split(line.split(" | ").next().unwrap().split(" > ").next().unwrap());
+                let words = [" | ", " > ", " # "].iter().fold(line, |line, end| {
+                    line.split_once(end).map_or(line, |(before, _)| before)
+                });
+                let words = split(words);
                 let read = Cli::try_parse_from(&words);
                 let read = read.map_or_else(|e| e.to_string(), |_| String::new());
                 assert_eq!(read, "", "{line}");

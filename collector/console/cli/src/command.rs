@@ -3,6 +3,7 @@
 pub mod act;
 pub mod audit;
 pub mod authority;
+pub mod break_glass;
 pub mod client;
 pub mod collection;
 pub mod commands;
@@ -14,6 +15,7 @@ pub mod export;
 pub mod find;
 mod find_list;
 pub mod operator;
+pub mod policy;
 pub mod profile;
 pub mod query;
 pub mod roster;
@@ -57,6 +59,7 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Events(args) => events::run(context, args).await,
         Command::Isolate(args) => act::isolate(context, args).await,
         Command::Release(args) => act::release(context, args).await,
+        Command::BreakGlass(args) => break_glass::run(context, args).await,
         Command::Kill(args) => act::kill(context, args).await,
         Command::Suspend(args) => act::suspend(context, args).await,
         Command::Resume(args) => act::resume(context, args).await,
@@ -78,6 +81,7 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Query(args) => query::run(context, args).await,
         Command::Command(command) => commands::run(context, command).await,
         Command::Containment(command) => containment::run(context, command).await,
+        Command::Policy(command) => policy::run(context, command).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Verify(args) => verify::run(context, &args),
         Command::Audit(command) => audit::run(context, command).await,

@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cordon_proto::command::{ActionKind, Command};
-use cordon_proto::event::receipt::{Check, Outcome};
+use cordon_proto::event::receipt::{Check, Outcome, SnapshotState};
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::sign::command::SignedCommand;
 
@@ -345,6 +345,8 @@ impl Track {
             Outcome::Observed { .. } if outcome.proves() => (Some(Exit::Done), Tone::Good),
             Outcome::Observed { .. } => (Some(Exit::Unproved), Tone::Bad),
             Outcome::Partial { .. } => (Some(Exit::ActionFailed), Tone::Bad),
+            Outcome::Snapshot { state: SnapshotState::Whole, .. } => (None, Tone::Plain),
+            Outcome::Snapshot { .. } => (None, Tone::Notice),
             Outcome::Drifted { .. } => (None, Tone::Notice),
             Outcome::Failed { .. } | Outcome::Answered { error: Some(_), .. } => {
                 (Some(Exit::ActionFailed), Tone::Bad)

@@ -24,13 +24,19 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
 
 /// A public key in settings: 64 digits.
 pub mod public_key {
-    use cordon_proto::sign::VerifyingKey;
+    use cordon_proto::sign::{SealingKey, VerifyingKey};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     /// Reads 64 digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<VerifyingKey> {
         <[u8; 32]>::try_from(super::decode(text.trim())?).ok().map(VerifyingKey)
+    }
+
+    /// Reads the 64 digits of a key that something is sealed to.
+    #[must_use]
+    pub fn parse_sealing(text: &str) -> Option<SealingKey> {
+        <[u8; 32]>::try_from(super::decode(text.trim())?).ok().map(SealingKey)
     }
 
     /// Writes 64 digits.

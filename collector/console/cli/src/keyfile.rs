@@ -5,13 +5,14 @@ pub mod seal;
 use std::fmt;
 use std::path::Path;
 
-use cordon_proto::sign::{SignatureError, SigningKey, VerifyingKey};
+use cordon_proto::sign::{SealingKey, SignatureError, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::file::{self, FileError};
 use crate::hex;
 use crate::passphrase::{Passphrase, PassphraseError};
+use crate::sealing::{OpenError, OpeningKey};
 use seal::{SealError, Sealed};
 
 /// The longest key file that is read.
@@ -52,6 +53,9 @@ pub struct KeyFile {
     /// The public half: 64 digits, to be given to whoever makes the roster.
     #[serde(with = "hex::public_key")]
     pub public: VerifyingKey,
+    /// The public half of an operator's sealing key, 64 digits; files of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealing: Option<String>,
     /// The seed as 64 digits, where no passphrase protects it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seed: Option<Zeroizing<String>>,
@@ -95,6 +99,9 @@ pub enum KeyFileError {
     /// The seed is none.
     #[error("the seed in the key file is not usable")]
     Key(#[from] SignatureError),
+    /// It has no sealing key.
+    #[error(transparent)]
+    Sealing(#[from] OpenError),
     /// The public half is not that of the seed.
     #[error("the key file was changed: its public half is not that of its seed")]
     Changed,
@@ -121,7 +128,12 @@ impl KeyFile {
         passphrase: Option<&Passphrase>,
     ) -> Result<Self, KeyFileError> {
         let public = key.verifying();
-        let mut made = Self { kind, name: name.to_owned(), public, seed: None, sealed: None };
+        let sealing = match kind {
+            KeyKind::Operator => Some(hex::encode(&OpeningKey::of(key)?.sealing().0)),
+            KeyKind::Authority | KeyKind::Recovery => None,
+        };
+        let name = name.to_owned();
+        let mut made = Self { kind, name, public, sealing, seed: None, sealed: None };
         match passphrase {
             Some(passphrase) => {
                 made.sealed = Some(seal::seal(key.seed(), passphrase, &made.bound())?);
@@ -172,6 +184,12 @@ impl KeyFile {
         Ok(file::write_new(path, self.to_toml().as_bytes(), 0o600)?)
     }
 
+    /// The public half of the sealing key, where the file says it.
+    #[must_use]
+    pub fn sealing(&self) -> Option<SealingKey> {
+        hex::public_key::parse_sealing(self.sealing.as_deref()?)
+    }
+
     /// Whether a passphrase is needed.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
@@ -188,7 +206,11 @@ impl KeyFile {
             (None, None) => return Err(KeyFileError::Seed),
         };
         let key = SigningKey::from_seed(&seed)?;
-        if key.verifying() == self.public { Ok(key) } else { Err(KeyFileError::Changed) }
+        let same = match &self.sealing {
+            Some(_) => self.sealing() == Some(OpeningKey::of(&key)?.sealing()),
+            None => true,
+        };
+        if key.verifying() == self.public && same { Ok(key) } else { Err(KeyFileError::Changed) }
     }
 
     /// What the sealing is bound to, so that a sealed seed cannot be given another label.
@@ -239,6 +261,11 @@ mod tests {
         assert_eq!(read.open(None).unwrap().id(), key().id());
         read.public = SigningKey::from_seed(&[6; 32]).unwrap().verifying();
         assert!(matches!(read.open(None), Err(KeyFileError::Changed)));
+        let mut read = KeyFile::from_toml(&text, "x").unwrap();
+        read.sealing = Some(hex::encode(&[7; 32]));
+        assert!(matches!(read.open(None), Err(KeyFileError::Changed)), "codes for somebody else");
+        read.sealing = None;
+        assert!(read.open(None).is_ok(), "a file of an earlier version");
     }
 
     #[test]

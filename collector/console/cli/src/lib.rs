@@ -21,5 +21,7 @@ pub mod output;
 pub mod passphrase;
 pub mod resolve;
 pub mod roster;
+pub mod sealing;
 pub mod sign;
 pub mod summary;
+pub mod way_out;

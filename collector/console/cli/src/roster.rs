@@ -137,6 +137,7 @@ pub fn first(client: ClientId, operators: Vec<Operator>, made_ns: u64) -> Roster
             lease_secs_max: limits::LEASE_SECS_MAX,
             exemptions_max: u32::try_from(Policy::EXEMPTIONS_MAX).unwrap_or(u32::MAX),
             policy_min: 0,
+            autonomy: None,
         },
         ca_pins: Vec::new(),
         collectors: Vec::new(),
@@ -167,6 +168,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![OperatorKey::File(key(seed).verifying())],
             roles: vec![Role::Responder, Role::Administrator],
+            sealing: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Commands in the making: composed from what the operator asked for and what was seen of the
 //! endpoints, and held against the roster before anything is signed. Pure.
 
-use cordon_proto::command::{Action, Command, CommandFormError, Target};
+use cordon_proto::command::{Action, Command, CommandFormError, Snapshot, Target};
 use cordon_proto::id::{ClientId, CommandId};
 use cordon_proto::limits;
 use cordon_proto::roster::{Operator, Roster, RosterRef, Shortfall};
@@ -21,6 +21,8 @@ pub struct Request {
     pub reason: String,
     /// The case it belongs to.
     pub incident: Option<String>,
+    /// What is taken first.
+    pub snapshot: Option<Snapshot>,
     /// Whether it may wait for an endpoint that is switched off.
     pub queued: bool,
     /// How old a nonce may be; the usual age if none is given.
@@ -72,7 +74,7 @@ pub fn compose(
         return Err(ComposeError::Clients(first.client.clone(), other.client.clone()));
     }
     let targets: Result<Vec<_>, _> = endpoints.iter().map(|endpoint| target(endpoint)).collect();
-    let Request { id, action, reason, incident, queued, age_max_secs } = request;
+    let Request { id, action, reason, incident, snapshot, queued, age_max_secs } = request;
     let usual = if queued { limits::NONCE_AGE_SECS_MAX } else { limits::NONCE_AGE_SECS_DEFAULT };
     let command = Command {
         id,
@@ -84,6 +86,7 @@ pub fn compose(
         roster_min,
         reason,
         incident,
+        snapshot,
     };
     command.check_form()?;
     Ok(command)
@@ -140,6 +143,7 @@ mod tests {
             action: Action::Isolate(Isolate { lease_secs, ..Isolate::default() }),
             reason: "beacon".to_owned(),
             incident: None,
+            snapshot: None,
             queued: false,
             age_max_secs: None,
         }
@@ -184,6 +188,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![],
             roles: vec![role],
+            sealing: None,
         };
         let (ann, eve) = (operator("ann", Role::Responder), operator("eve", Role::Viewer));
         let mut roster =

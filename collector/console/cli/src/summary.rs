@@ -4,11 +4,11 @@ mod action;
 pub mod event;
 
 use cordon_proto::command::Command;
-use cordon_proto::event::receipt::{Check, EndCause, Outcome, Probe, Proof};
+use cordon_proto::event::receipt::{Check, EndCause, Outcome, Probe, Proof, SnapshotState};
 
 use crate::moment;
 use crate::output::text::plain;
-pub use action::action;
+pub use action::{action, response};
 
 /// A command, a line each for what it says, from its own bytes.
 #[must_use]
@@ -25,6 +25,11 @@ pub fn command(command: &Command) -> Vec<(&'static str, String)> {
     }
     if let Some(incident) = &command.incident {
         lines.push(("incident", plain(incident).into_owned()));
+    }
+    if let Some(snapshot) = command.snapshot {
+        let wait_ms = snapshot.wait_ms;
+        lines
+            .push(("first", format!("a snapshot is taken; the action waits {wait_ms} ms at most")));
     }
     let fresh = moment::length(command.age_max_secs);
     lines.push((
@@ -83,11 +88,21 @@ pub fn outcome(outcome: &Outcome) -> String {
             let done = if done.is_empty() { "nothing".to_owned() } else { done.join("; ") };
             format!("done: {}; NOT done: {}", plain(&done), plain(&missing.join("; ")))
         }
+        Outcome::Snapshot { state, waited_us, detail } => {
+            let state = match state {
+                SnapshotState::Whole => "whole",
+                SnapshotState::Cut => "CUT SHORT",
+                SnapshotState::Failed => "FAILED",
+            };
+            let milliseconds = format!("{}.{:03}", waited_us / 1000, waited_us % 1000);
+            format!("the snapshot is {state}, waited for {milliseconds} ms: {}", plain(detail))
+        }
         Outcome::Ended { cause, observed_gone } => {
             let cause = match cause {
                 EndCause::Released => "released by a signed command",
                 EndCause::LeaseEnded => "its lease ran out",
                 EndCause::Unproved => "it could not be proved, and the command said to let go",
+                EndCause::BreakGlass => "the break-glass code was typed at the endpoint",
                 EndCause::Replaced => "a later command that asks for the same took it over",
                 EndCause::Gone => "what it was done to is gone",
             };

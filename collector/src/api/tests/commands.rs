@@ -1,5 +1,6 @@
 //! Commands from upload to proof.
 
+use cordon_proto::event::Reacted;
 use cordon_proto::event::receipt::{EndCause, Proof};
 use cordon_proto::message::Hello;
 
@@ -258,6 +259,49 @@ async fn one_person_alone_reaches_only_a_part_of_the_endpoints_in_an_hour() {
     let path = format!("/commands/{}/signatures", sixth.id);
     let (_, shown) = world.call("POST", &path, Some(&ria), Some(signed(&sixth, &["ria"]))).await;
     assert_eq!(shown["targets"][0]["facts"]["authorised"]["by"], json!(["ria", "rob"]));
+}
+
+#[tokio::test]
+async fn what_an_endpoint_does_by_itself_is_listed_and_ends() {
+    let world = World::new();
+    let mut host = world.enrol("acme", "web-01");
+    let rob = world.sign_in("rob").await;
+    let reacted = |action, id| Reacted {
+        id: CommandId(uuid::Uuid::from_u128(id)),
+        response: "miner".to_owned(),
+        policy_version: 4,
+        action,
+        withheld: None,
+        because: "process 9 was started from /tmp/miner".into(),
+        event_ns: 1,
+        repeated: 0,
+    };
+    // Its receipts name it as those of a command name the command.
+    let mut like = isolation(77, &[&host]);
+    like.id = CommandId(uuid::Uuid::from_u128(77));
+    let done = Fact::Response(Box::new(reacted(Some(ActionKind::Isolate), 77)));
+    let raised = Fact::Response(Box::new(reacted(None, 78)));
+    let told = vec![done.clone(), raised, receipt(&like, applied()), receipt(&like, proved())];
+    world.store(&mut host, Lane::Control, told).await;
+    let listed = world.get("/containments", &rob).await;
+    let item = &listed["items"][0];
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(item["by"], "policy response miner, version 4");
+    assert_eq!((&item["action"], &item["host_name"]), (&json!("isolate"), &json!("web-01")));
+    assert_eq!(item["reason"], "process 9 was started from /tmp/miner");
+    assert_eq!(
+        (&item["observed"]["state"], &item["until_secs"]),
+        (&json!("holds"), &json!(87_400))
+    );
+    let state = &world.collector.state;
+    state.derive(crate::store::Position(0), &[]).unwrap();
+    while derive::step(state, world.collector.log.as_ref()).unwrap() {}
+    assert_eq!(world.get("/containments", &rob).await, listed, "told again, and the same");
+    let zed = world.sign_in("zed").await;
+    assert_eq!(world.get("/containments", &zed).await["items"], json!([]), "another client's");
+    let ended = Outcome::Ended { cause: EndCause::LeaseEnded, observed_gone: true };
+    world.store(&mut host, Lane::Control, vec![receipt(&like, ended)]).await;
+    assert_eq!(world.get("/containments", &rob).await["items"], json!([]));
 }
 
 #[tokio::test]

@@ -47,7 +47,9 @@ fn table(host: &Host, command: &Command) -> Vec<Expected> {
         row("get", "/endpoints", viewer, "/endpoints", None, Empty),
         row("get", "/endpoints", viewer, "/endpoints?client=acme", None, NotFound),
         row("get", "/endpoints/{id}", viewer, "/endpoints/ENDPOINT", None, NotFound),
+        row("get", "/endpoints/{id}/preview", viewer, "/endpoints/ENDPOINT/preview", None, NotFound),
         row("get", "/endpoints/{id}/proof", viewer, "/endpoints/ENDPOINT/proof?lane=telemetry&epoch=1&seq=1", None, NotFound),
+        row("get", "/endpoints/{id}/way-out", viewer, "/endpoints/ENDPOINT/way-out", None, NotFound),
         row("get", "/events", viewer, "/events", None, Empty),
         row("get", "/events", viewer, "/events?client=acme", None, NotFound),
         row("get", "/events", viewer, "/events?endpoint=ENDPOINT", None, NotFound),
@@ -73,6 +75,7 @@ async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
     let world = World::new();
     let mut host = world.enrol("acme", "web-01");
     world.store(&mut host, Lane::Telemetry, vec![line("secret of acme")]).await;
+    world.store(&mut host, Lane::Control, vec![way_out(1, 1, &["rob"])]).await;
     let command = isolation(1, &[&host]);
     let rob = world.sign_in("rob").await;
     let (status, _) =

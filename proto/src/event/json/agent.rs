@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Kind, put};
-use crate::event::{Health, Notice, Started};
+use crate::event::{Health, Notice, Started, WayOut};
 
 /// Agent Health of our own extension.
 pub(super) fn health_fields(health: &Health, map: &mut Map<String, Value>) -> Kind {
@@ -31,6 +31,25 @@ pub(super) fn notice_fields(notice: &Notice, map: &mut Map<String, Value>) -> Ki
         }
     };
     Kind::own(5, "Agent Lifecycle", activity)
+}
+
+/// Agent Lifecycle of our own extension. What is sealed is left out: who wants it asks for it by
+/// name, and that is noted.
+pub(super) fn way_out_fields(way_out: &WayOut, map: &mut Map<String, Value>) -> Kind {
+    let WayOut { serial, roster, endpoint_secs, made_for, boxes } = way_out;
+    let operators: Vec<_> = boxes.iter().map(|sealed| &sealed.operator).collect();
+    put(
+        map,
+        "way_out",
+        json!({
+            "serial": serial.to_string(),
+            "roster_version": roster.version,
+            "endpoint_secs": endpoint_secs,
+            "made_for": made_for,
+            "operators": operators,
+        }),
+    );
+    Kind::own(5, "Agent Lifecycle", (5, "Way Out Made"))
 }
 
 fn started_json(started: &Started) -> Value {

@@ -37,6 +37,7 @@ fn outcome_activity(outcome: &Outcome) -> (u32, &'static str) {
         Outcome::Answered { .. } => (9, "Answered"),
         Outcome::Observed { .. } => (10, "Observed"),
         Outcome::Partial { .. } => (11, "Partial"),
+        Outcome::Snapshot { .. } => (12, "Snapshot"),
     }
 }
 
@@ -62,6 +63,9 @@ fn outcome_json(outcome: &Outcome) -> Map<String, Value> {
         }),
         Outcome::Observed { probes } => json!({ "probes": probes }),
         Outcome::Partial { done, missing } => json!({ "done": done, "missing": missing }),
+        Outcome::Snapshot { state, waited_us, detail } => {
+            json!({ "state": state, "waited_us": waited_us, "detail": detail })
+        }
     };
     match value {
         Value::Object(map) => map,

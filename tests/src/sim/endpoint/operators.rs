@@ -55,7 +55,7 @@ fn key(name: &str) -> SigningKey {
 
 fn operator(name: &str, key: &SigningKey, role: Role) -> Operator {
     let keys = vec![OperatorKey::File(key.verifying())];
-    Operator { id: name.parse().unwrap(), keys, roles: vec![role] }
+    Operator { id: name.parse().unwrap(), keys, roles: vec![role], sealing: None }
 }
 
 impl Operators {
@@ -78,7 +78,12 @@ impl Operators {
                 operator("eve", &eve, Role::Viewer),
             ],
             grants: kinds.into_iter().map(grant).collect(),
-            ceilings: Ceilings { lease_secs_max: LEASE_SECS_MAX, exemptions_max: 0, policy_min: 0 },
+            ceilings: Ceilings {
+                lease_secs_max: LEASE_SECS_MAX,
+                exemptions_max: 0,
+                policy_min: 0,
+                autonomy: None,
+            },
             ca_pins: vec![],
             collectors: vec![],
         };
@@ -178,6 +183,7 @@ impl Operators {
             roster_min: self.held.reference,
             reason: "test".to_owned(),
             incident: None,
+            snapshot: None,
         }
     }
 }

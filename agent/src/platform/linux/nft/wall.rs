@@ -6,7 +6,9 @@
 //! Known limits, because root on the endpoint can write any packet: root that sets the agent's
 //! mark reaches the collector's address and port; root can send neighbour discovery, DHCP
 //! broadcasts and ARP frames of its own making, one way; XDP sockets pass below every chain, and so
-//! does a device that root moves into another network namespace. Multicast listener reports are dropped,
+//! does a device that root moves into another network namespace. What arrives can be heard, not
+//! answered: by packet sockets, which see it before any rule, and at the port of a DHCP client, as a
+//! renewal that was broadcast is answered by whoever serves. Multicast listener reports are dropped,
 //! so a switch that prunes multicast by them may in time stop passing on neighbour solicitations.
 
 use std::collections::BTreeSet;

@@ -90,6 +90,9 @@ pub struct Endpoint {
     /// The roster it holds.
     #[serde(default)]
     pub roster_version: Option<u64>,
+    /// The policy it holds, 0 for none; none before the first health report.
+    #[serde(default)]
+    pub policy_version: Option<u64>,
     /// Whether an isolation stands.
     #[serde(default)]
     pub isolated: bool,
@@ -99,9 +102,42 @@ pub struct Endpoint {
     /// How many machines answer to its key beside itself.
     #[serde(default)]
     pub clones: u64,
+    /// The way out that is stored for it.
+    #[serde(default)]
+    pub way_out: Option<WayOutRecord>,
     /// When it joined.
     #[serde(default)]
     pub enrolled_at: Option<String>,
+}
+
+/// What the collector says of a way out that it stores.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WayOutRecord {
+    /// The number of the code.
+    #[serde(deserialize_with = "number")]
+    pub serial: u64,
+    /// The roster that named the operators.
+    #[serde(default)]
+    pub roster_version: u64,
+    /// Whether the endpoint has taken a newer roster since.
+    #[serde(default)]
+    pub is_void: bool,
+    /// Who can open it.
+    #[serde(default)]
+    pub operators: Vec<String>,
+}
+
+impl WayOutRecord {
+    /// In words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { serial, roster_version, operators, .. } = self;
+        let void = if self.is_void { "VOID, a newer roster came: " } else { "" };
+        format!(
+            "{void}code {serial} of roster {roster_version}, sealed to {}",
+            operators.join(", ")
+        )
+    }
 }
 
 /// A nonce in JSON.
@@ -140,6 +176,9 @@ pub struct CommandRecord {
     /// The reason, the collector's words.
     #[serde(default)]
     pub reason: String,
+    /// Whose signature is missing, the collector's words.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     /// Per endpoint.
     #[serde(default)]
     pub targets: Vec<TargetRecord>,
@@ -267,7 +306,7 @@ pub struct RosterRecord {
 }
 
 /// A number that is a string in JSON because it may pass 2^53; a plain one is understood too.
-fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+pub fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let value = Value::deserialize(from)?;
     let read = value.as_u64().or_else(|| value.as_str()?.parse().ok());
     read.ok_or_else(|| D::Error::custom("expected a number, plain or in a string"))

@@ -5,9 +5,11 @@ mod account;
 mod block;
 mod collect;
 mod deny;
+mod first;
 mod group;
 mod isolate;
 mod kill;
+mod preview;
 mod process;
 mod quarantine;
 pub mod service;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cordon_proto::command::{Action, Command};
+use cordon_proto::command::{Action, Command, Snapshot};
 use cordon_proto::id::{ClientId, CommandId};
 use cordon_proto::sign::command::SignedCommand;
 use serde_json::json;
@@ -86,14 +88,32 @@ pub struct Why {
     /// Where the signed command goes instead of to the collector.
     #[arg(skip)]
     to: Option<PathBuf>,
+    /// Whether the person at the terminal is shown what it would cut, and asked.
+    #[arg(skip)]
+    ask: bool,
+    /// What is taken first.
+    #[arg(skip)]
+    snapshot: Option<Snapshot>,
     /// The command's id, where the caller goes on with it.
     #[arg(skip)]
     id: Option<CommandId>,
 }
 
+impl Why {
+    /// The client that was named.
+    pub(in crate::command) fn client(&self) -> Option<&ClientId> {
+        self.client.as_ref()
+    }
+
+    /// Looks for endpoints among this client's only, unless another was named.
+    pub(in crate::command) fn look_among(&mut self, client: &ClientId) {
+        self.client.get_or_insert_with(|| client.clone());
+    }
+}
+
 /// Finds the endpoints, composes a command that asks them for an action, signs it, hands it over,
 /// and follows it.
-pub(super) async fn act(
+pub(in crate::command) async fn act(
     context: &mut Context,
     whom: &[String],
     args: Why,
@@ -133,6 +153,7 @@ async fn act_on(
         action,
         reason: args.reason,
         incident: args.incident,
+        snapshot: args.snapshot,
         queued: args.queued,
         age_max_secs: args.age_max.map(|age| age.as_secs()),
     };
@@ -144,8 +165,19 @@ async fn act_on(
     };
     let missing = sign::missing(&command, &roster.roster, [operator])?;
     warn_of_offline(context, endpoints, args.queued)?;
+    if matches!(command.action, Action::Isolate(_)) {
+        warn_of_no_way_out(context, endpoints)?;
+    }
     if args.dry_run {
-        return dry_run(context, &command, endpoints, missing.as_ref());
+        dry_run(context, &command, endpoints, missing.as_ref())?;
+        if matches!(command.action, Action::Isolate(_)) {
+            preview::show(context, api, endpoints).await?;
+        }
+        return Ok(Exit::Done);
+    }
+    if args.ask && !preview::ask(context, api, endpoints).await? {
+        context.output.note("Nothing was signed.")?;
+        return Ok(Exit::NotAuthorised);
     }
     let signed = SignedCommand::sign(command, desk.signer.key()?);
     if let Some(file) = args.to {
@@ -161,12 +193,15 @@ async fn act_on(
     // What stands is looked up before the release ends it.
     let follow = if args.wait { Some(wait::follower(api, &signed).await?) } else { None };
     let record = hand_over(api, desk, &signed).await?;
+    let waits = missing.map(|missing| missing.to_string());
+    // The roster may be content and the collector's brake not.
+    let waits = waits.or_else(|| record.waits_for.as_deref().map(|why| plain(why).into_owned()));
     let Some(follow) = follow else {
-        return told(context, &record, missing.is_some());
+        return told(context, &record, waits);
     };
-    if let Some(missing) = missing {
+    if let Some(waits) = waits {
         context.output.note(&format!(
-            "{missing}; another operator adds a signature with: cordon command approve {}",
+            "It waits: {waits}; another operator adds a signature with: cordon command approve {}",
             record.id
         ))?;
     }
@@ -208,12 +243,31 @@ fn warn_of_offline(
     Ok(())
 }
 
+/// Says, before anything is signed, which endpoints could not be let back with a code.
+fn warn_of_no_way_out(context: &mut Context, endpoints: &[Endpoint]) -> anyhow::Result<()> {
+    for endpoint in endpoints {
+        let name = plain(&endpoint.host_name);
+        let what = match &endpoint.way_out {
+            Some(way_out) if !way_out.is_void => continue,
+            Some(_) => {
+                "the way out stored is void by a newer roster, and the next is not stored yet"
+            }
+            None => "no way out stored",
+        };
+        context.output.warn(&format!(
+            "{what} for {name}: if everything else fails, nobody can let it back with `cordon \
+             break-glass`; only a signed release or the end of its lease can"
+        ))?;
+    }
+    Ok(())
+}
+
 fn dry_run(
     context: &mut Context,
     command: &Command,
     endpoints: &[Endpoint],
     missing: Option<&cordon_proto::roster::Shortfall>,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<()> {
     context.output.note("Nothing was signed. This is what would be:")?;
     wait::show_command(context, command)?;
     for endpoint in endpoints {
@@ -226,27 +280,31 @@ fn dry_run(
         Some(missing) => context.output.note(&format!("Signatures: {missing}"))?,
         None => context.output.note("Signatures: yours is enough")?,
     }
-    if matches!(command.action, Action::Isolate(_)) {
-        context.output.note(
-            "Which connections this would cut is not known here: this version does not record them.",
-        )?;
-    }
-    Ok(Exit::Done)
+    Ok(())
 }
 
-fn told(context: &mut Context, record: &CommandRecord, waits: bool) -> anyhow::Result<Exit> {
+fn told(
+    context: &mut Context,
+    record: &CommandRecord,
+    waits: Option<String>,
+) -> anyhow::Result<Exit> {
     if context.output.is_json() {
-        context.output.record(&json!({ "command": record.id, "needs_signatures": waits }))?;
+        let needs = waits.is_some();
+        context.output.record(
+            &json!({ "command": record.id, "needs_signatures": needs, "waits_for": waits }),
+        )?;
     } else {
         context.output.line(&record.id.to_string())?;
-        let next = if waits {
-            format!("It needs another signature: cordon command approve {}", record.id)
-        } else {
-            format!("Handed over; what becomes of it: cordon command show {}", record.id)
+        let next = match &waits {
+            Some(why) => format!(
+                "It waits: {why}. Another operator adds a signature with: cordon command approve {}",
+                record.id
+            ),
+            None => format!("Handed over; what becomes of it: cordon command show {}", record.id),
         };
         context.output.note(&next)?;
     }
-    Ok(if waits { Exit::NotAuthorised } else { Exit::Done })
+    Ok(if waits.is_some() { Exit::NotAuthorised } else { Exit::Done })
 }
 
 /// A command in lines for people.

@@ -18,6 +18,7 @@ use crate::file;
 use crate::keyfile::{KeyFile, KeyKind};
 use crate::passphrase;
 use crate::roster::{self, SignedRoster};
+use crate::sealing::OpeningKey;
 
 /// What can be done with an authority.
 #[derive(Debug, Subcommand)]
@@ -85,6 +86,7 @@ fn init(context: &mut Context, args: &InitArgs) -> anyhow::Result<Exit> {
             id: name.clone(),
             keys: vec![OperatorKey::File(key.verifying())],
             roles: vec![Role::Responder, Role::Administrator],
+            sealing: Some(OpeningKey::of(&key)?.sealing()),
         });
     }
     let alone = operators.len() == 1;

@@ -24,7 +24,8 @@ pub enum Command {
   cordon containment list --client acme --json
 
 LEFT is what was left of the lease at the endpoint's last health, in its own time; OBSERVED is what it
-last observed, and how long ago.")]
+last observed, and how long ago. BY is whoever asked for it, or the response of the policy by which
+the endpoint did it by itself; `cordon undo` takes the COMMAND of that, too.")]
     List {
         /// Only this client's
         #[arg(long, value_name = "CLIENT")]
@@ -39,7 +40,7 @@ pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit
     let api = desk.api()?;
     let client = client.or_else(|| desk.profile.client.clone());
     let query: Vec<_> = client.map(|client| ("client", client.to_string())).into_iter().collect();
-    let heads = ["ENDPOINT", "ACTION", "SINCE", "LEFT", "OBSERVED", "COMMAND", "REASON"];
+    let heads = ["ENDPOINT", "ACTION", "SINCE", "LEFT", "OBSERVED", "COMMAND", "BY", "REASON"];
     let mut table = Table::new(&heads);
     let row = |item: &Value| {
         let number = |pointer| item.pointer(pointer).and_then(Value::as_u64);
@@ -53,6 +54,7 @@ pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit
             Cell::new(number("/left_secs").map(moment::length).unwrap_or_default()),
             Cell::toned(format!("{observed}, {age} ago"), tone),
             Cell::new(word(item, "/command")),
+            Cell::new(word(item, "/by")),
             Cell::new(word(item, "/reason")),
         ]
     };

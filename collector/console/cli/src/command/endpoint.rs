@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{find, find_list};
 use crate::api::Api;
-use crate::api::model::Endpoint;
+use crate::api::model::{Endpoint, WayOutRecord};
 use crate::clock;
 use crate::context::{Context, Desk};
 use crate::exit::Exit;
@@ -142,6 +142,8 @@ fn show(context: &mut Context, api: &Api<'_>, shown: Value) -> anyhow::Result<Ex
     let now_ns = clock::now_ns();
     let endpoint_time = endpoint.endpoint_secs.map(moment::length).unwrap_or_default();
     let roster = endpoint.roster_version.map(|v| v.to_string()).unwrap_or_default();
+    let way_out = endpoint.way_out.as_ref();
+    let way_out = way_out.map_or_else(|| "NONE stored".to_owned(), WayOutRecord::words);
     let lines = [
         ("name", plain(&endpoint.host_name).into_owned()),
         ("id", endpoint.id.to_string()),
@@ -156,6 +158,7 @@ fn show(context: &mut Context, api: &Api<'_>, shown: Value) -> anyhow::Result<Ex
         ("enrolled", plain(endpoint.enrolled_at.as_deref().unwrap_or("?")).into_owned()),
         ("its time", endpoint_time),
         ("roster", roster),
+        ("way out", plain(&way_out).into_owned()),
     ];
     for (name, words) in lines.iter().filter(|(_, words)| !words.is_empty()) {
         context.output.line(&format!("{name:<9} {words}"))?;

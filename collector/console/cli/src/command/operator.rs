@@ -1,14 +1,17 @@
-//! `cordon operator key new`: a key for one person, made on that person's machine.
+//! `cordon operator key`: a key for one person, made on that person's machine, and the sealing key
+//! that belongs to it.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use cordon_proto::id::OperatorId;
+use cordon_proto::sign::SealingKey;
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::hex;
 use crate::keyfile::{KeyFile, KeyKind};
+use crate::sealing::OpeningKey;
 
 /// What can be done with operators.
 #[derive(Debug, Subcommand)]
@@ -36,10 +39,15 @@ pub enum KeyCommand {
         #[arg(long)]
         no_passphrase: bool,
     },
-    /// Print the public half of a key file
-    #[command(after_help = "Example:
-  cordon operator key show ~/.config/cordon/operator.key")]
+    /// Print the public halves of a key file: of the signing key and, after a colon, of the sealing
+    /// key that break-glass codes are sealed to
+    #[command(after_help = "Examples:
+  cordon operator key show ~/.config/cordon/operator.key
+  cordon operator key show --sealing old.key")]
     Show {
+        /// Open the key and work the sealing key out, for files of earlier versions that lack it
+        #[arg(long)]
+        sealing: bool,
         /// The key file
         file: PathBuf,
     },
@@ -58,26 +66,37 @@ pub fn run(context: &mut Context, command: &Command) -> anyhow::Result<Exit> {
             }
             let kind = KeyKind::Operator;
             super::authority::make_key(context, *no_passphrase, kind, name.as_str(), out)?;
-            show(context, &KeyFile::read(out)?)?;
+            let made = KeyFile::read(out)?;
+            show(context, &made, made.sealing())?;
             context.output.note(&format!(
                 "Give the public half to whoever holds the authority's key:\n  cordon roster make \
                  --add-operator {name}=PUBLIC --role responder"
             ))?;
         }
-        KeyCommand::Show { file } => show(context, &KeyFile::read(file)?)?,
+        KeyCommand::Show { sealing, file: path } => {
+            let file = KeyFile::read(path)?;
+            let mut key = file.sealing();
+            if *sealing && key.is_none() {
+                let opened = context::open(&file, path, context.passphrase_file.as_deref())?;
+                key = Some(OpeningKey::of(&opened)?.sealing());
+            }
+            show(context, &file, key)?;
+        }
     }
     Ok(Exit::Done)
 }
 
-fn show(context: &mut Context, file: &KeyFile) -> anyhow::Result<()> {
+fn show(context: &mut Context, file: &KeyFile, sealing: Option<SealingKey>) -> anyhow::Result<()> {
     let public = hex::encode(&file.public.0);
+    let sealing = sealing.map(|key| hex::encode(&key.0));
     if context.output.is_json() {
         context.output.record(&serde_json::json!({
             "kind": file.kind, "name": file.name, "public": public, "key": file.public.id(),
-            "sealed": file.is_sealed(),
+            "sealed": file.is_sealed(), "sealing": sealing,
         }))?;
     } else {
-        context.output.line(&public)?;
+        let words = [Some(public), sealing].into_iter().flatten().collect::<Vec<_>>();
+        context.output.line(&words.join(":"))?;
     }
     Ok(())
 }

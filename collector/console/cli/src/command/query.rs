@@ -182,6 +182,7 @@ fn compose(
         action: Action::Query(query.clone()),
         reason,
         incident: None,
+        snapshot: None,
         queued: false,
         age_max_secs: Some(AGE_MAX_SECS),
     };

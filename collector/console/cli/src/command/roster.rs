@@ -11,7 +11,7 @@ use clap::Subcommand;
 use cordon_proto::id::{ClientId, OperatorId};
 use cordon_proto::limits;
 use cordon_proto::roster::{OperatorKey, Role, Roster};
-use cordon_proto::sign::VerifyingKey;
+use cordon_proto::sign::SealingKey;
 use cordon_proto::sign::document::{self, Kind};
 use serde_json::json;
 
@@ -26,7 +26,7 @@ use crate::keyfile::{KeyFile, KeyKind};
 use crate::moment;
 use crate::output::table::Tone;
 use crate::output::{Cell, Table};
-use crate::roster::draft::{self, Draft};
+use crate::roster::draft::{self, Draft, PublicKeys};
 use crate::roster::{SignedRoster, role_name};
 
 /// What can be done with rosters.
@@ -38,6 +38,8 @@ pub enum Command {
   cordon roster make --client acme --out acme-2.toml \\
       --add-operator bob=2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12
   cordon roster make --client acme --remove-operator eve --out acme-3.toml
+  cordon roster make --client acme --out acme-4.toml \\
+      --sealing-key bob=6c56c32f6a95ef7ee4bd0ac3e2ae2d97f4ff1d4ed2c9f7d0f4a1d3f1a07c2b11
 
 Without --from the collector's roster is the one that is changed, after its signature was checked.")]
     Make(MakeArgs),
@@ -78,9 +80,15 @@ pub struct MakeArgs {
     /// Whose [default: the profile's client]
     #[arg(long, value_name = "CLIENT")]
     client: Option<ClientId>,
-    /// Add a person with the public half of a key, or a key to a person
-    #[arg(long = "add-operator", value_name = "NAME=PUBLIC", value_parser = name_and_key)]
-    add: Vec<(OperatorId, VerifyingKey)>,
+    /// Add a person with the public halves of a key, or a key to a person
+    ///
+    /// As `cordon operator key show` prints them. Without the second half, break-glass codes are not
+    /// sealed to that person.
+    #[arg(long = "add-operator", value_name = "NAME=PUBLIC[:SEALING]", value_parser = name_and_key)]
+    add: Vec<(OperatorId, PublicKeys)>,
+    /// Let break-glass codes be sealed to a person who has no sealing key in the roster, or another
+    #[arg(long = "sealing-key", value_name = "NAME=SEALING", value_parser = name_and_sealing)]
+    sealing: Vec<(OperatorId, SealingKey)>,
     /// The roles of those added
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', value_parser = role,
         default_value = "responder,administrator")]
@@ -122,11 +130,22 @@ pub struct SignArgs {
     out: Option<PathBuf>,
 }
 
-fn name_and_key(text: &str) -> Result<(OperatorId, VerifyingKey), String> {
+fn name_and_key(text: &str) -> Result<(OperatorId, PublicKeys), String> {
     let (name, key) = text.split_once('=').ok_or("it looks like NAME=PUBLIC")?;
     let name = name.parse::<OperatorId>().map_err(|error| error.to_string())?;
-    let key = hex::public_key::parse(key).ok_or(
-        "the public half is 64 hexadecimal digits, as `cordon operator key show` prints it",
+    let (signing, sealing) = key.split_once(':').map_or((key, None), |(a, b)| (a, Some(b)));
+    let wrong = "a public half is 64 hexadecimal digits, as `cordon operator key show` prints it";
+    let signing = hex::public_key::parse(signing).ok_or(wrong)?;
+    let read = |key| hex::public_key::parse_sealing(key).ok_or(wrong);
+    Ok((name, PublicKeys { signing, sealing: sealing.map(read).transpose()? }))
+}
+
+fn name_and_sealing(text: &str) -> Result<(OperatorId, SealingKey), String> {
+    let (name, key) = text.split_once('=').ok_or("it looks like NAME=SEALING")?;
+    let name = name.parse::<OperatorId>().map_err(|error| error.to_string())?;
+    let key = hex::public_key::parse_sealing(key);
+    let key = key.ok_or(
+        "it is 64 hexadecimal digits: what `cordon operator key show` prints after the colon",
     )?;
     Ok((name, key))
 }
@@ -172,8 +191,11 @@ async fn make(context: &mut Context, args: MakeArgs) -> anyhow::Result<Exit> {
         None => of_collector(context, args.client.as_ref()).await?.roster,
     };
     let mut draft = Draft::after(&before);
-    for (name, key) in &args.add {
-        draft.add(name, key, &args.roles);
+    for (name, keys) in &args.add {
+        draft.add(name, keys, &args.roles);
+    }
+    for (name, key) in &args.sealing {
+        draft.set_sealing(name, key)?;
     }
     for name in &args.remove {
         draft.remove(name)?;
@@ -310,7 +332,7 @@ fn told(context: &mut Context, roster: &Roster, standing: &str) -> anyhow::Resul
 fn tell(context: &mut Context, roster: &Roster) -> anyhow::Result<()> {
     let (client, version) = (&roster.client, roster.version);
     context.output.line(&format!("client {client}, version {version}"))?;
-    let mut people = Table::new(&["OPERATOR", "ROLES", "KEYS"]);
+    let mut people = Table::new(&["OPERATOR", "ROLES", "KEYS", "SEALING KEY"]);
     for operator in &roster.operators {
         let roles: Vec<_> = operator.roles.iter().copied().map(role_name).collect();
         let key = |key: &OperatorKey| match key {
@@ -324,6 +346,10 @@ fn tell(context: &mut Context, roster: &Roster) -> anyhow::Result<()> {
             Cell::new(operator.id.as_str()),
             Cell::new(roles.join(", ")),
             Cell::new(keys.join(", ")),
+            match operator.sealing {
+                Some(key) => Cell::new(key.id().short()),
+                None => Cell::toned("none: no break-glass", Tone::Notice),
+            },
         ]);
     }
     context.output.table(&people)?;
@@ -340,6 +366,7 @@ fn tell(context: &mut Context, roster: &Roster) -> anyhow::Result<()> {
     let lease = moment::length(roster.ceilings.lease_secs_max);
     let exemptions = roster.ceilings.exemptions_max;
     context.output.line(&format!("leases up to {lease}, exemptions up to {exemptions}"))?;
+    context.output.line(&draft::autonomy(roster.ceilings.autonomy.as_ref()))?;
     if !roster.collectors.is_empty() {
         context.output.line(&format!("endpoints dial {}", roster.collectors.join(", ")))?;
     }

@@ -115,8 +115,12 @@ pub async fn follower(api: &Api<'_>, signed: &SignedCommand) -> anyhow::Result<F
     let (standing, _) = api.list(&["containments"], &query, CONTAINMENTS_MAX).await?;
     let mut open: BTreeSet<_> = command.targets.iter().map(|target| target.endpoint).collect();
     for one in standing {
-        let Standing { endpoint, command: isolation } = api.read(one)?;
-        if isolation != command.id && open.remove(&endpoint) {
+        let Standing { endpoint, command: isolation, response, .. } = api.read(one)?;
+        if response.is_some() {
+            // Nobody signed it, so there are no bytes to hold its end against; what the collector
+            // says of the release is shown as such.
+            open.remove(&endpoint);
+        } else if isolation != command.id && open.remove(&endpoint) {
             let (_, isolation) = signed_bytes(api, isolation).await?;
             follow.expect_end(endpoint, &isolation);
         }
@@ -149,6 +153,24 @@ pub async fn follower(api: &Api<'_>, signed: &SignedCommand) -> anyhow::Result<F
 struct Standing {
     endpoint: EndpointId,
     command: CommandId,
+    action: String,
+    #[serde(default)]
+    response: Option<String>,
+}
+
+/// The endpoint that did this by itself, and what, where it stands and no command asked for it.
+pub(super) async fn by_itself(
+    api: &Api<'_>,
+    id: CommandId,
+) -> anyhow::Result<Option<(EndpointId, String)>> {
+    let (standing, _) = api.list(&["containments"], &[], CONTAINMENTS_MAX).await?;
+    for one in standing {
+        let Standing { endpoint, command, action, response } = api.read(one)?;
+        if command == id && response.is_some() {
+            return Ok(Some((endpoint, action)));
+        }
+    }
+    Ok(None)
 }
 
 /// Reads a command's signed bytes and holds them against the id that was asked for.

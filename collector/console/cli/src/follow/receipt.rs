@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cordon_proto::codec::{self, CodecError};
-use cordon_proto::event::{Body, Receipt};
+use cordon_proto::event::{Body, Event, Receipt};
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use cordon_proto::sign::VerifyingKey;
 use cordon_proto::sign::batch::{self, BatchError, EventProof};
@@ -57,6 +57,21 @@ pub fn verify(
     command: CommandId,
     copies: &BTreeSet<Hash>,
 ) -> Result<VerifiedReceipt, ReceiptError> {
+    let event = event_at(record, endpoint, at)?;
+    let time_ns = event.time_ns;
+    let Body::Receipt(receipt) = event.body else { return Err(ReceiptError::NotReceipt) };
+    if receipt.command.is_some_and(|id| id != command) || !copies.contains(&receipt.command_hash) {
+        return Err(ReceiptError::Command);
+    }
+    Ok(VerifiedReceipt { receipt: *receipt, time_ns })
+}
+
+/// The event that an endpoint signed at this place of its lane.
+pub fn event_at(
+    record: &ProofRecord,
+    endpoint: EndpointId,
+    at: ReceiptAt,
+) -> Result<Event, ReceiptError> {
     let key = URL_SAFE_NO_PAD.decode(&record.key).ok();
     let key = key.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(VerifyingKey);
     let key = key.ok_or(ReceiptError::Form("the key is not 32 bytes of base64url"))?;
@@ -76,9 +91,5 @@ pub fn verify(
     {
         return Err(ReceiptError::Place);
     }
-    let Body::Receipt(receipt) = event.body else { return Err(ReceiptError::NotReceipt) };
-    if receipt.command.is_some_and(|id| id != command) || !copies.contains(&receipt.command_hash) {
-        return Err(ReceiptError::Command);
-    }
-    Ok(VerifiedReceipt { receipt: *receipt, time_ns: event.time_ns })
+    Ok(event)
 }

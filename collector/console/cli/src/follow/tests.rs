@@ -34,6 +34,7 @@ fn signed(action: Action) -> SignedCommand {
         roster_min: RosterRef::default(),
         reason: "beacon".to_owned(),
         incident: None,
+        snapshot: None,
     };
     SignedCommand::sign(command, &key(2))
 }

@@ -4,12 +4,18 @@
 
 use cordon_proto::command::ActionKind;
 use cordon_proto::id::{ClientId, Hash, OperatorId};
-use cordon_proto::roster::{Ceilings, Grant, Operator, OperatorKey, Role, Roster};
-use cordon_proto::sign::{PasskeyAlgorithm, VerifyingKey};
+use cordon_proto::policy::responses::KINDS;
+use cordon_proto::roster::{Autonomy, Ceilings, Grant, Operator, OperatorKey, Role, Roster};
+use cordon_proto::sign::{PasskeyAlgorithm, SealingKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
+
+mod error;
 
 use super::role_name;
 use crate::hex;
+use crate::moment;
+
+pub use error::DraftError;
 
 /// The text of a roster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +40,9 @@ struct DraftCeilings {
     lease_secs_max: u64,
     exemptions_max: u32,
     policy_min: u64,
+    /// What endpoints may do by themselves; without it they only raise findings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    autonomy: Option<Autonomy>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +52,9 @@ struct DraftOperator {
     roles: Vec<Role>,
     /// Public halves of key files: 64 digits each.
     keys: Vec<String>,
+    /// What break-glass codes are sealed to: 64 digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealing: Option<String>,
     #[serde(default, rename = "passkey", skip_serializing_if = "Vec::is_empty")]
     passkeys: Vec<DraftPasskey>,
 }
@@ -65,37 +77,6 @@ struct DraftGrant {
     targets_max: u32,
 }
 
-/// What is wrong with a draft.
-#[derive(Debug, thiserror::Error)]
-pub enum DraftError {
-    /// Not the text of a roster.
-    #[error("the draft cannot be read as a roster")]
-    Form(#[source] Box<toml::de::Error>),
-    /// A key that is none.
-    #[error("operator {operator}: '{key}' is not a public key")]
-    Key {
-        /// Whose.
-        operator: OperatorId,
-        /// What stands there.
-        key: String,
-    },
-    /// The same key or person twice: signatures would not count as meant.
-    #[error("{0} stands in the draft twice")]
-    Twice(String),
-    /// A person without any key.
-    #[error("operator {0} has no key")]
-    NoKey(OperatorId),
-    /// A row that asks for nobody.
-    #[error("the grant for {0} asks for 0 approvals; it must be at least 1")]
-    NoApproval(&'static str),
-    /// Nobody to add or take away.
-    #[error("there is no operator {0} in the roster")]
-    NoSuch(OperatorId),
-    /// Nobody could act.
-    #[error("the draft names no operator")]
-    Nobody,
-}
-
 impl Draft {
     /// The text's content for a change of a roster: the same with the next version.
     #[must_use]
@@ -108,13 +89,14 @@ impl Draft {
     /// The text's content for a roster as it is.
     #[must_use]
     pub fn of(roster: &Roster) -> Self {
-        let Ceilings { lease_secs_max, exemptions_max, policy_min } = roster.ceilings;
+        let Ceilings { lease_secs_max, exemptions_max, policy_min, autonomy } =
+            roster.ceilings.clone();
         Self {
             client: roster.client.clone(),
             version: roster.version,
             ca_pins: roster.ca_pins.clone(),
             collectors: roster.collectors.clone(),
-            ceilings: DraftCeilings { lease_secs_max, exemptions_max, policy_min },
+            ceilings: DraftCeilings { lease_secs_max, exemptions_max, policy_min, autonomy },
             operators: roster.operators.iter().map(DraftOperator::of).collect(),
             grants: roster.grants.iter().map(DraftGrant::of).collect(),
         }
@@ -134,27 +116,46 @@ impl Draft {
             "# A roster that is not signed yet. Change what must change, then:\n\
              #   cordon roster sign THIS-FILE --key authority.key\n\
              # roles: viewer, responder, administrator. ca_pins and collectors may stay empty:\n\
-             # endpoints then keep what they pinned when they enrolled.\n\n{body}"
+             # endpoints then keep what they pinned when they enrolled.\n\
+             # [ceilings.autonomy] lets policy have endpoints act by themselves:\n\
+             #   actions = [\"isolate\"], lease_secs_max = 3600, per_hour_max = 2\n\n{body}"
         )
     }
 
     /// Adds a person, or a key and roles to one.
-    pub fn add(&mut self, name: &OperatorId, key: &VerifyingKey, roles: &[Role]) {
+    pub fn add(&mut self, name: &OperatorId, keys: &PublicKeys, roles: &[Role]) {
+        let PublicKeys { signing: key, sealing } = keys;
         let digits = hex::encode(&key.0);
         let at = self.operators.iter().position(|operator| operator.name == *name);
         let at = at.unwrap_or_else(|| {
-            let (roles, keys, passkeys) = (Vec::new(), Vec::new(), Vec::new());
-            self.operators.push(DraftOperator { name: name.clone(), roles, keys, passkeys });
+            self.operators.push(DraftOperator {
+                name: name.clone(),
+                roles: Vec::new(),
+                keys: Vec::new(),
+                sealing: None,
+                passkeys: Vec::new(),
+            });
             self.operators.len() - 1
         });
         if let Some(operator) = self.operators.get_mut(at) {
             if !operator.keys.contains(&digits) {
                 operator.keys.push(digits);
             }
+            if let Some(sealing) = sealing {
+                operator.sealing = Some(hex::encode(&sealing.0));
+            }
             operator.roles.extend(roles);
             operator.roles.sort_unstable();
             operator.roles.dedup();
         }
+    }
+
+    /// Says what codes for a person are sealed to.
+    pub fn set_sealing(&mut self, name: &OperatorId, key: &SealingKey) -> Result<(), DraftError> {
+        let operator = self.operators.iter_mut().find(|operator| operator.name == *name);
+        let operator = operator.ok_or_else(|| DraftError::NoSuch(name.clone()))?;
+        operator.sealing = Some(hex::encode(&key.0));
+        Ok(())
     }
 
     /// Takes a person away.
@@ -182,14 +183,16 @@ impl Draft {
                 return Err(DraftError::NoApproval(grant.action.name()));
             }
         }
-        let DraftCeilings { lease_secs_max, exemptions_max, policy_min } = self.ceilings;
+        check_autonomy(self.ceilings.autonomy.as_ref())?;
+        let DraftCeilings { lease_secs_max, exemptions_max, policy_min, autonomy } =
+            self.ceilings.clone();
         Ok(Roster {
             client: self.client.clone(),
             version: self.version,
             made_ns,
             operators,
             grants: self.grants.iter().map(DraftGrant::read).collect(),
-            ceilings: Ceilings { lease_secs_max, exemptions_max, policy_min },
+            ceilings: Ceilings { lease_secs_max, exemptions_max, policy_min, autonomy },
             ca_pins: self.ca_pins.clone(),
             collectors: self.collectors.clone(),
         })
@@ -221,6 +224,7 @@ impl DraftOperator {
             name: operator.id.clone(),
             roles: operator.roles.clone(),
             keys: Vec::new(),
+            sealing: operator.sealing.map(|key| hex::encode(&key.0)),
             passkeys: Vec::new(),
         };
         for key in &operator.keys {
@@ -259,7 +263,9 @@ impl DraftOperator {
                 origins: passkey.origins.clone(),
             });
         }
-        Ok(Operator { id: self.name.clone(), keys, roles: self.roles.clone() })
+        let read = |key: &String| hex::public_key::parse_sealing(key).ok_or_else(|| wrong(key));
+        let sealing = self.sealing.as_ref().map(read).transpose()?;
+        Ok(Operator { id: self.name.clone(), keys, roles: self.roles.clone(), sealing })
     }
 }
 
@@ -282,6 +288,28 @@ fn algorithm_name(algorithm: PasskeyAlgorithm) -> &'static str {
     }
 }
 
+/// A person's public halves, as `cordon operator key show` prints them.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicKeys {
+    /// What signatures are checked with.
+    pub signing: VerifyingKey,
+    /// What codes are sealed to.
+    pub sealing: Option<SealingKey>,
+}
+
+/// What becomes of the key that codes for a person are sealed to.
+fn sealing_change(from: &Roster, operator: &Operator) -> Option<String> {
+    let before = from.operators.iter().find(|before| before.id == operator.id);
+    let before = before.and_then(|before| before.sealing);
+    let id = &operator.id;
+    match (before, operator.sealing) {
+        (None, Some(_)) => Some(format!("break-glass codes are sealed to {id} too, by role")),
+        (Some(_), None) => Some(format!("break-glass codes are no longer sealed to {id}")),
+        (Some(old), Some(new)) if old != new => Some(format!("{id} has another sealing key")),
+        (Some(_) | None, _) => None,
+    }
+}
+
 /// What a change does, one sentence each; for the person who is about to sign it.
 #[must_use]
 pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
@@ -300,6 +328,7 @@ pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
             }
             Some(_) => {}
         }
+        said.extend(sealing_change(from, operator));
     }
     for before in &from.operators {
         if !to.operators.iter().any(|operator| operator.id == before.id) {
@@ -312,10 +341,34 @@ pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
     if from.ceilings != to.ceilings {
         said.push("the ceilings change".to_owned());
     }
+    if from.ceilings.autonomy != to.ceilings.autonomy {
+        said.push(autonomy(to.ceilings.autonomy.as_ref()));
+    }
     if from.ca_pins != to.ca_pins || from.collectors != to.collectors {
         said.push("where endpoints dial, or what they pin, changes".to_owned());
     }
     said
+}
+
+fn check_autonomy(autonomy: Option<&Autonomy>) -> Result<(), DraftError> {
+    let named = autonomy.map(|autonomy| autonomy.actions.as_slice()).unwrap_or_default();
+    let Some(other) = named.iter().find(|action| !KINDS.contains(action)) else { return Ok(()) };
+    let all = KINDS.map(ActionKind::name).join(", ");
+    Err(DraftError::Autonomy(other.name(), all))
+}
+
+/// What endpoints may do by themselves, aloud.
+#[must_use]
+pub fn autonomy(autonomy: Option<&Autonomy>) -> String {
+    let Some(Autonomy { actions, lease_secs_max, per_hour_max }) = autonomy else {
+        return "by themselves, endpoints only raise findings".to_owned();
+    };
+    let actions: Vec<_> = actions.iter().map(|action| action.name()).collect();
+    format!(
+        "policy may let endpoints BY THEMSELVES {}, for {} and {per_hour_max} times an hour at most",
+        actions.join(", "),
+        moment::length(*lease_secs_max)
+    )
 }
 
 #[cfg(test)]
@@ -340,6 +393,7 @@ mod tests {
                 },
             ],
             roles: vec![Role::Responder],
+            sealing: Some(SealingKey([3; 32])),
         };
         super::super::first("acme".parse().unwrap(), vec![ann], 7)
     }
@@ -351,16 +405,45 @@ mod tests {
     }
 
     #[test]
+    fn what_endpoints_may_do_by_themselves_survives_being_text_and_is_said_aloud() {
+        let autonomy =
+            Autonomy { actions: vec![ActionKind::Isolate], lease_secs_max: 600, per_hour_max: 2 };
+        let before = roster();
+        let ceilings = Ceilings { autonomy: Some(autonomy), ..before.ceilings.clone() };
+        let with = Roster { ceilings, ..before.clone() };
+        let text = Draft::of(&with).to_text();
+        assert!(text.contains("[ceilings.autonomy]\n"), "{text}");
+        assert_eq!(Draft::from_text(&text).unwrap().roster(7).unwrap(), with);
+        let other = text.replace("\"isolate\"]", "\"release\"]");
+        let refused = Draft::from_text(&other).unwrap().roster(7);
+        assert!(matches!(refused, Err(DraftError::Autonomy("release", _))), "{refused:?}");
+        let said = changes(Some(&before), &with).join("\n");
+        assert!(said.contains("BY THEMSELVES isolate, for 10m and 2 times an hour"), "{said}");
+    }
+
+    #[test]
     fn a_person_is_added_and_taken_away_in_a_new_version() {
         let bob: OperatorId = "bob".parse().unwrap();
         let mut draft = Draft::after(&roster());
-        draft.add(&bob, &key(2), &[Role::Viewer]);
+        draft.add(&bob, &PublicKeys { signing: key(2), sealing: None }, &[Role::Viewer]);
         let with_bob = draft.roster(8).unwrap();
         assert_eq!(with_bob.version, 2);
         assert!(with_bob.key(key(2).id()).is_some());
         assert_eq!(
             changes(Some(&roster()), &with_bob),
             ["version 1 becomes 2", "bob is added as viewer"]
+        );
+        let mut draft = Draft::after(&with_bob);
+        draft.set_sealing(&bob, &SealingKey([4; 32])).unwrap();
+        let sealed = draft.roster(9).unwrap();
+        assert_eq!(sealed.operators[1].sealing, Some(SealingKey([4; 32])));
+        assert_eq!(
+            changes(Some(&with_bob), &sealed)[1..],
+            ["break-glass codes are sealed to bob too, by role"]
+        );
+        assert_eq!(
+            changes(Some(&sealed), &with_bob)[1..],
+            ["break-glass codes are no longer sealed to bob"]
         );
         let mut draft = Draft::after(&with_bob);
         draft.remove(&bob).unwrap();

@@ -5,7 +5,8 @@ use cordon_proto::command::{
     Action, AtEnd, Block, Direction, Executable, IfUnproved, Isolate, Network, Peer, Ports,
     ProcessTarget, Rule, Target,
 };
-use cordon_proto::policy::{Redactions, Transport};
+use cordon_proto::policy::responses::{Comparison, Field, Reaction, Response, Test};
+use cordon_proto::policy::{Policy, Redactions, Transport};
 
 use crate::moment;
 use crate::output::text::plain;
@@ -16,15 +17,7 @@ pub fn action(action: &Action) -> String {
     match action {
         Action::Isolate(isolate) => self::isolate(isolate),
         Action::Release => "release: let back onto the network".to_owned(),
-        Action::SetPolicy(policy) => format!(
-            "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}{}",
-            policy.version,
-            policy.client,
-            policy.exemptions.len(),
-            policy.critical.len(),
-            policy.redactions.as_ref().map(redactions).unwrap_or_default(),
-            protected(policy.protected.as_deref().unwrap_or_default())
-        ),
+        Action::SetPolicy(policy) => self::policy(policy),
         Action::Query(query) => format!(
             "query: read, for {} ms, {} row(s) and {} bytes at most: {}",
             query.time_ms_max,
@@ -160,6 +153,97 @@ fn isolate(isolate: &Isolate) -> String {
     format!("isolate: cut off from the network for {lease}; {at_end}; {if_unproved}{accept_loss}")
 }
 
+fn policy(policy: &Policy) -> String {
+    let responses = policy.responses.iter().flatten().map(|one| format!("; {}", response(one)));
+    format!(
+        "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}{}{}",
+        policy.version,
+        policy.client,
+        policy.exemptions.len(),
+        policy.critical.len(),
+        policy.redactions.as_ref().map(redactions).unwrap_or_default(),
+        protected(policy.protected.as_deref().unwrap_or_default()),
+        responses.collect::<String>()
+    )
+}
+
+/// What endpoints will do by themselves, with nobody asked any more: every response in words.
+#[must_use]
+pub fn response(response: &Response) -> String {
+    let lease = |lease_secs: &u64| format!("for {}", moment::length(*lease_secs));
+    let tree = |tree: &bool| if *tree { " AND ALL THAT IT STARTED" } else { "" };
+    let then = match &response.then {
+        Reaction::Raise => "a finding is raised".to_owned(),
+        Reaction::Isolate { lease_secs } => {
+            format!("the endpoint CUTS ITSELF OFF {}", lease(lease_secs))
+        }
+        Reaction::Kill { tree: all } => format!("the endpoint KILLS the process{}", tree(all)),
+        Reaction::Suspend { tree: all, lease_secs } => {
+            format!("the endpoint STOPS the process{} {}", tree(all), lease(lease_secs))
+        }
+        Reaction::Block { lease_secs } => {
+            format!("the endpoint BLOCKS the other side's address {}", lease(lease_secs))
+        }
+        Reaction::Quarantine => {
+            "the endpoint TAKES THE FILE AWAY until somebody undoes it".to_owned()
+        }
+        Reaction::Deny { lease_secs } => format!(
+            "the endpoint LETS NOBODY START what has the program's content (of a script: its \
+             interpreter's) {}",
+            lease(lease_secs)
+        ),
+        Reaction::LockAccount { user, end_sessions, lease_secs } => {
+            let ends = if *end_sessions { " AND ENDS ITS SESSIONS" } else { "" };
+            format!("the endpoint LOCKS account {}{ends} {}", plain(user), lease(lease_secs))
+        }
+        Reaction::StopService { unit, disable, lease_secs } => {
+            let off = if *disable { " AND LETS NOBODY START IT" } else { "" };
+            format!("the endpoint STOPS {}{off} {}", plain(unit), lease(lease_secs))
+        }
+        Reaction::BlockStorage { lease_secs } => {
+            format!("the endpoint LETS NOBODY USE removable storage {}", lease(lease_secs))
+        }
+    };
+    let when: Vec<_> = response.when.iter().map(test).collect();
+    let (name, most) = (plain(&response.name), response.per_hour_max);
+    format!("response {name}: when {}, {then}, {most} time(s) an hour at most", when.join(" and "))
+}
+
+fn test(test: &Test) -> String {
+    let field = match test.field {
+        Field::ProcessPath => "the path of a program that is started",
+        Field::ProcessResolvedPath => "the resolved path of a program that is started",
+        Field::ProcessArguments => "its arguments",
+        Field::ProcessSha256 => "the SHA-256 of a program that is started",
+        Field::ProcessUid => "the user's number",
+        Field::FindingRule => "the rule of a finding",
+        Field::PeerAddress => "the other side's address",
+        Field::PeerPort => "the other side's port",
+        Field::LocalPort => "the port here",
+        Field::FilePath => "the path of a file that changes",
+        Field::LogLine => "a log's line",
+        Field::LoginUser => "the user of a login",
+        Field::LoginFrom => "where a login comes from",
+        Field::LoginStatus => "how a login went",
+        Field::DeviceKind => "the kind of a device that is attached",
+        Field::DeviceVendor => "the maker that a device names",
+        Field::DeviceModel => "the model that a device names",
+        Field::DeviceSerial => "the serial number that a device names",
+        Field::FileSha256 => "the SHA-256 of a file that changes",
+        Field::FileActorPath => "the program that changes a file",
+        Field::FindingActorPath => "the program that a finding is about",
+    };
+    let comparison = match test.comparison {
+        Comparison::Is => "is",
+        Comparison::IsNot => "IS NOT",
+        Comparison::BeginsWith => "begins with",
+        Comparison::EndsWith => "ends with",
+        Comparison::Contains => "contains",
+        Comparison::Within => "is within",
+    };
+    format!("{field} {comparison} '{}'", plain(&test.value))
+}
+
 /// Whoever can put a program at one of these places is safe from being ended.
 fn protected(paths: &[Text]) -> String {
     if paths.is_empty() {
@@ -185,6 +269,32 @@ fn redactions(redactions: &Redactions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_endpoints_will_do_by_themselves_is_said_aloud() {
+        let test = Test {
+            field: Field::ProcessPath,
+            comparison: Comparison::BeginsWith,
+            value: "/tmp/\u{1b}[2J".to_owned(),
+        };
+        let said = |then| {
+            let (name, when) = ("dropper".to_owned(), vec![test.clone()]);
+            let words = response(&Response { name, when, then, per_hour_max: 2 });
+            assert!(!words.contains('\u{1b}'), "{words}");
+            words
+        };
+        let isolate = said(Reaction::Isolate { lease_secs: 600 });
+        assert!(
+            isolate.starts_with("response dropper: when the path of a program that is started"),
+            "{isolate}"
+        );
+        assert!(
+            isolate.ends_with("CUTS ITSELF OFF for 10m, 2 time(s) an hour at most"),
+            "{isolate}"
+        );
+        let kill = said(Reaction::Kill { tree: true });
+        assert!(kill.contains("KILLS the process AND ALL THAT IT STARTED"), "{kill}");
+    }
 
     #[test]
     fn what_is_dangerous_about_an_isolation_is_said_aloud() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails there and then")]
 
+mod forged;
 mod server;
 
 use std::path::PathBuf;

@@ -28,6 +28,7 @@ pub(crate) enum Certificate {
 pub(crate) struct Request {
     pub(crate) path: String,
     headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -142,8 +143,9 @@ fn read(stream: &mut impl BufRead) -> Option<Request> {
         let Some((name, value)) = line.trim().split_once(": ") else { break };
         headers.push((name.to_ascii_lowercase(), value.to_owned()));
     }
-    let request = Request { path, headers };
+    let mut request = Request { path, headers, body: Vec::new() };
     let length = request.header("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
-    stream.read_exact(&mut vec![0; length]).ok()?;
+    request.body.resize(length, 0);
+    stream.read_exact(&mut request.body).ok()?;
     Some(request)
 }

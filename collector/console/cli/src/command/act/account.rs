@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cordon_proto::command::{Action, ActionKind, LockAccount};
 
+use super::first::First;
 use super::{Why, act, standing};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -34,6 +35,8 @@ pub struct LockArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_length)]
     lease: Option<Duration>,
     #[command(flatten)]
+    first: First,
+    #[command(flatten)]
     why: Why,
 }
 
@@ -57,7 +60,8 @@ pub struct UnlockArgs {
 
 /// Runs `lock`.
 pub async fn lock(context: &mut Context, args: LockArgs) -> anyhow::Result<Exit> {
-    let LockArgs { endpoint, user, end_sessions, lease, why } = args;
+    let LockArgs { endpoint, user, end_sessions, lease, first, why } = args;
+    let why = Why { snapshot: first.snapshot(), ..why };
     let lease_secs = lease.map(|lease| lease.as_secs());
     let lock = LockAccount { user, end_sessions, lease_secs };
     act(context, &[endpoint], why, Action::LockAccount(lock)).await

@@ -8,6 +8,7 @@ use cordon_proto::command::{Action, ActionKind, Block, Direction, Network, Peer,
 use cordon_proto::id::CommandId;
 use cordon_proto::policy::Transport;
 
+use super::first::First;
 use super::undo::undo_of;
 use super::{Whom, Why, act};
 use crate::context::Context;
@@ -38,6 +39,8 @@ pub struct BlockArgs {
     whom: Whom,
     #[command(flatten)]
     what: What,
+    #[command(flatten)]
+    first: First,
     #[command(flatten)]
     why: Why,
     /// How long it stands, in the endpoint's own time
@@ -88,7 +91,8 @@ pub struct UnblockArgs {
 /// Runs `block`.
 pub async fn block(context: &mut Context, args: BlockArgs) -> anyhow::Result<Exit> {
     let block = composed(args.what, args.lease)?;
-    act(context, &args.whom.endpoints, args.why, Action::Block(block)).await
+    let why = Why { snapshot: args.first.snapshot(), ..args.why };
+    act(context, &args.whom.endpoints, why, Action::Block(block)).await
 }
 
 /// Runs `unblock`.

@@ -6,6 +6,7 @@ use anyhow::bail;
 use cordon_proto::command::{Action, ActionKind, Deny, Executable};
 use cordon_proto::id::Hash;
 
+use super::first::First;
 use super::{Whom, Why, act, standing};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -53,6 +54,8 @@ pub struct DenyArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_length)]
     lease: Option<Duration>,
     #[command(flatten)]
+    first: First,
+    #[command(flatten)]
     why: Why,
 }
 
@@ -77,7 +80,8 @@ pub struct AllowArgs {
 pub async fn deny(context: &mut Context, args: DenyArgs) -> anyhow::Result<Exit> {
     let Some(what) = args.program.executable() else { bail!("name a hash or a path") };
     let action = Action::Deny(Deny { what, lease_secs: args.lease.map(|lease| lease.as_secs()) });
-    act(context, &args.whom.endpoints, args.why, action).await
+    let why = Why { snapshot: args.first.snapshot(), ..args.why };
+    act(context, &args.whom.endpoints, why, action).await
 }
 
 /// Runs `allow`.

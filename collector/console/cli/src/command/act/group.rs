@@ -270,6 +270,7 @@ mod tests {
             id: name.parse().unwrap(),
             keys: vec![],
             roles: vec![Role::Responder],
+            sealing: None,
         };
         let roster =
             |people: Vec<Operator>| crate::roster::first("acme".parse().unwrap(), people, 0);

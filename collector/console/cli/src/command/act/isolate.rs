@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cordon_proto::command::{Action, AtEnd, IfUnproved, Isolate};
 
-use super::{Whom, Why, act};
+use super::{Whom, Why, act, first};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::moment::parse_length;
@@ -20,7 +20,16 @@ use crate::moment::parse_length;
 
 The endpoint keeps its connection to the collector and loopback; everything else is closed, sessions
 that stand included. The isolation is a lease: it ends by itself, and `cordon release` ends it
-sooner. With --wait the exit code is 0 only if a receipt that verified here proves it; see
+sooner. At a terminal the most important of what would be cut is shown first, and a question asked;
+--yes asks nothing, and in scripts nobody is asked. --dry-run shows all of it: connections and
+listeners of the last 24 hours, each kept or cut, who is logged in, what the machine is for others.
+It is foretold from what the endpoint told, and no part of what is signed. Isolating a machine that
+others live by (router, name server, host of virtual machines ...) takes a second person's
+signature, where the roster has a second person.
+
+The sockets that the isolation ends are noted first, for 20 ms at most; with what runs, who is logged
+in, neighbours, mounts and programs that were deleted they come as a snapshot when the link allows:
+`cordon collection get COMMAND`. --no-snapshot leaves it out. With --wait the exit code is 0 only if a receipt that verified here proves it; see
 `cordon help exit-codes`.")]
 pub struct IsolateArgs {
     #[command(flatten)]
@@ -39,6 +48,12 @@ pub struct IsolateArgs {
     /// When the lease ends: let-back, or stay (cut off until a signed release)
     #[arg(long, value_name = "WHAT", default_value = "let-back", value_parser = at_end)]
     at_end: AtEnd,
+    /// Ask nothing
+    #[arg(long)]
+    yes: bool,
+    /// Take no snapshot of sockets, processes and sessions first
+    #[arg(long)]
+    no_snapshot: bool,
 }
 
 /// What `release` needs to know.
@@ -91,7 +106,9 @@ pub async fn isolate(context: &mut Context, args: IsolateArgs) -> anyhow::Result
         at_end: args.at_end,
         accept_loss: args.accept_loss,
     };
-    act(context, &args.whom.endpoints, args.why, Action::Isolate(isolate)).await
+    let snapshot = (!args.no_snapshot).then_some(first::usual());
+    let why = Why { ask: !args.yes, snapshot, ..args.why };
+    act(context, &args.whom.endpoints, why, Action::Isolate(isolate)).await
 }
 
 /// Runs `release`.

@@ -2,6 +2,7 @@
 
 use cordon_proto::command::{Action, Kill};
 
+use super::first::First;
 use super::process::{self, Named};
 use super::{Why, act_at};
 use crate::context::Context;
@@ -29,12 +30,15 @@ pub struct KillArgs {
     #[arg(long)]
     tree: bool,
     #[command(flatten)]
+    first: First,
+    #[command(flatten)]
     why: Why,
 }
 
 /// Runs `kill`.
 pub async fn kill(context: &mut Context, args: KillArgs) -> anyhow::Result<Exit> {
-    let KillArgs { named, tree, why } = args;
+    let KillArgs { named, tree, first, why } = args;
+    let why = Why { snapshot: first.snapshot(), ..why };
     let desk = context.desk()?;
     let process = process::find(context, &desk, &named, tree, &why).await?;
     let action = Action::Kill(Kill { process, tree });

@@ -6,6 +6,7 @@ use cordon_proto::command::{Action, ActionKind, Quarantine};
 use cordon_proto::id::{CommandId, EndpointId, Hash};
 use serde::Deserialize;
 
+use super::first::First;
 use super::{Why, act};
 use crate::api::Api;
 use crate::command::{find, wait};
@@ -41,6 +42,8 @@ pub struct QuarantineArgs {
     #[arg(long, value_name = "HASH")]
     sha256: Option<Hash>,
     #[command(flatten)]
+    first: First,
+    #[command(flatten)]
     why: Why,
 }
 
@@ -67,7 +70,8 @@ pub struct RestoreArgs {
 pub async fn quarantine(context: &mut Context, args: QuarantineArgs) -> anyhow::Result<Exit> {
     let (path, sha256) = (Text::from(args.path.as_str()), args.sha256);
     let action = Action::Quarantine(Quarantine { path, sha256 });
-    act(context, &[args.endpoint], args.why, action).await
+    let why = Why { snapshot: args.first.snapshot(), ..args.why };
+    act(context, &[args.endpoint], why, action).await
 }
 
 /// Runs `restore`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cordon_proto::command::{Action, ActionKind, Suspend};
 
+use super::first::First;
 use super::process::{self, Named};
 use super::{Why, act_at, standing};
 use crate::context::Context;
@@ -32,6 +33,8 @@ pub struct SuspendArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_length)]
     lease: Option<Duration>,
     #[command(flatten)]
+    first: First,
+    #[command(flatten)]
     why: Why,
 }
 
@@ -55,7 +58,8 @@ pub struct ResumeArgs {
 
 /// Runs `suspend`.
 pub async fn suspend(context: &mut Context, args: SuspendArgs) -> anyhow::Result<Exit> {
-    let SuspendArgs { named, tree, lease, why } = args;
+    let SuspendArgs { named, tree, lease, first, why } = args;
+    let why = Why { snapshot: first.snapshot(), ..why };
     let desk = context.desk()?;
     let process = process::find(context, &desk, &named, tree, &why).await?;
     let lease_secs = lease.map(|lease| lease.as_secs());

@@ -8,6 +8,7 @@ use super::{Why, act};
 use crate::command::wait;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::output::text::plain;
 
 /// What `undo` needs to know.
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub async fn undo(context: &mut Context, args: UndoArgs) -> anyhow::Result<Exit>
     undo_of(context, args.command, args.on, args.why, None).await
 }
 
-/// Undoes a command, if it is of the kind that is meant.
+/// Undoes a command, or what an endpoint did by itself, if it is of the kind that is meant.
 pub(super) async fn undo_of(
     context: &mut Context,
     of: CommandId,
@@ -44,12 +45,20 @@ pub(super) async fn undo_of(
     kind: Option<ActionKind>,
 ) -> anyhow::Result<Exit> {
     let desk = context.desk()?;
-    let (_, signed) = wait::signed_bytes(&desk.api()?, of).await?;
-    let found = signed.command().action.kind();
-    if let Some(meant) = kind.filter(|meant| *meant != found) {
-        bail!("command {of} is to {}, not to {}; see `cordon undo`", found.name(), meant.name());
+    let api = desk.api()?;
+    let (found, all) = match wait::by_itself(&api, of).await? {
+        Some((endpoint, action)) => (action, vec![endpoint.to_string()]),
+        None => {
+            let (_, signed) = wait::signed_bytes(&api, of).await?;
+            let command = signed.command();
+            let targets = command.targets.iter().map(|target| target.endpoint.to_string());
+            (command.action.kind().name().to_owned(), targets.collect())
+        }
+    };
+    if let Some(meant) = kind.filter(|meant| meant.name() != found) {
+        let found = plain(&found);
+        bail!("command {of} is to {found}, not to {}; see `cordon undo`", meant.name());
     }
-    let all = signed.command().targets.iter().map(|target| target.endpoint.to_string());
-    let whom = if on.is_empty() { all.collect() } else { on };
+    let whom = if on.is_empty() { all } else { on };
     act(context, &whom, why, Action::Undo { of }).await
 }

@@ -65,8 +65,19 @@ pub(super) fn lifecycle(event: &Value) -> String {
             let secs = word(event, "/agent/slept_secs").parse().unwrap_or(0);
             format!("the machine slept for {}", moment::length(secs))
         }
+        "Way Out Made" => way_out(event),
         _ => started(event),
     }
+}
+
+fn way_out(event: &Value) -> String {
+    let operators = event.pointer("/way_out/operators").and_then(Value::as_array);
+    let names = operators.into_iter().flatten().filter_map(Value::as_str);
+    let names: Vec<_> = names.collect();
+    let to = if names.is_empty() { "NOBODY".to_owned() } else { names.join(", ") };
+    let number = word(event, "/way_out/serial");
+    let made_for = word(event, "/way_out/made_for").replace('_', " ");
+    format!("break-glass code {number} made ({made_for}), sealed to {to}")
 }
 
 fn started(event: &Value) -> String {

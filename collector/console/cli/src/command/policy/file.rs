@@ -1,0 +1,214 @@
+//! A policy as a file that people write: read, and every mistake in it told at once.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use cordon_proto::policy::{Policy, responses};
+use cordon_proto::roster::Ceilings;
+
+use crate::file;
+use crate::output::text::plain;
+
+/// A file of a policy; far above what any policy needs.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What the help shows.
+pub(super) const EXAMPLE: &str = "Examples:
+  cordon policy check acme.toml
+  cordon policy check acme.toml --client acme      # by the client's roster, too
+
+A policy as a file:
+
+  client = \"acme\"
+  version = 4
+  critical = []                 # ids of endpoints: two persons for each action, never cut off alone
+  protected = [\"/usr/sbin/mariadbd\"]   # programs that nobody ends, stops or denies, no response either
+
+  [[exemptions]]                # what stays open while an endpoint is cut off
+  address = \"192.0.2.10\"
+  port = 443
+  transport = \"tcp\"
+
+  [[responses]]                 # what endpoints do by themselves, within the roster's ceilings
+  name = \"mass-change\"
+  per_hour_max = 2
+  when = [{ field = \"finding_rule\", comparison = \"is\", value = \"files.mass_change\" }]
+  then = { do = \"isolate\", lease_secs = 3600 }
+
+field, by the class of its events:
+  process         process_path, process_resolved_path, process_arguments, process_sha256, process_uid
+  network         peer_address, peer_port, local_port
+  file            file_path, file_sha256, file_actor_path
+  finding         finding_rule, finding_actor_path
+  log             log_line
+  authentication  login_user, login_from, login_status (success, failure)
+  device          device_kind (usb, disk, partition, input, network), device_vendor, device_model,
+                  device_serial
+comparison: is, is_not, begins_with, ends_with, contains, within (addresses: 192.0.2.0/24)
+All of `when` must be so of one event; what an event does not have is not so, whatever is asked of it.
+
+do, with leases of an hour at most:
+  raise           a finding, and nothing else; for any class
+  isolate         lease_secs                          process, network, file, finding
+  kill            tree                                process, network, file, finding
+  suspend         tree, lease_secs                    process, network, file, finding
+  quarantine                                          process, file; `cordon undo` brings it back
+  deny            lease_secs                          process
+  block           lease_secs                          network, authentication
+  lock_account    user, end_sessions, lease_secs      process, network, file, finding
+  stop_service    unit, disable, lease_secs           process, network, file, finding
+  block_storage   lease_secs                          process, network, file, finding, device
+Only what the kernel saw may do more than raise, because anybody can write a line into a log; of a
+login, the address that it comes from may be blocked. A finding must be named: files.mass_change. The
+client's roster says, in [ceilings.autonomy], which of these endpoints may do at all, for how long, and
+how often in an hour each action, whichever responses ask for it.";
+
+/// Reads a policy's file.
+pub(super) fn read(path: &Path) -> anyhow::Result<Policy> {
+    let bytes = file::read(path, FILE_BYTES_MAX)?;
+    let bytes = bytes.with_context(|| format!("there is no file {}", path.display()))?;
+    let text = String::from_utf8(bytes).context("a policy's file is UTF-8 text")?;
+    let json = path.extension().is_some_and(|extension| extension == "json");
+    let policy = parse(&text, json).with_context(|| format!("{} is no policy", path.display()))?;
+    refuse(&policy, None)?;
+    Ok(policy)
+}
+
+/// Refuses a policy that the roster does not let anybody set, or that cannot be; every mistake is
+/// told.
+pub(super) fn refuse(policy: &Policy, ceilings: Option<&Ceilings>) -> anyhow::Result<()> {
+    let mistakes = mistakes(policy, ceilings);
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    bail!("the policy cannot be set:\n  it {}", mistakes.join("\n  it "))
+}
+
+/// What is wrong with a policy, a sentence each that goes on from `it`.
+fn mistakes(policy: &Policy, ceilings: Option<&Ceilings>) -> Vec<String> {
+    let mut said = Vec::new();
+    if policy.version == 0 {
+        said.push("has version 0; the first one is 1".to_owned());
+    }
+    let most = ceilings.map_or(u32::MAX, |ceilings| ceilings.exemptions_max);
+    let most = Policy::EXEMPTIONS_MAX.min(usize::try_from(most).unwrap_or(usize::MAX));
+    let count = policy.exemptions.len();
+    if count > most {
+        said.push(format!("has {count} exemptions; {most} is the most"));
+    }
+    for exemption in &policy.exemptions {
+        let (address, port) = (exemption.address, exemption.port);
+        if exemption.process.is_some() {
+            said.push(format!("exempts {address} for one program, which no endpoint can enforce"));
+        }
+        let fits = |user: &String| (1..=Policy::USER_BYTES_MAX).contains(&user.len());
+        if !exemption.user.as_ref().is_none_or(fits) {
+            said.push(format!("exempts {address} port {port} for a user that no system can have"));
+        }
+        if port == 0 {
+            said.push(format!("exempts {address} at port 0"));
+        }
+    }
+    let count = policy.critical.len();
+    if count > Policy::CRITICAL_MAX {
+        said.push(format!(
+            "calls {count} endpoints critical; {} is the most",
+            Policy::CRITICAL_MAX
+        ));
+    }
+    let protected = policy.protected.as_deref().unwrap_or_default();
+    if protected.len() > Policy::PROTECTED_MAX {
+        let (count, most) = (protected.len(), Policy::PROTECTED_MAX);
+        said.push(format!("protects {count} programs; {most} is the most"));
+    }
+    for path in protected.iter().filter(|path| path.as_bytes().first() != Some(&b'/')) {
+        said.push(format!("protects '{}', which is no whole path", plain(&path.to_lossy())));
+    }
+    let redactions = policy.redactions.as_ref().and_then(|redactions| redactions.check().err());
+    said.extend(redactions.map(|error| plain(&error.to_string()).into_owned()));
+    if let Some(least) = ceilings.map(|ceilings| ceilings.policy_min)
+        && policy.version < least
+    {
+        said.push(format!("has version {}; the roster takes none below {least}", policy.version));
+    }
+    let all = policy.responses.as_deref().unwrap_or_default();
+    let any = responses::any();
+    let autonomy = ceilings.map_or(Some(&any), |ceilings| ceilings.autonomy.as_ref());
+    said.extend(responses::mistakes(all, autonomy).map(|one| plain(&one.to_string()).into_owned()));
+    said
+}
+
+fn parse(text: &str, json: bool) -> anyhow::Result<Policy> {
+    // A key that is misspelt is refused instead of left out.
+    let policy: Policy = if json { serde_json::from_str(text)? } else { toml::from_str(text)? };
+    Ok(policy)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use cordon_proto::command::Action;
+
+    use super::*;
+    use crate::summary;
+
+    /// The file that the help shows.
+    pub(in crate::command::policy) fn example() -> Policy {
+        parse(&text(), false).unwrap()
+    }
+
+    fn text() -> String {
+        let file = EXAMPLE.split("A policy as a file:").nth(1).unwrap();
+        file.split("\nfield, by").next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_file_that_the_help_shows_is_a_policy() {
+        let policy = example();
+        assert_eq!((policy.version, policy.exemptions.len()), (4, 1));
+        assert_eq!(mistakes(&policy, None), [""; 0]);
+        let words = summary::action(&Action::SetPolicy(policy.clone()));
+        assert!(words.contains("CUTS ITSELF OFF for 1h"), "{words}");
+        let again = toml::to_string(&policy).unwrap();
+        assert_eq!(parse(&again, false).unwrap(), policy, "what `show` writes, `set` reads");
+        let json = serde_json::to_string(&policy).unwrap();
+        assert_eq!(parse(&json, true).unwrap(), policy);
+    }
+
+    #[test]
+    fn what_is_misspelt_or_cannot_be_is_refused() {
+        #[track_caller]
+        fn check(from: &str, to: &str, says: &str) {
+            assert!(text().contains(from));
+            let parsed = parse(&text().replacen(from, to, 1), false);
+            let refused = parsed.and_then(|policy| refuse(&policy, None));
+            let error = refused.unwrap_err();
+            assert!(format!("{error:#}").contains(says), "{error:#}");
+        }
+        check("per_hour_max", "per_hour", "unknown field");
+        check("critical", "critcal", "unknown field");
+        check("transport", "protocol", "unknown field");
+        check("lease_secs = 3600", "lease = 3600", "unknown field");
+        check("lease_secs = 3600", "lease_secs = 3601", "1 to 3600 is possible");
+        check("\"files.mass_change\"", "\"logs.many\"", "it must name its rule");
+        check("port = 443", "port = 0", "at port 0");
+        check("/usr/sbin/mariadbd", "mariadbd", "is no whole path");
+        check("version = 4", "version = 0", "the first one is 1");
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_by_the_roster_too() {
+        let mut policy = example();
+        policy.exemptions[0].port = 0;
+        let ceilings =
+            Ceilings { lease_secs_max: 60, exemptions_max: 0, policy_min: 9, autonomy: None };
+        let error = refuse(&policy, Some(&ceilings)).unwrap_err().to_string();
+        for says in [
+            "1 exemptions; 0 is the most",
+            "at port 0",
+            "has version 4; the roster takes none below 9",
+            "would isolate, which the roster does not let endpoints do by themselves",
+        ] {
+            assert!(error.contains(says), "{says}: {error}");
+        }
+    }
+}

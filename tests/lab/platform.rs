@@ -1,0 +1,3 @@
+//! System calls that no safe library offers.
+
+pub(crate) mod packet;
