@@ -84,7 +84,7 @@ impl Agent {
             |address: IpAddr| is_vital(address, &Vital::read(&self.ways(), self.policy.as_ref()));
         let stands = |action: &Action| {
             let isolate = action.kind() == ActionKind::Isolate;
-            isolate && self.containment.since_secs().is_some() || self.ledger.has(action)
+            isolate && self.containment.since().is_some() || self.ledger.has(action)
         };
         let own_process = std::process::id();
         let spared = |pid| match pid {
