@@ -205,10 +205,13 @@ impl Shell {
         open.dropped = Dropped::default();
         let gone = open.nft.take_down();
         let Err(NftError::Held { port }) = gone else { return Ok(gone?) };
-        match holders::end(&[port], reach) {
-            Some(held) if held.ended => Ok(open.nft.take_down()?),
-            Some(held) => Err(ShellError::Held { holders: held.text }),
-            None => Err(NftError::Held { port }.into()),
+        let Some(held) = holders::end(&[port], reach) else {
+            return Err(NftError::Held { port }.into());
+        };
+        let gone = if held.ended { open.nft.take_down() } else { gone };
+        match gone {
+            Err(NftError::Held { .. }) => Err(ShellError::Held { holders: held.text }),
+            gone => Ok(gone?),
         }
     }
 

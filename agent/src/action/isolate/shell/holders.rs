@@ -7,7 +7,7 @@ use crate::platform::linux::holder::{self, Holder, Reach};
 pub(super) struct Held {
     /// Who they are and what was done, for a person.
     pub(super) text: String,
-    /// At least one of them is gone.
+    /// At least one of them is gone, as far as can be seen here.
     pub(super) ended: bool,
 }
 
@@ -24,6 +24,9 @@ pub(super) fn end(ports: &[u32], reach: Reach) -> Option<Held> {
             }
         };
         if found.is_empty() {
+            // Its socket was closed since: by a child between fork and exec, for one, which has all
+            // that its parent had open. So it is looked at again.
+            ended = true;
             parts.push(format!("netlink port {port}, which no process here has open"));
         }
         for holder in found {
