@@ -41,14 +41,28 @@ const STEPS: Steps = Steps { agents_port: 7443 };
 struct Way {
     key: &'static str,
     what: &'static str,
+    /// What stands before it begins.
+    ready: fn(&Scene<'_>) -> Result<()>,
     act: fn(&Scene<'_>) -> Result<()>,
     undo: fn(&Scene<'_>) -> Result<()>,
 }
 
 const WAYS: [Way; 3] = [
-    Way { key: "cordon", what: "`cordon isolate`", act: isolate, undo: release },
-    Way { key: "eleven_calls", what: "eleven calls", act: eleven_calls, undo: remove_table },
-    Way { key: "inbound_drop", what: "inbound drop", act: inbound_drop, undo: remove_table },
+    Way { key: "cordon", what: "`cordon isolate`", ready: |_| Ok(()), act: isolate, undo: release },
+    Way {
+        key: "eleven_calls",
+        what: "eleven calls",
+        ready: |_| Ok(()),
+        act: eleven_calls,
+        undo: remove_table,
+    },
+    Way {
+        key: "inbound_drop",
+        what: "inbound drop",
+        ready: empty_chains,
+        act: inbound_drop,
+        undo: remove_table,
+    },
 ];
 
 struct Scene<'a> {
@@ -98,6 +112,7 @@ fn tell(report: &mut Report, way: &Way, leaked: &[Leaked]) -> Result<()> {
 /// in from him, and out through a session that stands already.
 fn once(scene: &Scene<'_>, way: &Way) -> Result<Leaked> {
     let Scene { endpoint, attacker, watch, .. } = *scene;
+    (way.ready)(scene)?;
     let there = |port| at(attacker.machine.v4, port);
     let here = at(scene.fleet.endpoint(ENDPOINT)?.machine.v4, 9998)?;
     let probes = [
@@ -186,12 +201,18 @@ fn eleven_calls(scene: &Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The chains stand before it begins, as those of iptables do.
+/// As iptables has them.
+fn empty_chains(scene: &Scene<'_>) -> Result<()> {
+    scene.endpoint.output("nft", &[&format!("add table inet {TABLE}")])?;
+    for hook in ["input", "forward"] {
+        let hooked = format!("{{ type filter hook {hook} priority 0; }}");
+        scene.endpoint.output("nft", &[&format!("add chain inet {TABLE} {hook} {hooked}")])?;
+    }
+    Ok(())
+}
+
 fn inbound_drop(scene: &Scene<'_>) -> Result<()> {
     let attacker = scene.attacker.machine.v4;
-    let chain = |hook: &str| format!("chain {hook} {{ type filter hook {hook} priority 0; }}");
-    let table = format!("add table inet {TABLE} {{ {} {} }}", chain("input"), chain("forward"));
-    scene.endpoint.output("nft", &[&table])?;
     for hook in ["input", "forward"] {
         let rule = format!("insert rule inet {TABLE} {hook} ip saddr {attacker} drop");
         scene.endpoint.output("nft", &[&rule])?;
