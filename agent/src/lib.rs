@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod link;
 pub mod machine;
 pub mod nonce;
+mod own_program;
 pub mod platform;
 pub mod query;
 pub mod redact;

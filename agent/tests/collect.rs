@@ -11,29 +11,11 @@ use cordon_agent::collect::worker::{Early, Request};
 use cordon_agent::query::frame::Facts;
 use cordon_proto::Text;
 use cordon_proto::collection::{Archive, Item, MANIFEST, read_manifest};
-use cordon_proto::command::{Collect, Nonce, Source};
-use cordon_proto::event::Health;
+use cordon_proto::command::{Collect, Source};
 use cordon_proto::id::{EndpointId, Hash};
-use cordon_proto::roster::RosterRef;
 
 fn facts() -> Facts {
-    let health = Health {
-        agent_version: "1".to_owned(),
-        endpoint_secs: 1,
-        nonce: Nonce { boot_count: 1, endpoint_secs: 1, mac: [0; 16] },
-        roster: RosterRef::default(),
-        policy_version: 0,
-        cpu_us: 0,
-        rss_bytes: 0,
-        uptime_secs: 0,
-        lanes: vec![],
-        sensors: vec![],
-        dropped: vec![],
-        containments: vec![],
-        given_up: None,
-    };
-    let (endpoint, client) = (EndpointId::of(b"own"), "acme".parse().unwrap());
-    Facts { endpoint, client, health, redactions: None }
+    Facts::bare(EndpointId::of(b"own"), "acme".parse().unwrap())
 }
 
 /// Makes an archive; answers it with its manifest.

@@ -10,35 +10,17 @@ use std::time::Duration;
 use cordon_agent::clock::Clock;
 use cordon_agent::query::child::Worker;
 use cordon_agent::query::frame::{Ended, Facts, Frame, Request};
-use cordon_proto::command::Nonce;
-use cordon_proto::event::Health;
 use cordon_proto::id::EndpointId;
 use cordon_proto::policy::{Redactions, SecretPattern};
 use cordon_proto::query::{Limit, Query, Row, Value, read_chunk};
-use cordon_proto::roster::RosterRef;
 
 fn request(sql: &str, time_ms_max: u64) -> Request {
-    let health = Health {
-        agent_version: "1".to_owned(),
-        endpoint_secs: 1,
-        nonce: Nonce { boot_count: 1, endpoint_secs: 1, mac: [0; 16] },
-        roster: RosterRef::default(),
-        policy_version: 0,
-        cpu_us: 0,
-        rss_bytes: 0,
-        uptime_secs: 0,
-        lanes: vec![],
-        sensors: vec![],
-        dropped: vec![],
-        containments: vec![],
-        given_up: None,
-    };
     // What a policy says: a form of a client's own.
     let (name, regex, literal) = ("own-form".to_owned(), "acme-[0-9]+".to_owned(), None);
     let patterns = vec![SecretPattern { name, regex, literal }];
     let redactions = Some(Redactions { patterns, off: vec![] });
-    let (endpoint, client) = (EndpointId::of(b"own"), "acme".parse().unwrap());
-    let facts = Facts { endpoint, client, health, redactions };
+    let bare = Facts::bare(EndpointId::of(b"own"), "acme".parse().unwrap());
+    let facts = Facts { redactions, ..bare };
     let query = Query { sql: sql.to_owned(), rows_max: 100_000, bytes_max: 8 << 20, time_ms_max };
     Request { query, facts }
 }

@@ -71,11 +71,9 @@ impl Collected {
 
     /// Verifies it as that of an endpoint. The key is in it: an endpoint is named by its hash.
     pub fn verify(signed: &Signed, endpoint: EndpointId) -> Result<Self, DocumentError> {
-        let claimed: Self = document::peek(Kind::Collected, &signed.bytes)?;
-        if claimed.endpoint != endpoint || EndpointId(claimed.key.id().0) != endpoint {
-            return Err(DocumentError::Form("it is not the endpoint's own"));
-        }
-        document::verify(Kind::Collected, &signed.bytes, b"", &claimed.key)
+        document::verify_own(Kind::Collected, &signed.bytes, endpoint, |claimed: &Self| {
+            (claimed.endpoint, claimed.key)
+        })
     }
 }
 

@@ -168,11 +168,9 @@ impl Summary {
 
     /// Verifies a summary as that of an endpoint. The key is in it: an endpoint is named by its hash.
     pub fn verify(signed: &Signed, endpoint: EndpointId) -> Result<Self, DocumentError> {
-        let claimed: Self = document::peek(Kind::Rows, &signed.bytes)?;
-        if claimed.endpoint != endpoint || EndpointId(claimed.key.id().0) != endpoint {
-            return Err(DocumentError::Form("it is not the endpoint's own"));
-        }
-        document::verify(Kind::Rows, &signed.bytes, b"", &claimed.key)
+        document::verify_own(Kind::Rows, &signed.bytes, endpoint, |claimed: &Self| {
+            (claimed.endpoint, claimed.key)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
 use cordon_proto::codec;
@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::worker::{Ended, Request};
 use crate::clock::{self, Clock};
+use crate::own_program::{PATH, worker};
 
 /// The word by which the program knows that it is to make an archive.
 pub const WORD: &str = "collect-worker";
@@ -52,15 +53,7 @@ impl Drop for Worker {
 pub fn make(program: &Path, request: &Request, file: &Path, clock: Clock) -> io::Result<Archive> {
     let began = clock.now();
     let time_max = if request.snapshot.is_some() { SNAPSHOT_MAX } else { TIME_MAX };
-    let mut child = Command::new(program)
-        .arg(WORD)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let mut child = worker(program, WORD).env("PATH", PATH).spawn()?;
     let pipes = child.stdin.take().zip(child.stdout.take());
     let mut worker = Worker(child);
     let (mut stdin, out) = pipes.ok_or_else(|| io::Error::other("it has no pipes"))?;

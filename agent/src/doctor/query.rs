@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use cordon_proto::command::Nonce;
-use cordon_proto::event::Health;
 use cordon_proto::id::{ClientId, EndpointId};
 use cordon_proto::query::Query;
-use cordon_proto::roster::RosterRef;
 
 use super::{Finding, Grade};
 use crate::clock::Clock;
-use crate::query::child::{OWN_PROGRAM, Worker};
+use crate::own_program::OWN_PROGRAM;
+use crate::query::child::Worker;
 use crate::query::frame::{Facts, Frame, Request};
 
 /// Needs a table, and no more of it than that it is read.
@@ -46,23 +44,8 @@ fn ask(program: &Path) -> Result<(), String> {
 
 /// The question, with facts that nobody asks for.
 fn request() -> Option<Request> {
-    let health = Health {
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        endpoint_secs: 0,
-        nonce: Nonce { boot_count: 0, endpoint_secs: 0, mac: [0; 16] },
-        roster: RosterRef::default(),
-        policy_version: 0,
-        cpu_us: 0,
-        rss_bytes: 0,
-        uptime_secs: 0,
-        lanes: vec![],
-        sensors: vec![],
-        dropped: vec![],
-        containments: vec![],
-        given_up: None,
-    };
     let client: ClientId = "doctor".parse().ok()?;
-    let facts = Facts { endpoint: EndpointId::of(b"doctor"), client, health, redactions: None };
+    let facts = Facts::bare(EndpointId::of(b"doctor"), client);
     let (rows_max, bytes_max) = (1, 64 << 10);
     let query = Query { sql: QUESTION.to_owned(), rows_max, bytes_max, time_ms_max: TIME_MS_MAX };
     Some(Request { query, facts })

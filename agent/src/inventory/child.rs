@@ -1,5 +1,6 @@
 //! Asks another program and takes its answer, within a time and a length.
 
+use crate::own_program::PATH;
 use std::io::{ErrorKind, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub fn ask(
     let named = || program.to_owned();
     let failed = |source| ChildError::Run { program: program.to_owned(), source };
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args(arguments).env_clear().env("PATH", PATH);
     command.env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
     let mut child = Ended(command.spawn().map_err(failed)?);
     let deadline = now().saturating_add(within);

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::frame::{self, Ended, Frame, Request};
 use crate::clock::Clock;
-
-/// This program, whatever happened to its file meanwhile.
-pub const OWN_PROGRAM: &str = "/proc/self/exe";
+use crate::own_program::{PATH, worker};
 
 /// The word by which the program knows that it is to answer a query.
 pub const WORD: &str = "query-worker";
@@ -56,15 +54,7 @@ impl Worker {
     /// Starts the process. It must be called from a thread that lives as long as the agent: the
     /// process ends with the thread that started it.
     pub fn start(program: &Path, request: &Request, clock: Clock) -> io::Result<(Self, Brake)> {
-        let mut child = Command::new(program)
-            .arg(WORD)
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut child = worker(program, WORD).env("PATH", PATH).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pipes = child.stdin.take().zip(child.stdout.take());
         let time = Duration::from_millis(request.query.time_ms_max);

@@ -3,11 +3,13 @@
 use std::io::{self, Read, Write};
 
 use cordon_proto::codec;
+use cordon_proto::command::Nonce;
 use cordon_proto::event::Health;
 use cordon_proto::id::{ClientId, EndpointId};
 use cordon_proto::limits::ROWS_BYTES_MAX;
 use cordon_proto::policy::Redactions;
 use cordon_proto::query::{Limit, Query, QueryError};
+use cordon_proto::roster::RosterRef;
 use minicbor::{Decode, Encode};
 
 /// What the process is asked, and told.
@@ -36,6 +38,29 @@ pub struct Facts {
     /// What the policy wants taken out, beside the agent's own rules.
     #[n(3)]
     pub redactions: Option<Redactions>,
+}
+
+impl Facts {
+    /// For what asks nothing of the agent itself.
+    #[must_use]
+    pub fn bare(endpoint: EndpointId, client: ClientId) -> Self {
+        let health = Health {
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            endpoint_secs: 0,
+            nonce: Nonce { boot_count: 0, endpoint_secs: 0, mac: [0; 16] },
+            roster: RosterRef::default(),
+            policy_version: 0,
+            cpu_us: 0,
+            rss_bytes: 0,
+            uptime_secs: 0,
+            lanes: vec![],
+            sensors: vec![],
+            dropped: vec![],
+            containments: vec![],
+            given_up: None,
+        };
+        Self { endpoint, client, health, redactions: None }
+    }
 }
 
 /// A part of the process's answer.

@@ -18,7 +18,7 @@ use crate::collect::store::Store;
 use crate::collect::worker::{Early, Request};
 use crate::guard::Authorised;
 use crate::identity::StateDir;
-use crate::query::child::OWN_PROGRAM;
+use crate::own_program::OWN_PROGRAM;
 
 /// What is to be collected and delivered, and where it stands meanwhile.
 pub(super) struct Collecting {

@@ -17,7 +17,8 @@ use super::jobs::{Done, blocking};
 use crate::clock;
 use crate::guard::Authorised;
 use crate::health::Usage;
-use crate::query::child::{Brake, OWN_PROGRAM, Worker};
+use crate::own_program::OWN_PROGRAM;
+use crate::query::child::{Brake, Worker};
 use crate::query::frame::{Ended, Facts, Frame, Request};
 
 /// Queries that may wait for the one that runs; each may take a minute.

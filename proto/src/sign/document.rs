@@ -7,6 +7,7 @@ use coset::{CborSerializable, CoseSign1, CoseSign1Builder, Header, HeaderBuilder
 use minicbor::{Decode, Encode};
 
 use crate::codec::{self, CodecError};
+use crate::id::EndpointId;
 use crate::limits;
 use crate::sign::{SignatureError, SigningKey, VerifyingKey};
 
@@ -90,6 +91,24 @@ where
     let message = open(kind, bytes)?;
     message.verify_signature(context, |signature, signed| key.verify(signed, signature))?;
     read(&message)
+}
+
+/// Opens a document that an endpoint signed about itself, with its key in it: an endpoint is named by
+/// the hash of its key. `named` reads both.
+pub fn verify_own<T>(
+    kind: Kind,
+    bytes: &[u8],
+    endpoint: EndpointId,
+    named: impl FnOnce(&T) -> (EndpointId, VerifyingKey),
+) -> Result<T, DocumentError>
+where
+    T: for<'b> Decode<'b, ()> + Encode<()>,
+{
+    let (claimed, key) = named(&peek(kind, bytes)?);
+    if claimed != endpoint || EndpointId(key.id().0) != endpoint {
+        return Err(DocumentError::Form("it is not the endpoint's own"));
+    }
+    verify(kind, bytes, b"", &key)
 }
 
 /// Reads a document without verifying it: for finding out whose key to verify it with.

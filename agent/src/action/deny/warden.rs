@@ -3,7 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 use super::canary::Canary;
 use super::frame::{self, Orders, Told};
 use super::told::Findings;
-use crate::query::child::OWN_PROGRAM;
+use crate::own_program::{OWN_PROGRAM, worker};
 use crate::sensor::Report;
 
 /// The word by which the program knows that it is to be asked.
@@ -133,14 +134,7 @@ impl Warden {
     }
 
     fn start(&self) -> io::Result<Guard> {
-        let mut child = Command::new(OWN_PROGRAM)
-            .arg(WORD)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut child = worker(Path::new(OWN_PROGRAM), WORD).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pipes = child.stdin.take().zip(child.stdout.take()).zip(pid);
         let opened = pipes.ok_or_else(|| io::Error::other("it has no pipes")).and_then(

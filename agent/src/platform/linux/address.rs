@@ -27,16 +27,7 @@ pub struct Address {
 /// All lasting addresses.
 pub fn addresses() -> Result<Vec<Address>, NetlinkError> {
     let mut socket = Netlink::open(None, 0)?;
-    let mut all = Vec::new();
-    socket.dump(
-        "list the addresses",
-        GET_ADDRESS,
-        |encoder| encoder.raw(&[0; HEADER_BYTES]),
-        |message| {
-            all.extend(read(message)?);
-            Ok(())
-        },
-    )?;
+    let mut all = socket.list("list the addresses", GET_ADDRESS, HEADER_BYTES, read)?;
     all.sort();
     Ok(all)
 }

@@ -46,16 +46,7 @@ impl Neighbour {
 /// All neighbours, IPv4 and IPv6.
 pub fn neighbours() -> Result<Vec<Neighbour>, NetlinkError> {
     let mut socket = Netlink::open(None, 0)?;
-    let mut all = Vec::new();
-    socket.dump(
-        "list the neighbours",
-        GET_NEIGHBOUR,
-        |encoder| encoder.raw(&[0; HEADER_BYTES]),
-        |message| {
-            all.extend(read(message)?);
-            Ok(())
-        },
-    )?;
+    let mut all = socket.list("list the neighbours", GET_NEIGHBOUR, HEADER_BYTES, read)?;
     all.sort();
     Ok(all)
 }

@@ -163,6 +163,24 @@ impl Netlink {
         Err(NetlinkError::Endless { doing, max: DUMP_PARTS_MAX })
     }
 
+    /// Asks for all there is of a kind of thing, of every family, and reads each; `header_bytes` is
+    /// the length of the header that comes before a question's attributes.
+    pub fn list<T>(
+        &mut self,
+        doing: &'static str,
+        kind: u16,
+        header_bytes: usize,
+        read: impl Fn(&Message<'_>) -> Result<Option<T>, Malformed>,
+    ) -> Result<Vec<T>, NetlinkError> {
+        let mut all = Vec::new();
+        let everything = |encoder: &mut Encoder| encoder.raw(&vec![0; header_bytes]);
+        self.dump(doing, kind, everything, |message| {
+            all.extend(read(message)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// Asks one question that has one answer.
     pub fn ask<T>(
         &mut self,

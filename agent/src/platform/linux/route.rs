@@ -69,17 +69,8 @@ pub fn open(groups: u32) -> Result<Netlink, RouteError> {
 
 /// Every device of this namespace, the loopback too.
 pub fn links(socket: &mut Netlink) -> Result<Vec<Link>, RouteError> {
-    let mut links = Vec::new();
-    socket.dump(
-        "list the network devices",
-        GET_LINK,
-        |encoder| encoder.raw(&[0; LINK_HEADER_BYTES]),
-        |message| {
-            links.push(read_link(message)?);
-            Ok(())
-        },
-    )?;
-    Ok(links)
+    let read = |message: &Message<'_>| read_link(message).map(Some);
+    Ok(socket.list("list the network devices", GET_LINK, LINK_HEADER_BYTES, read)?)
 }
 
 /// The way that a packet with `mark` would take to `to`: policy routing looks at marks.

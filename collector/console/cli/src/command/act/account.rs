@@ -61,7 +61,7 @@ pub struct UnlockArgs {
 /// Runs `lock`.
 pub async fn lock(context: &mut Context, args: LockArgs) -> anyhow::Result<Exit> {
     let LockArgs { endpoint, user, end_sessions, lease, first, why } = args;
-    let why = Why { snapshot: first.snapshot(), ..why };
+    let why = first.and(why);
     let lease_secs = lease.map(|lease| lease.as_secs());
     let lock = LockAccount { user, end_sessions, lease_secs };
     act(context, &[endpoint], why, Action::LockAccount(lock)).await

@@ -91,7 +91,7 @@ pub struct UnblockArgs {
 /// Runs `block`.
 pub async fn block(context: &mut Context, args: BlockArgs) -> anyhow::Result<Exit> {
     let block = composed(args.what, args.lease)?;
-    let why = Why { snapshot: args.first.snapshot(), ..args.why };
+    let why = args.first.and(args.why);
     act(context, &args.whom.endpoints, why, Action::Block(block)).await
 }
 

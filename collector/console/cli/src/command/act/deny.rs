@@ -80,7 +80,7 @@ pub struct AllowArgs {
 pub async fn deny(context: &mut Context, args: DenyArgs) -> anyhow::Result<Exit> {
     let Some(what) = args.program.executable() else { bail!("name a hash or a path") };
     let action = Action::Deny(Deny { what, lease_secs: args.lease.map(|lease| lease.as_secs()) });
-    let why = Why { snapshot: args.first.snapshot(), ..args.why };
+    let why = args.first.and(args.why);
     act(context, &args.whom.endpoints, why, action).await
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cordon_proto::command::Snapshot;
 
+use super::Why;
 use crate::moment::parse_length;
 
 /// What is taken first.
@@ -19,11 +20,12 @@ pub(super) struct First {
 }
 
 impl First {
-    /// As it is signed.
+    /// With what is signed beside the action.
     #[must_use]
-    pub(super) fn snapshot(self) -> Option<Snapshot> {
+    pub(super) fn and(self, why: Why) -> Why {
         let wait_ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        self.snapshot.map(|wait| Snapshot { wait_ms: wait_ms(wait) })
+        let snapshot = self.snapshot.map(|wait| Snapshot { wait_ms: wait_ms(wait) });
+        Why { snapshot, ..why }
     }
 }
 

@@ -38,7 +38,7 @@ pub struct KillArgs {
 /// Runs `kill`.
 pub async fn kill(context: &mut Context, args: KillArgs) -> anyhow::Result<Exit> {
     let KillArgs { named, tree, first, why } = args;
-    let why = Why { snapshot: first.snapshot(), ..why };
+    let why = first.and(why);
     let desk = context.desk()?;
     let process = process::find(context, &desk, &named, tree, &why).await?;
     let action = Action::Kill(Kill { process, tree });

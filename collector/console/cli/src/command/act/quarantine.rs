@@ -70,7 +70,7 @@ pub struct RestoreArgs {
 pub async fn quarantine(context: &mut Context, args: QuarantineArgs) -> anyhow::Result<Exit> {
     let (path, sha256) = (Text::from(args.path.as_str()), args.sha256);
     let action = Action::Quarantine(Quarantine { path, sha256 });
-    let why = Why { snapshot: args.first.snapshot(), ..args.why };
+    let why = args.first.and(args.why);
     act(context, &[args.endpoint], why, action).await
 }
 

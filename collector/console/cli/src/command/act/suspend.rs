@@ -59,7 +59,7 @@ pub struct ResumeArgs {
 /// Runs `suspend`.
 pub async fn suspend(context: &mut Context, args: SuspendArgs) -> anyhow::Result<Exit> {
     let SuspendArgs { named, tree, lease, first, why } = args;
-    let why = Why { snapshot: first.snapshot(), ..why };
+    let why = first.and(why);
     let desk = context.desk()?;
     let process = process::find(context, &desk, &named, tree, &why).await?;
     let lease_secs = lease.map(|lease| lease.as_secs());
