@@ -4,8 +4,9 @@
 //! Pure. It is kept once a minute, and each boot costs a minute on top of the time since the boot;
 //! so it never goes back (what ran since it was last kept is at most that minute), and a machine
 //! that reboots all the time still comes to the end of its leases. Time switched off is not
-//! counted. If the clock cannot be kept (a full disk), whoever runs it must renew the nonce
-//! secret at the next start that finds the boot count unchanged.
+//! counted. If the clock cannot be kept (a full disk), the next boot would have the same count; so
+//! whatever else is kept of a boot in which nonces were made names that boot, and the count goes on
+//! from there.
 
 use minicbor::{Decode, Encode};
 
@@ -30,6 +31,17 @@ pub struct Kept {
     /// The kernel's id of that boot.
     #[n(3)]
     pub boot_id: String,
+}
+
+/// A boot of this endpoint.
+#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct Boot {
+    /// How often it had booted since enrolment.
+    #[n(0)]
+    pub count: u64,
+    /// The kernel's id of it.
+    #[n(1)]
+    pub id: String,
 }
 
 /// The running clock.
@@ -57,6 +69,23 @@ impl EndpointTime {
             },
         };
         Self { base, kept: false }
+    }
+
+    /// Counts this boot as a later one than a boot that others know to have been, whose count may
+    /// never have been kept; or as that one, if it is.
+    #[must_use]
+    pub fn counting_on_from(mut self, seen: Option<&Boot>) -> Self {
+        if let Some(Boot { count, id }) = seen {
+            let least = count.saturating_add(u64::from(*id != self.base.boot_id));
+            self.base.boot_count = self.base.boot_count.max(least);
+        }
+        self
+    }
+
+    /// This boot.
+    #[must_use]
+    pub fn boot(&self) -> Boot {
+        Boot { count: self.base.boot_count, id: self.base.boot_id.clone() }
     }
 
     /// Endpoint time now.

@@ -15,7 +15,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::action::isolate::record::Record;
-use crate::endpoint_time::{EndpointTime, Kept};
+use crate::endpoint_time::{Boot, EndpointTime, Kept};
 use crate::guard::Accepted;
 use crate::identity::{StateDir, StateDirError};
 use crate::ledger;
@@ -59,6 +59,9 @@ pub struct GuardMemory {
     pub secret: Zeroizing<[u8; SECRET_BYTES]>,
     /// Commands obeyed.
     pub accepted: Accepted,
+    /// The last boot in which an agent made nonces of this memory: endpoint time may not have been
+    /// kept in it, and the boot's count must not be given twice. None in those of earlier versions.
+    pub boot: Option<Boot>,
     /// States of it that were handed out for writing.
     version: u64,
     /// The newest of them on disk.
@@ -92,6 +95,8 @@ struct GuardFile {
     secret: [u8; SECRET_BYTES],
     #[cbor(n(1), with = "minicbor::bytes")]
     accepted: Vec<u8>,
+    #[n(2)]
+    boot: Option<Boot>,
 }
 
 impl GuardMemory {
@@ -100,11 +105,11 @@ impl GuardMemory {
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
         let filled = SystemRandom::new().fill(secret.as_mut());
         filled.map_err(|ring::error::Unspecified| KeptError::Random)?;
-        Ok(Self::of(secret, Accepted::default()))
+        Ok(Self::of(secret, Accepted::default(), None))
     }
 
-    fn of(secret: Zeroizing<[u8; SECRET_BYTES]>, accepted: Accepted) -> Self {
-        Self { secret, accepted, version: 0, written: Arc::default() }
+    fn of(secret: Zeroizing<[u8; SECRET_BYTES]>, accepted: Accepted, boot: Option<Boot>) -> Self {
+        Self { secret, accepted, boot, version: 0, written: Arc::default() }
     }
 
     /// Makes every nonce published so far void.
@@ -146,7 +151,8 @@ impl GuardMemory {
     /// For the disk.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let file = GuardFile { secret: *self.secret, accepted: self.accepted.to_bytes() };
+        let (accepted, boot) = (self.accepted.to_bytes(), self.boot.clone());
+        let file = GuardFile { secret: *self.secret, accepted, boot };
         Zeroizing::new(codec::encode(&file))
     }
 
@@ -155,7 +161,7 @@ impl GuardMemory {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let file: GuardFile = codec::decode_strict(bytes).ok()?;
         let accepted = Accepted::from_bytes(&file.accepted).ok()?;
-        Some(Self::of(Zeroizing::new(file.secret), accepted))
+        Some(Self::of(Zeroizing::new(file.secret), accepted, file.boot))
     }
 }
 
@@ -169,7 +175,20 @@ pub fn begin_time(dir: &StateDir, boot_id: &str, boot_ns: u64) -> Result<(), Kep
 pub fn load_time(dir: &StateDir, boot_id: &str, boot_ns: u64) -> Result<EndpointTime, KeptError> {
     let kept = dir.read_secret(TIME)?.and_then(|bytes| codec::decode_strict(&bytes).ok());
     let kept: Kept = kept.ok_or_else(|| KeptError::Time(dir.path(TIME).display().to_string()))?;
-    Ok(EndpointTime::resume(Some(kept), boot_id, boot_ns))
+    Ok(resume_time(kept, GuardMemory::find(dir).as_ref(), boot_id, boot_ns))
+}
+
+/// Endpoint time as it was kept, in a boot that is later than all of which the guard knows: nonces
+/// of one boot must never pass for those of another.
+#[must_use]
+pub fn resume_time(
+    kept: Kept,
+    guard: Option<&GuardMemory>,
+    boot_id: &str,
+    boot_ns: u64,
+) -> EndpointTime {
+    let seen = guard.and_then(|memory| memory.boot.as_ref());
+    EndpointTime::resume(Some(kept), boot_id, boot_ns).counting_on_from(seen)
 }
 
 /// Keeps endpoint time.
@@ -388,6 +407,23 @@ mod tests {
         assert_eq!(kept.record.until_secs, 700);
         assert!(kept.count_from(10));
         assert_eq!((kept.record.until_secs, kept.saved_secs), (610, Some(10)));
+    }
+
+    /// The disk takes the guard's memory in the second boot, and endpoint time not.
+    #[test]
+    fn a_boot_in_which_endpoint_time_was_not_kept_is_counted_all_the_same() {
+        let (_temp, dir) = dir();
+        begin_time(&dir, "a", 0).unwrap();
+        let time = load_time(&dir, "b", 0).unwrap();
+        let mut memory = GuardMemory::load(&dir).unwrap();
+        memory.renew().unwrap();
+        memory.boot = Some(time.boot());
+        dir.write(GUARD, &memory.to_bytes()).unwrap();
+        let boot_count = |id| load_time(&dir, id, 0).unwrap().boot_count();
+        assert_eq!((time.boot_count(), boot_count("b"), boot_count("c")), (2, 2, 3));
+        let later = load_time(&dir, "c", 0).unwrap();
+        write_time(&dir, &later.clone().keep(0)).unwrap();
+        assert_eq!((boot_count("c"), boot_count("d")), (3, 4));
     }
 
     #[test]

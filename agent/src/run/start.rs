@@ -212,7 +212,8 @@ fn stood(
 }
 
 /// Endpoint time and what the guard keeps. The count of boots is on the disk before any nonce says
-/// it, or the next boot would have the same.
+/// it, or the next boot would have the same; where the disk does not take it, it goes with whatever
+/// it takes of the guard's memory.
 fn remembered(
     own: &StateDir,
     boot_id: &str,
@@ -220,6 +221,7 @@ fn remembered(
 ) -> Result<(EndpointTime, GuardMemory), KeptError> {
     let mut time = kept::load_time(own, boot_id, boot_ns)?;
     let mut memory = GuardMemory::load(own)?;
+    memory.boot = Some(time.boot());
     if let Err(error) = kept::write_time(own, &time.keep(boot_ns)) {
         tracing::error!(%error, "endpoint time could not be kept; the nonce secret is renewed");
         memory.renew()?;

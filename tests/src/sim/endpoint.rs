@@ -142,3 +142,34 @@ fn live(life: &[Event], broken: Option<Broken>) -> (Option<Fault>, Vec<String>) 
     world.calm_down();
     (world.fault(), world.story())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::event::{Health, Order};
+    use super::*;
+
+    /// In the second boot the disk takes what the guard keeps and endpoint time not, so that only
+    /// the guard knows of that boot.
+    #[test]
+    fn a_boot_whose_count_was_not_kept_lends_its_nonces_to_no_other() {
+        let life = [
+            Event::Disk(Health::Full),
+            Event::Reboot,
+            Event::Run(61),
+            Event::Disk(Health::Liar),
+            Event::Order(Order::Release),
+            Event::Order(Order::Release),
+            Event::Order(Order::Release),
+            Event::Deliver(1),
+            Event::Work { steps: 6, pick: 3 },
+            Event::Reboot,
+            Event::Run(400),
+            Event::Deliver(0),
+            Event::Deliver(2),
+        ];
+        let (fault, story) = live(&life, None);
+        assert_eq!(fault, None, "{}", story.join("\n"));
+        let late = |line: &String| line.contains("boot 3") && line.contains("takes");
+        assert!(!story.iter().any(late), "{}", story.join("\n"));
+    }
+}

@@ -7,7 +7,7 @@ use cordon_agent::action::isolate::CutOutcome;
 use cordon_agent::containment::{self, Containment};
 use cordon_agent::endpoint_time::{EndpointTime, Kept};
 use cordon_agent::guard::{self, Authorised};
-use cordon_agent::kept::{GUARD, GuardMemory, LEDGER, TIME};
+use cordon_agent::kept::{self, GUARD, GuardMemory, LEDGER, TIME};
 use cordon_agent::ledger::{self, Ledger};
 use cordon_agent::nonce::{Moment, Nonces};
 use cordon_proto::codec;
@@ -52,9 +52,9 @@ impl Agent {
         let clock = &machine.clock;
         let kept: Kept = codec::decode_strict(machine.files.get(TIME)?).ok()?;
         let boot_ns = clock.boot_ns();
-        let mut time = EndpointTime::resume(Some(kept), &clock.boot_id(), boot_ns);
-        let secs = time.secs(boot_ns);
         let memory = machine.files.get(GUARD).and_then(|bytes| GuardMemory::from_bytes(bytes));
+        let mut time = kept::resume_time(kept, memory.as_ref(), &clock.boot_id(), boot_ns);
+        let secs = time.secs(boot_ns);
         let mut memory = match memory {
             Some(memory) => memory,
             None => {
@@ -63,6 +63,7 @@ impl Agent {
                 new
             }
         };
+        memory.boot = Some(time.boot());
         if machine.write(TIME, codec::encode(&time.keep(boot_ns))).is_err() {
             memory.renew().unwrap();
             *memory.secret = machine.new_secret();

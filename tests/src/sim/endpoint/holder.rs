@@ -6,7 +6,7 @@ use cordon_agent::endpoint_time::{EndpointTime, Kept};
 use cordon_agent::guard;
 use cordon_agent::hold::found::{self, Evidence, Held};
 use cordon_agent::hold::only_release;
-use cordon_agent::kept::{Found, GUARD, GuardMemory, ISOLATION, KeptIsolation, TIME};
+use cordon_agent::kept::{Found, GUARD, GuardMemory, ISOLATION, KeptIsolation, TIME, resume_time};
 use cordon_agent::nonce::{Moment, Nonces};
 use cordon_proto::codec;
 use cordon_proto::event::receipt::Outcome;
@@ -28,7 +28,8 @@ impl Holder {
         let (boot_id, boot_ns) = (machine.clock.boot_id(), machine.clock.boot_ns());
         let kept: Option<Kept> =
             machine.files.get(TIME).and_then(|bytes| codec::decode_strict(bytes).ok());
-        let time = kept.map(|kept| EndpointTime::resume(Some(kept), &boot_id, boot_ns));
+        let memory = machine.files.get(GUARD).and_then(|bytes| GuardMemory::from_bytes(bytes));
+        let time = kept.map(|kept| resume_time(kept, memory.as_ref(), &boot_id, boot_ns));
         let found = machine.found();
         let now = machine.clock.true_secs;
         if matches!(found, Found::Unreadable(_)) {
