@@ -11,7 +11,6 @@ pub mod enter;
 pub mod kept;
 pub mod make;
 pub mod reply;
-pub mod seal;
 #[cfg(test)]
 mod timeline;
 

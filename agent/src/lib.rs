@@ -30,6 +30,7 @@ pub mod release;
 pub mod response;
 pub mod roster_keeper;
 pub mod run;
+pub mod seal;
 pub mod sensor;
 pub mod spool;
 pub mod tell;

@@ -26,7 +26,7 @@ fn make(
     bytes_max: u64,
 ) -> (Archive, Vec<Item>, Vec<u8>) {
     let globs = globs.iter().map(|glob| Text::from(glob.as_str())).collect();
-    let collect = Collect { sources, globs, bytes_max };
+    let collect = Collect { sources, globs, bytes_max, unsealed: None };
     let own_dir = own.as_os_str().as_encoded_bytes().to_vec();
     made(&Request { collect, facts: facts(), own_dir, snapshot: None })
 }
@@ -35,7 +35,7 @@ fn made(request: &Request) -> (Archive, Vec<Item>, Vec<u8>) {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("archive");
     let program = Path::new(env!("CARGO_BIN_EXE_cordon-agent"));
-    let archive = child::make(program, request, &file, Clock::start()).unwrap();
+    let archive = child::make(program, request, &file, None, Clock::start()).unwrap();
     let bytes = std::fs::read(&file).unwrap();
     assert_eq!(archive.sha256, Hash::of(&bytes));
     assert_eq!(archive.bytes, u64::try_from(bytes.len()).unwrap());
@@ -101,7 +101,7 @@ fn a_snapshot_holds_what_passes_and_the_sockets_that_were_there_before() {
     let early = cordon_agent::collect::snapshot::sockets();
     // What was there before is not there any more, as behind a wall.
     drop(listener);
-    let collect = Collect { sources: vec![], globs: vec![], bytes_max: 64 << 20 };
+    let collect = Collect { sources: vec![], globs: vec![], bytes_max: 64 << 20, unsealed: None };
     let request = |early: Early| Request {
         collect: collect.clone(),
         facts: facts(),
@@ -142,12 +142,13 @@ fn bytes_beyond_what_is_allowed_stay_and_that_is_said() {
 
 #[test]
 fn a_program_that_is_no_agent_makes_no_archive() {
-    let collect = Collect { sources: vec![], globs: vec!["/x".into()], bytes_max: 1 };
+    let collect =
+        Collect { sources: vec![], globs: vec!["/x".into()], bytes_max: 1, unsealed: None };
     let request = Request { collect, facts: facts(), own_dir: vec![], snapshot: None };
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("archive");
     for program in ["/bin/true", "/bin/echo"] {
-        let made = child::make(Path::new(program), &request, &file, Clock::start());
+        let made = child::make(Path::new(program), &request, &file, None, Clock::start());
         assert!(made.is_err(), "{program}");
         std::fs::remove_file(&file).unwrap();
     }

@@ -4,6 +4,7 @@
 //! signed at the source and a transfer that was cut off goes on where it was.
 
 mod manifest;
+pub mod sealed;
 pub mod tar;
 
 use minicbor::{Decode, Encode};
@@ -36,7 +37,8 @@ pub struct Collected {
     pub archive: Archive,
 }
 
-/// An archive: a tar file in one zstd frame, its last entry the manifest.
+/// An archive as it travels: a tar file in one zstd frame, its last entry the manifest; or the same
+/// sealed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode)]
 pub struct Archive {
     /// Its length.
@@ -60,6 +62,35 @@ pub struct Archive {
     /// How long it took, in milliseconds.
     #[n(6)]
     pub took_ms: u64,
+    /// What is inside, where it travels sealed: then `bytes` and `sha256` are those of the
+    /// [`sealed`] archive. None where it does not.
+    #[n(7)]
+    pub inside: Option<Inside>,
+}
+
+/// An archive's bytes in short: inside the seal, or as they travel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode)]
+pub struct Inside {
+    /// Its length.
+    #[n(0)]
+    pub bytes: u64,
+    /// SHA-256 of all of it.
+    #[n(1)]
+    pub sha256: Hash,
+}
+
+impl Archive {
+    /// What travels, sealed or not.
+    #[must_use]
+    pub fn travels(&self) -> Inside {
+        Inside { bytes: self.bytes, sha256: self.sha256 }
+    }
+
+    /// The tar file in its zstd frame, however it travels.
+    #[must_use]
+    pub fn plain(&self) -> Inside {
+        self.inside.unwrap_or_else(|| self.travels())
+    }
 }
 
 impl Collected {
@@ -175,6 +206,7 @@ mod tests {
             cut: false,
             time_ns: 7,
             took_ms: 8,
+            inside: None,
         };
         Collected {
             endpoint: EndpointId(key(1).id().0),

@@ -11,16 +11,16 @@ mod sensors;
 
 use std::path::Path;
 
-use cordon_proto::collection::{self, Collected, tar};
+use cordon_proto::collection::{self, Collected, sealed, tar};
 use cordon_proto::command::Command;
 use cordon_proto::id::EndpointId;
 use cordon_proto::message::{AgentMessage, CollectorMessage, Hello};
 use cordon_proto::query::{self, Summary};
 use cordon_proto::roster::Roster;
-use cordon_proto::sign::SigningKey;
-use cordon_proto::sign::batch::{self, Batch, Header};
+use cordon_proto::sign::batch::{self, Batch};
 use cordon_proto::sign::command::SignedCommand;
 use cordon_proto::sign::document::{self, Kind};
+use cordon_proto::sign::{SealingKey, SigningKey};
 use cordon_proto::token::EnrolmentString;
 use cordon_proto::{codec, evidence};
 use proptest::prelude::*;
@@ -29,11 +29,12 @@ use proptest::test_runner::{Config, TestRunner};
 /// A reader of bytes from outside, by name.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("agent message", agent_message),
     ("collector message", collector_message),
     ("rows of an answer", rows),
     ("piece of an archive", piece),
+    ("sealed archive", sealed_archive),
     ("event", event),
     ("document", signed_document),
     ("command", command),
@@ -78,6 +79,16 @@ fn piece(bytes: &[u8]) {
     }
 }
 
+fn sealed_archive(bytes: &[u8]) {
+    let Some((lead, rest)) = bytes.split_first_chunk() else { return };
+    let Ok(length) = sealed::header_bytes(lead) else { return };
+    let header = rest.get(..length).map(sealed::Header::from_bytes);
+    if let Some(Ok(header)) = header {
+        assert!(bytes.starts_with(&header.to_bytes().unwrap()));
+        assert!(header.sealed_to(&SealingKey([0; 32])).is_none());
+    }
+}
+
 fn rows(bytes: &[u8]) {
     if let Ok(rows) = query::read_chunk(bytes) {
         assert_eq!(query::write_chunk(&rows), bytes);
@@ -99,7 +110,7 @@ fn event(bytes: &[u8]) {
 
 fn signed_document(bytes: &[u8]) {
     // What is read strictly is the one encoding of itself, whatever the signature says.
-    drop(document::peek::<Header>(Kind::Batch, bytes));
+    drop(document::peek::<batch::Header>(Kind::Batch, bytes));
     drop(document::peek::<Hello>(Kind::Hello, bytes));
     drop(document::peek::<Roster>(Kind::Roster, bytes));
     drop(document::peek::<Summary>(Kind::Rows, bytes));

@@ -17,8 +17,8 @@ use ring::pbkdf2;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::seal::seal;
 use crate::roster_keeper::Held;
+use crate::seal::{Sealed, seal};
 
 /// Rounds of a new check.
 pub const ROUNDS: u32 = 600_000;
@@ -92,11 +92,11 @@ fn boxes(roster: &Roster, info: &[u8], code: &Code) -> Vec<SealedCode> {
     let who = roster.may(ActionKind::Release);
     let who = who.filter_map(|operator| Some((&operator.id, operator.sealing.as_ref()?)));
     let sealed = who.filter_map(|(operator, key)| {
-        let sealed = seal(operator, key, info, code.bytes());
-        if sealed.is_err() {
+        let Ok(Sealed { encapsulated, text }) = seal(key, info, code.bytes()) else {
             tracing::error!(%operator, "the break-glass code could not be sealed to an operator");
-        }
-        sealed.ok()
+            return None;
+        };
+        Some(SealedCode { operator: operator.clone(), key: key.id(), encapsulated, text })
     });
     sealed.take(BOXES_MAX).collect()
 }

@@ -1,5 +1,5 @@
 //! The process that makes an archive as the agent sees it: started, read from, and ended in time.
-//! What it says goes into a file, hashed on the way.
+//! What it says goes into a file, hashed and sealed on the way, a chunk at a time.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -9,12 +9,13 @@ use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
 use cordon_proto::codec;
-use cordon_proto::collection::Archive;
+use cordon_proto::collection::{Archive, Inside};
 use cordon_proto::id::Hash;
 use cordon_proto::limits::ARCHIVE_BYTES_MAX;
 use ring::digest::{Context, SHA256};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::sealer::{Sealer, Sealing};
 use super::worker::{Ended, Request};
 use crate::clock::{self, Clock};
 use crate::own_program::{PATH, worker};
@@ -50,7 +51,15 @@ impl Drop for Worker {
 
 /// Makes an archive in a file that must not be there yet. Blocks until it is whole and on disk. The
 /// process ends with the thread that calls.
-pub fn make(program: &Path, request: &Request, file: &Path, clock: Clock) -> io::Result<Archive> {
+///
+/// `sealing` says to whom it is sealed; nothing of it is on the disk unsealed then.
+pub fn make(
+    program: &Path,
+    request: &Request,
+    file: &Path,
+    sealing: Option<&Sealing>,
+    clock: Clock,
+) -> io::Result<Archive> {
     let began = clock.now();
     let time_max = if request.snapshot.is_some() { SNAPSHOT_MAX } else { TIME_MAX };
     let mut child = worker(program, WORD).env("PATH", PATH).spawn()?;
@@ -60,7 +69,7 @@ pub fn make(program: &Path, request: &Request, file: &Path, clock: Clock) -> io:
     // One that ended before it read says how by its end.
     stdin.write_all(&codec::encode(request)).ok();
     drop(stdin);
-    let mut taking = Taking::into(File::create_new(file)?, file)?;
+    let mut taking = Taking::into(File::create_new(file)?, file, sealing)?;
     let deadline = began.saturating_add(time_max);
     let ended = taking.all(out, deadline, clock);
     let status = worker.0.try_wait()?;
@@ -70,34 +79,100 @@ pub fn make(program: &Path, request: &Request, file: &Path, clock: Clock) -> io:
         }
         Some(_) | None => error,
     })?;
-    taking.file.sync_all()?;
+    let (travels, inside) = taking.finish()?;
     let took_ms = clock.now().saturating_sub(began).as_millis();
-    let mut sha256 = Hash::default();
-    sha256.0.copy_from_slice(taking.hash.finish().as_ref());
     Ok(Archive {
-        bytes: taking.bytes,
-        sha256,
+        bytes: travels.bytes,
+        sha256: travels.sha256,
         entries: ended.entries,
         missing: ended.missing,
         cut: ended.cut,
         time_ns: clock::stamp().time_ns,
         took_ms: u64::try_from(took_ms).unwrap_or(u64::MAX),
+        inside,
     })
 }
 
 /// What was taken so far.
 struct Taking<'a> {
-    file: File,
+    out: Out,
     path: &'a Path,
-    hash: Context,
-    bytes: u64,
+    /// What came from the process, before it was sealed.
+    plain: Tally,
     look_at_bytes: u64,
 }
 
+/// Where it goes.
+enum Out {
+    Plain(Counted),
+    Sealed(Box<Sealer<Counted>>),
+}
+
+/// Counts and hashes bytes.
+struct Tally {
+    hash: Context,
+    bytes: u64,
+}
+
+/// A file, and what went into it.
+struct Counted {
+    file: File,
+    tally: Tally,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self { hash: Context::new(&SHA256), bytes: 0 }
+    }
+
+    /// An archive may have no more.
+    fn add(&mut self, part: &[u8]) -> io::Result<()> {
+        self.bytes = self.bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        if self.bytes > ARCHIVE_BYTES_MAX {
+            return Err(io::Error::other("the archive is longer than one may be"));
+        }
+        self.hash.update(part);
+        Ok(())
+    }
+
+    fn finish(self) -> Inside {
+        let mut sha256 = Hash::default();
+        sha256.0.copy_from_slice(self.hash.finish().as_ref());
+        Inside { bytes: self.bytes, sha256 }
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tally.add(bytes)?;
+        self.file.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl<'a> Taking<'a> {
-    fn into(file: File, path: &'a Path) -> io::Result<Self> {
+    fn into(file: File, path: &'a Path, sealing: Option<&Sealing>) -> io::Result<Self> {
         rustix::fs::fchmod(&file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
-        Ok(Self { file, path, hash: Context::new(&SHA256), bytes: 0, look_at_bytes: 0 })
+        let counted = Counted { file, tally: Tally::new() };
+        let out = match sealing {
+            Some(sealing) => Out::Sealed(Box::new(Sealer::begin(counted, sealing)?)),
+            None => Out::Plain(counted),
+        };
+        Ok(Self { out, path, plain: Tally::new(), look_at_bytes: 0 })
+    }
+
+    /// What travels; and what is inside, where that is something else.
+    fn finish(self) -> io::Result<(Inside, Option<Inside>)> {
+        let (counted, inside) = match self.out {
+            Out::Plain(counted) => (counted, None),
+            Out::Sealed(sealer) => (sealer.finish()?, Some(self.plain.finish())),
+        };
+        counted.file.sync_all()?;
+        Ok((counted.tally.finish(), inside))
     }
 
     fn all(&mut self, mut out: ChildStdout, deadline: Duration, clock: Clock) -> io::Result<Ended> {
@@ -123,8 +198,8 @@ impl<'a> Taking<'a> {
     }
 
     fn take(&mut self, part: &[u8]) -> io::Result<()> {
-        if self.bytes >= self.look_at_bytes {
-            self.look_at_bytes = self.bytes.saturating_add(FREE_LOOK_BYTES);
+        if self.plain.bytes >= self.look_at_bytes {
+            self.look_at_bytes = self.plain.bytes.saturating_add(FREE_LOOK_BYTES);
             let room = rustix::fs::statvfs(self.path)?;
             let free = room.f_bavail.saturating_mul(room.f_frsize);
             if free < FREE_BYTES_MIN {
@@ -133,12 +208,11 @@ impl<'a> Taking<'a> {
                 return Err(io::Error::other(why));
             }
         }
-        self.bytes = self.bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
-        if self.bytes > ARCHIVE_BYTES_MAX {
-            return Err(io::Error::other("the archive is longer than one may be"));
+        self.plain.add(part)?;
+        match &mut self.out {
+            Out::Plain(counted) => counted.write_all(part),
+            Out::Sealed(sealer) => sealer.write(part),
         }
-        self.hash.update(part);
-        self.file.write_all(part)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use cordon_proto::collection::{Archive, Have, NotTaken};
+use cordon_proto::collection::{Archive, Have, Inside, NotTaken};
 use cordon_proto::command::{ActionKind, Collect};
 use cordon_proto::event::Receipt;
 use cordon_proto::event::receipt::{Outcome, Probe, SnapshotState};
@@ -305,8 +305,15 @@ fn of_snapshot(order: &Order, waited: Waited, outcome: Outcome) -> Option<Outcom
 fn delivered(archive: &Archive) -> Probe {
     let Archive { bytes, sha256, entries, missing, cut, .. } = archive;
     let cut = if *cut { ", cut short by a limit" } else { "" };
+    let inside = match archive.inside {
+        Some(Inside { bytes, sha256 }) => {
+            format!(" (sealed; inside {bytes} bytes, SHA-256 {sha256})")
+        }
+        None => " (not sealed)".to_owned(),
+    };
     let seen = format!(
-        "{bytes} bytes, SHA-256 {sha256}, {entries} entries, {missing} missing or not whole{cut}"
+        "{bytes} bytes, SHA-256 {sha256}{inside}, {entries} entries, {missing} missing or not \
+         whole{cut}"
     );
     Probe { what: "the collector has the whole archive".to_owned(), passed: true, seen }
 }

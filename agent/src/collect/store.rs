@@ -102,7 +102,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let own = StateDir::open(temp.path().join("own")).unwrap();
         let store = Store::open(&own).unwrap();
-        let collect = Collect { sources: vec![], globs: vec!["/x".into()], bytes_max: 1 };
+        let collect =
+            Collect { sources: vec![], globs: vec!["/x".into()], bytes_max: 1, unsealed: None };
         let order = |number: u128, made| Order {
             command: CommandId(uuid::Uuid::from_u128(number)),
             command_hash: Hash::of(b"command"),
@@ -120,6 +121,7 @@ mod tests {
             cut: false,
             time_ns: 1,
             took_ms: 1,
+            inside: None,
         };
         let (half, whole) = (order(1, None), order(2, Some(made)));
         for one in [&whole, &half] {

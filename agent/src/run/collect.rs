@@ -14,6 +14,7 @@ use super::snapshot::Held;
 use super::{Agent, StartError};
 use crate::collect::child;
 use crate::collect::orders::{Order, Orders, Step};
+use crate::collect::sealer::Sealing;
 use crate::collect::store::Store;
 use crate::collect::worker::{Early, Request};
 use crate::guard::Authorised;
@@ -88,14 +89,23 @@ impl Agent {
         let snapshot = order.before.map(|_| early.unwrap_or_default());
         let request =
             Request { collect: order.collect.clone(), facts: self.facts(), own_dir, snapshot };
+        // To whom the roster lets collect now: it may be a newer one than when the command came.
+        let sealing = Sealing::to_readers(
+            self.roster.held(),
+            self.identity.endpoint,
+            (command, order.command_hash),
+            order.collect.unsealed == Some(true),
+        );
         self.jobs.push(async move {
             let began = clock.now();
             let made = blocking(move || {
+                let sealing = sealing.map_err(|error| error.to_string())?;
                 store.keep(&order).map_err(|error| error.to_string())?;
                 // What a crash left behind is made anew.
                 store.remove_archive(command).map_err(|error| error.to_string())?;
                 let file = store.archive(command);
-                let made = child::make(Path::new(OWN_PROGRAM), &request, &file, clock);
+                let program = Path::new(OWN_PROGRAM);
+                let made = child::make(program, &request, &file, sealing.as_ref(), clock);
                 let archive = made.map_err(|error| error.to_string())?;
                 let order = Order { made: Some(archive), ..order };
                 store.keep(&order).map_err(|error| error.to_string())?;

@@ -117,8 +117,12 @@ impl Agent {
         before: ActionKind,
     ) -> bool {
         let secs = self.secs();
-        let collect =
-            Collect { sources: Vec::new(), globs: Vec::new(), bytes_max: SNAPSHOT_BYTES_MAX };
+        let collect = Collect {
+            sources: Vec::new(),
+            globs: Vec::new(),
+            bytes_max: SNAPSHOT_BYTES_MAX,
+            unsealed: None,
+        };
         let before = Some(before);
         let order = Order { command, command_hash, collect, since_secs: secs, made: None, before };
         self.collecting.orders.handle_order(order, secs)

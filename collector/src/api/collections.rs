@@ -8,6 +8,7 @@ use axum::body::{Body as Answer, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cordon_proto::collection::Archive;
 use cordon_proto::id::{ClientId, CommandId, EndpointId, Hash};
 use cordon_proto::roster::Role;
 use futures_util::stream;
@@ -55,9 +56,11 @@ pub(crate) struct Collection {
     received: u64,
     /// Whether it is here whole, with the digest that its endpoint signed.
     whole: bool,
-    /// SHA-256 of the archive.
+    /// SHA-256 of the archive as it travelled.
     #[schema(value_type = String)]
     sha256: Hash,
+    /// Whether it is sealed to those who may read it: then nobody else can open it.
+    sealed: bool,
     /// Sources and files in it.
     entries: u64,
     /// What was asked for and is not in it, or not whole.
@@ -91,7 +94,8 @@ pub(super) async fn list(
 }
 
 /// An archive, once it is whole; `Range: bytes=N-` goes on where an earlier try ended. Only for
-/// operators who may respond: it holds what stands on the endpoint, secrets in files included.
+/// operators who may respond: it holds what stands on the endpoint, secrets in files included. Sealed
+/// to those who may collect (`application/octet-stream`), or not (`application/zstd`).
 #[utoipa::path(get, path = "/collections/{command}/{endpoint}", tag = "commands",
     params(("command" = String, Path, description = "the command's id"),
         ("endpoint" = String, Path, description = "the endpoint's id")),
@@ -108,7 +112,7 @@ pub(super) async fn download(
 ) -> Result<Response, Problem> {
     let wanted =
         headers.get(header::RANGE).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let (file, first, bytes) = app
+    let (file, first, archive) = app
         .work(move |app| {
             let found = find(app, &person, &command)?;
             let command = found.signed.command();
@@ -122,7 +126,8 @@ pub(super) async fn download(
                 let detail = format!("{received} of {bytes} bytes are here; try again later");
                 return Err(Problem::conflict(detail));
             };
-            let bytes = held.collected.archive.bytes;
+            let archive = held.collected.archive;
+            let bytes = archive.bytes;
             let first = wanted.as_deref().map(|range| from_here(range, bytes)).transpose()?;
             let detail = format!("the collection of command {}", command.id);
             let to = endpoint.to_string();
@@ -130,10 +135,10 @@ pub(super) async fn download(
             app.collector.state.record(vec![act], app.collector.clock.wall_ns())?;
             let mut file = File::open(file)?;
             file.seek(SeekFrom::Start(first.unwrap_or(0)))?;
-            Ok((file, first, bytes))
+            Ok((file, first, archive))
         })
         .await?;
-    Ok(send(file, first, bytes))
+    Ok(send(file, first, &archive))
 }
 
 /// The first byte of a range that goes to the end; others are not needed and not understood.
@@ -146,7 +151,8 @@ fn from_here(range: &str, bytes: u64) -> Result<u64, Problem> {
     })
 }
 
-fn send(file: File, first: Option<u64>, bytes: u64) -> Response {
+fn send(file: File, first: Option<u64>, archive: &Archive) -> Response {
+    let bytes = archive.bytes;
     let left = bytes - first.unwrap_or(0);
     let chunks = stream::unfold(Some((file, left)), |state| async move {
         let (file, left) = state.filter(|(_, left)| *left > 0)?;
@@ -159,8 +165,10 @@ fn send(file: File, first: Option<u64>, bytes: u64) -> Response {
             }
         })
     });
+    let sealed = archive.inside.is_some();
+    let content_type = if sealed { "application/octet-stream" } else { "application/zstd" };
     let headers = [
-        (header::CONTENT_TYPE, "application/zstd".to_owned()),
+        (header::CONTENT_TYPE, content_type.to_owned()),
         (header::CONTENT_LENGTH, left.to_string()),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
     ];
@@ -192,6 +200,7 @@ fn show(held: Held) -> Collection {
         received: held.received,
         whole: held.file.is_some(),
         sha256: archive.sha256,
+        sealed: archive.inside.is_some(),
         entries: archive.entries,
         missing: archive.missing,
         cut: archive.cut,

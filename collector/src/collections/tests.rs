@@ -35,6 +35,7 @@ impl World {
             cut: false,
             time_ns: 1,
             took_ms: 1,
+            inside: None,
         };
         Collected {
             endpoint: self.from().endpoint,

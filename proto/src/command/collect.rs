@@ -67,6 +67,11 @@ pub struct Collect {
     /// How much is brought away at most, before compression.
     #[n(2)]
     pub bytes_max: u64,
+    /// Whether the archive may leave the endpoint readable for everybody between, where nobody whom
+    /// the roster lets collect has a sealing key; without this such a command is refused. Never
+    /// asked where somebody has one.
+    #[n(3)]
+    pub unsealed: Option<bool>,
 }
 
 impl Collect {

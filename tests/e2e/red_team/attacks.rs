@@ -321,6 +321,7 @@ pub(super) fn collect() -> Action {
         sources: vec![],
         globs: vec!["/etc/shadow".into()],
         bytes_max: 1 << 20,
+        unsealed: None,
     })
 }
 

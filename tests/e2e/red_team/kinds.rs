@@ -78,7 +78,7 @@ impl Forge {
     fn malformed(&self) -> Vec<Attack> {
         let mut relative = block(None);
         relative.rules.clear();
-        let nothing = Collect { sources: vec![], globs: vec![], bytes_max: 1 };
+        let nothing = Collect { sources: vec![], globs: vec![], bytes_max: 1, unsealed: None };
         let actions: [(&str, Action); 12] = [
             ("a lease of nothing", deny("/x", Some(0))),
             ("a lease over what any command may have", deny("/x", Some(u64::MAX))),

@@ -7,7 +7,8 @@ fn id(number: u128) -> CommandId {
 }
 
 fn order(number: u128) -> Order {
-    let collect = Collect { sources: vec![], globs: vec!["/x".into()], bytes_max: 1 };
+    let collect =
+        Collect { sources: vec![], globs: vec!["/x".into()], bytes_max: 1, unsealed: None };
     let command_hash = Hash::of(b"command");
     let command = id(number);
     Order { command, command_hash, collect, since_secs: 0, made: None, before: None }
@@ -16,7 +17,16 @@ fn order(number: u128) -> Order {
 fn archive() -> Archive {
     let sha256 = Hash::of(b"archive");
     let bytes = 300_000;
-    Archive { bytes, sha256, entries: 2, missing: 1, cut: false, time_ns: 1, took_ms: 1 }
+    Archive {
+        bytes,
+        sha256,
+        entries: 2,
+        missing: 1,
+        cut: false,
+        time_ns: 1,
+        took_ms: 1,
+        inside: None,
+    }
 }
 
 /// Plays lines such as `5: have 1 0` and compares what comes of each.

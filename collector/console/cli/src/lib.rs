@@ -21,6 +21,7 @@ pub mod output;
 pub mod passphrase;
 pub mod resolve;
 pub mod roster;
+pub mod sealed;
 pub mod sealing;
 pub mod sign;
 pub mod summary;

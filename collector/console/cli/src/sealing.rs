@@ -4,6 +4,7 @@
 //! Derived from the seed of the signing key by HKDF under a name of its own, so that one file and
 //! one passphrase keep both, and every key made before has one too.
 
+use cordon_proto::collection::sealed::KEY_BYTES;
 use cordon_proto::event::way_out::{CODE_BYTES, SealedCode};
 use cordon_proto::sign::{SealingKey, SigningKey};
 use hpke::aead::ChaCha20Poly1305;
@@ -33,6 +34,9 @@ pub enum OpenError {
     /// It holds something else.
     #[error("what is sealed is not a code of {CODE_BYTES} bytes")]
     Length,
+    /// It holds something else.
+    #[error("what is sealed is not a key of {KEY_BYTES} bytes")]
+    KeyLength,
     /// Not a key at all.
     #[error("no sealing key comes of this signing key")]
     Key,
@@ -66,6 +70,18 @@ impl OpeningKey {
         let text = self.open_bytes(&sealed.encapsulated, info, b"", &sealed.text)?;
         let code = <[u8; CODE_BYTES]>::try_from(text.as_slice()).ok().ok_or(OpenError::Length)?;
         Ok(Zeroizing::new(code))
+    }
+
+    /// Opens the key of an archive's chunks.
+    pub fn open_key(
+        &self,
+        encapsulated: &[u8; 32],
+        info: &[u8],
+        text: &[u8],
+    ) -> Result<Zeroizing<[u8; KEY_BYTES]>, OpenError> {
+        let text = self.open_bytes(encapsulated, info, b"", text)?;
+        let key = <[u8; KEY_BYTES]>::try_from(text.as_slice()).ok().ok_or(OpenError::KeyLength)?;
+        Ok(Zeroizing::new(key))
     }
 
     fn open_bytes(

@@ -217,6 +217,7 @@ fn collected(world: &World, host: &Host, command: &Command, content: &[u8]) {
         cut: false,
         time_ns: START_NS,
         took_ms: 1,
+        inside: None,
     };
     let collected = Collected {
         endpoint: host.endpoint,

@@ -64,7 +64,12 @@ pub fn action(action: &Action) -> String {
             let sources = collect.sources.iter().map(|source| source.name().to_owned());
             let globs = collect.globs.iter().map(|glob| plain(&glob.to_lossy()).into_owned());
             let all: Vec<_> = sources.chain(globs).collect();
-            format!("collect: {}; {} bytes at most", all.join(", "), collect.bytes_max)
+            let unsealed = if collect.unsealed == Some(true) {
+                "; goes UNSEALED if nobody who may collect has a sealing key"
+            } else {
+                ""
+            };
+            format!("collect: {}; {} bytes at most{unsealed}", all.join(", "), collect.bytes_max)
         }
     }
 }

@@ -23,7 +23,10 @@ of everything in it, and what is missing and why. It signs the archive's digest 
 a link that is cut costs nothing that was sent. Without --source and --glob it collects all sources but
 logs. Secrets are taken out of sources as they are out of answers to queries; files come as they are.
 No symbolic link is followed, nothing is read below /proc, /sys and /dev, and the agent's own folder
-stays where it is. The archive is NOT encrypted to you: whoever has the collector's disk can read it.")]
+stays where it is.
+The endpoint seals the archive to every operator whom the roster it holds lets collect and who has a
+sealing key there; nobody else can open it, the collector neither. Where there is no such operator it
+refuses, unless you sign --unsealed.")]
 pub struct CollectArgs {
     #[command(flatten)]
     whom: Whom,
@@ -38,7 +41,11 @@ pub struct CollectArgs {
     /// How much is brought away at most, before compression: up to 4G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size)]
     bytes_max: u64,
-    /// Fetch the archives into this folder once they are delivered, and verify them
+    /// Let the archive leave the endpoint unsealed where nobody who may collect has a sealing key:
+    /// then whoever has the collector's disk can read it
+    #[arg(long)]
+    unsealed: bool,
+    /// Fetch the archives into this folder once they are delivered, open and verify them
     #[arg(long, value_name = "DIR", requires = "wait")]
     out: Option<PathBuf>,
 }
@@ -81,6 +88,7 @@ pub async fn collect(context: &mut Context, args: CollectArgs) -> anyhow::Result
         sources: if all { but_logs.collect() } else { args.source },
         globs: args.glob.iter().map(|glob| Text::from(glob.as_str())).collect(),
         bytes_max: args.bytes_max,
+        unsealed: args.unsealed.then_some(true),
     };
     let id = CommandId(uuid::Uuid::now_v7());
     let why = Why { id: Some(id), ..args.why };

@@ -4,8 +4,6 @@
 //! Only the sending side is here: an endpoint never opens. The console opens with another
 //! implementation, so that neither can be wrong alone.
 
-use cordon_proto::event::way_out::{CODE_BYTES, SealedCode};
-use cordon_proto::id::OperatorId;
 use cordon_proto::sign::SealingKey;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
@@ -23,13 +21,18 @@ const BASE_MODE: u8 = 0;
 
 type Key = Zeroizing<[u8; 32]>;
 
-/// Seals a code; fails only where there are no random numbers, or for a key that is none.
-pub fn seal(
-    operator: &OperatorId,
-    to: &SealingKey,
-    info: &[u8],
-    code: &[u8; CODE_BYTES],
-) -> Result<SealedCode, Unspecified> {
+/// What was sealed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sealed {
+    /// HPKE's encapsulated key.
+    pub encapsulated: [u8; 32],
+    /// The secret and its tag.
+    pub text: Vec<u8>,
+}
+
+/// Seals a secret to one reader; fails only where there are no random numbers, or for a key that is
+/// none.
+pub fn seal(to: &SealingKey, info: &[u8], secret: &[u8]) -> Result<Sealed, Unspecified> {
     let ephemeral = EphemeralPrivateKey::generate(&X25519, &SystemRandom::new())?;
     let public = ephemeral.compute_public_key()?;
     let encapsulated = <[u8; 32]>::try_from(public.as_ref()).ok().ok_or(Unspecified)?;
@@ -39,9 +42,9 @@ pub fn seal(
         shared_secret(&Zeroizing::new(secret), &encapsulated, to)
     })??;
     let (key, nonce) = schedule(&shared, info)?;
-    let mut text = code.to_vec();
+    let mut text = secret.to_vec();
     encrypt(&key, nonce, b"", &mut text)?;
-    Ok(SealedCode { operator: operator.clone(), key: to.id(), encapsulated, text })
+    Ok(Sealed { encapsulated, text })
 }
 
 fn encrypt(
@@ -150,16 +153,14 @@ mod tests {
 
     #[test]
     fn every_sealing_is_another_one_and_no_key_is_refused() {
-        let ann: OperatorId = "ann".parse().unwrap();
         let to =
             SealingKey(array("4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a"));
-        let sealed = || seal(&ann, &to, b"info", &[7; CODE_BYTES]).unwrap();
+        let sealed = || seal(&to, b"info", &[7; 10]).unwrap();
         let (one, two) = (sealed(), sealed());
         assert_ne!(one.encapsulated, two.encapsulated);
         assert_ne!(one.text, two.text);
-        assert_eq!(one.text.len(), CODE_BYTES + 16);
-        assert_eq!(one.key, to.id());
+        assert_eq!(one.text.len(), 10 + 16);
         // A point of small order agrees on nothing with anybody.
-        assert!(seal(&ann, &SealingKey([0; 32]), b"info", &[7; CODE_BYTES]).is_err());
+        assert!(seal(&SealingKey([0; 32]), b"info", &[7; 10]).is_err());
     }
 }
