@@ -103,7 +103,9 @@ impl Containment {
     pub fn resume(kept: Option<KeptIsolation>, endpoint_secs: u64) -> Self {
         let Some(mut kept) = kept else { return Self::default() };
         let mut disk = Disk::default();
-        if kept.count_from(endpoint_secs) {
+        // Whoever takes it up counts on himself: what another has counted must not count again.
+        let counted = kept.counted.take().is_some();
+        if kept.count_from(endpoint_secs) || counted {
             disk.must_save();
         }
         let resumed = Self::take_up(kept, |record| Isolation::resume(record, endpoint_secs));
@@ -289,11 +291,21 @@ impl Containment {
 
     fn save(&mut self, record: Record, now_secs: u64) -> Step {
         self.disk.saves();
+        Step::Save(self.as_kept(record, now_secs))
+    }
+
+    /// The record as it stands, for a supervisor that counts its lease; none where nothing stands.
+    #[must_use]
+    pub fn kept(&self, now_secs: u64) -> Option<KeptIsolation> {
+        Some(self.as_kept(self.isolation.record()?.clone(), now_secs))
+    }
+
+    fn as_kept(&self, record: Record, now_secs: u64) -> KeptIsolation {
         let cause = self.cause(CommandId(uuid::Uuid::from_bytes(record.command)));
         let signed = self.signed.iter().find(|(id, _)| *id == cause.id);
         let signed = signed.map(|(_, bytes)| bytes.clone());
         let (command_hash, saved_secs) = (cause.hash, Some(now_secs));
-        Step::Save(KeptIsolation { record, command_hash, signed, saved_secs })
+        KeptIsolation { record, command_hash, signed, saved_secs, counted: None }
     }
 
     fn report(&mut self, report: Report, now_secs: u64) {

@@ -236,6 +236,9 @@ pub struct KeptIsolation {
     /// Endpoint time when this was written: what is left of the lease, should endpoint time be
     /// lost. None in records of earlier versions.
     pub saved_secs: Option<u64>,
+    /// How far a supervisor that could not read endpoint time has counted the lease; none where it
+    /// could, and from agents.
+    pub counted: Option<Kept>,
 }
 
 /// What there is of an isolation's record.
@@ -259,6 +262,8 @@ struct IsolationFile {
     signed: Option<Vec<u8>>,
     #[n(3)]
     saved_secs: Option<u64>,
+    #[n(4)]
+    counted: Option<Kept>,
 }
 
 impl KeptIsolation {
@@ -307,17 +312,17 @@ impl KeptIsolation {
     /// As it was written, or why it was not.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let file: IsolationFile = codec::decode_strict(bytes).map_err(|error| error.to_string())?;
-        let IsolationFile { record, command_hash, signed, saved_secs } = file;
+        let IsolationFile { record, command_hash, signed, saved_secs, counted } = file;
         let record = Record::from_bytes(&record).map_err(|error| error.to_string())?;
-        Ok(Self { record, command_hash, signed, saved_secs })
+        Ok(Self { record, command_hash, signed, saved_secs, counted })
     }
 
     /// For the disk; none where the record is longer than any may be.
     #[must_use]
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         let (record, command_hash) = (self.record.to_bytes().ok()?, self.command_hash);
-        let (signed, saved_secs) = (self.signed.clone(), self.saved_secs);
-        Some(codec::encode(&IsolationFile { record, command_hash, signed, saved_secs }))
+        let Self { signed, saved_secs, counted, .. } = self.clone();
+        Some(codec::encode(&IsolationFile { record, command_hash, signed, saved_secs, counted }))
     }
 }
 

@@ -57,26 +57,26 @@ pub fn judge(evidence: Evidence<'_>) -> Option<Held> {
     let Evidence { found, verify, time, boot: (boot_id, boot_ns), open } = evidence;
     let mut doubts = Vec::new();
     let is_endpoint_time = time.is_some();
-    if !is_endpoint_time {
-        let lost = "endpoint time cannot be read; its lease is counted from now";
-        doubts.push(lost.to_owned());
-    }
-    let since = |secs| {
-        let boot_id = boot_id.to_owned();
-        let kept = Kept { secs, boot_ns, boot_count: 0, boot_id: boot_id.clone() };
-        EndpointTime::resume(Some(kept), &boot_id, boot_ns)
+    let mut lost = |counted: Option<Kept>, began_secs| {
+        let on = counted.filter(|counted| counted.secs >= began_secs);
+        let from = if on.is_some() { "on from where a supervisor left it" } else { "from now" };
+        doubts.push(format!("endpoint time cannot be read; its lease is counted {from}"));
+        let anew =
+            || Kept { secs: began_secs, boot_ns, boot_count: 0, boot_id: boot_id.to_owned() };
+        EndpointTime::resume(Some(on.unwrap_or_else(anew)), boot_id, boot_ns)
     };
     let (mut kept, time, is_made_up) = match found {
         Found::Nothing => return None,
         Found::Isolation(kept) => {
             let until_secs = kept.record.until_secs;
             let began = kept.saved_secs.unwrap_or(until_secs.saturating_sub(LEASE_UNKNOWN_SECS));
+            let time = time.unwrap_or_else(|| lost(kept.counted.clone(), began));
             doubts.extend(authority(&kept, &verify).err());
-            (*kept, time.unwrap_or_else(|| since(began)), false)
+            (*kept, time, false)
         }
         Found::Unreadable(reason) => {
+            let time = time.unwrap_or_else(|| lost(None, 0));
             doubts.push(format!("its record cannot be read ({reason}); it is held for an hour"));
-            let time = time.unwrap_or_else(|| since(0));
             (made_up(open, time.secs(boot_ns)), time, true)
         }
     };
@@ -121,7 +121,8 @@ pub fn made_up((mark, collectors): (u32, Vec<SocketAddr>), now_secs: u64) -> Kep
         plan,
     };
     let saved_secs = Some(now_secs);
-    KeptIsolation { record, command_hash: Hash::default(), signed: None, saved_secs }
+    let command_hash = Hash::default();
+    KeptIsolation { record, command_hash, signed: None, saved_secs, counted: None }
 }
 
 #[cfg(test)]
@@ -205,6 +206,50 @@ mod tests {
         assert!(check(found(|_| ()), Ok(good), None).starts_with("600 LetBack: endpoint time"));
         let earlier = found(|kept| (kept.saved_secs, kept.record.until_secs) = (None, 200_000));
         assert!(check(earlier, Ok(good), None).starts_with("86400 LetBack"));
+    }
+
+    /// Ten minutes, of which a supervisor has counted this many seconds in a boot.
+    #[track_caller]
+    fn check_counted(secs: u64, boot_id: &str, expected: &str) {
+        let good: Verify<'_> = &|_| Ok(command());
+        let boot_id = boot_id.to_owned();
+        let counted = Some(Kept { secs: 100 + secs, boot_ns: 0, boot_count: 0, boot_id });
+        let said = check(found(|kept| kept.counted = counted), Ok(good), None);
+        assert!(said.starts_with(expected), "{said}");
+    }
+
+    #[test]
+    fn without_endpoint_time_a_lease_goes_on_where_a_supervisor_left_it_and_a_boot_costs_a_minute()
+    {
+        let on = "LetBack: endpoint time cannot be read; its lease is counted on from where";
+        check_counted(0, BOOT, &format!("600 {on}"));
+        check_counted(200, BOOT, &format!("400 {on}"));
+        check_counted(200, "an earlier boot", &format!("340 {on}"));
+    }
+
+    /// Every minute is written down, and every start goes on from there: however often the machine
+    /// boots, the lease ends.
+    #[test]
+    fn without_endpoint_time_no_number_of_boots_makes_a_lease_longer() {
+        let mut kept = kept();
+        let mut boots = 0;
+        loop {
+            let boot = format!("boot {boots}");
+            let evidence = Evidence {
+                found: Found::Isolation(Box::new(kept.clone())),
+                verify: Err("no roster".to_owned()),
+                time: None,
+                boot: (&boot, 0),
+                open: (7, vec![]),
+            };
+            let mut held = judge(evidence).unwrap();
+            if held.time.secs(0) >= held.kept.record.until_secs {
+                break;
+            }
+            kept.counted = Some(held.time.keep(0));
+            boots += 1;
+        }
+        assert_eq!(boots, 10, "ten minutes at a minute a boot; the first start costs nothing");
     }
 
     #[test]

@@ -23,11 +23,14 @@ use crate::control::Answer;
 use crate::endpoint_time::EndpointTime;
 use crate::guard::{self, Accepted, Authorised, Own};
 use crate::identity::{Identity, StateDir};
-use crate::kept::{self, Found, GUARD, GuardMemory, ISOLATION, KeptIsolation};
+use crate::kept::{self, Found, GUARD, GuardMemory, ISOLATION, KeptIsolation, TIME};
 use crate::machine;
 use crate::nonce::{Moment, Nonces};
 use crate::release;
 use crate::roster_keeper::{self, RosterKeeper};
+
+/// Looked through for the folder that holds endpoint time, where no identity names it.
+const ENTRIES_MAX: usize = 1_000;
 
 /// Who may command this endpoint, as far as that can be read.
 struct Authority {
@@ -46,7 +49,9 @@ pub struct Holder {
     shell: Shell,
     clock: Clock,
     time: EndpointTime,
-    keeps_time: bool,
+    /// Where endpoint time is kept; none where it could not be read, and what is counted instead
+    /// goes with the record.
+    keeps_time_in: Option<StateDir>,
     stands: bool,
     /// The release that is being obeyed, and what came of it.
     releasing: Option<(CommandId, Option<Answer>)>,
@@ -107,8 +112,9 @@ impl Holder {
         let boot_ns = clock::boot_ns();
         let authority = Authority::read(dir);
         let known = authority.as_ref().map_err(Clone::clone);
-        let time = known.as_ref().ok().and_then(|authority| {
-            kept::load_time(&authority.own, &boot_id, boot_ns)
+        let own = own_dir(dir);
+        let time = own.as_ref().and_then(|own| {
+            kept::load_time(own, &boot_id, boot_ns)
                 .inspect_err(|error| tracing::error!(%error, "endpoint time is lost"))
                 .ok()
         });
@@ -133,7 +139,7 @@ impl Holder {
             shell: Shell::new(safety, config.state_dir.clone()),
             clock: Clock::start(),
             time,
-            keeps_time: is_endpoint_time,
+            keeps_time_in: own.filter(|_| is_endpoint_time),
             stands: false,
             releasing: None,
         };
@@ -286,6 +292,10 @@ impl Holder {
     }
 
     fn save(&self, kept: &KeptIsolation) -> Result<(), String> {
+        let mut kept = kept.clone();
+        if self.keeps_time_in.is_none() {
+            kept.counted = Some(self.time.clone().keep(clock::boot_ns()));
+        }
         let bytes = kept.to_bytes().ok_or("the record of the isolation is too long")?;
         let saved = self.dir.write(ISOLATION, &bytes).map_err(|error| error.to_string());
         saved.inspect_err(|error| {
@@ -333,11 +343,18 @@ impl Holder {
         self.tell(receipt);
     }
 
+    /// Each minute, in endpoint time's own file or, where that cannot be read, in the record: the
+    /// next supervisor counts on from there. What the disk does not take is counted anew.
     fn keep_time(&mut self) {
-        let (Ok(authority), true) = (&self.authority, self.keeps_time) else { return };
         let Some(kept) = self.time.handle_timeout(clock::boot_ns()) else { return };
-        if let Err(error) = kept::write_time(&authority.own, &kept) {
-            tracing::error!(%error, "endpoint time could not be kept");
+        if let Some(own) = &self.keeps_time_in {
+            if let Err(error) = kept::write_time(own, &kept) {
+                tracing::error!(%error, "endpoint time could not be kept");
+            }
+        } else if let Some(kept) = self.containment.kept(kept.secs)
+            && self.save(&kept).is_err()
+        {
+            tracing::error!("how far the lease was counted could not be kept");
         }
     }
 
@@ -348,6 +365,20 @@ impl Holder {
     fn micros_since(&self, began: std::time::Duration) -> u64 {
         u64::try_from(self.clock.now().saturating_sub(began).as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// Where what belongs to the endpoint is kept. Where the identity that names it cannot be read, it is
+/// the one folder that holds endpoint time; which of several it would be, nobody knows.
+fn own_dir(dir: &StateDir) -> Option<StateDir> {
+    let name = Identity::load(dir).map(|identity| identity.own_dir_name());
+    let name = name.ok().or_else(|| {
+        let entries = std::fs::read_dir(dir.folder()).ok()?;
+        let names = entries.take(ENTRIES_MAX).flatten();
+        let names = names.filter(|entry| entry.path().join(TIME).is_file());
+        let mut names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        names.next().filter(|_| names.next().is_none())
+    })?;
+    dir.inner(&name).ok()
 }
 
 /// Only a release is obeyed by way of a file: everything else needs the collector's eyes.

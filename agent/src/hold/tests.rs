@@ -40,7 +40,8 @@ pub(crate) fn kept() -> KeptIsolation {
     };
     let signed = b"signed".to_vec();
     let command_hash = Hash::of(&signed);
-    KeptIsolation { record, command_hash, signed: Some(signed), saved_secs: Some(100) }
+    let (signed, saved_secs) = (Some(signed), Some(100));
+    KeptIsolation { record, command_hash, signed, saved_secs, counted: None }
 }
 
 fn scene() -> (tempfile::TempDir, Config, StateDir) {

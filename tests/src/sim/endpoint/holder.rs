@@ -37,7 +37,10 @@ impl Holder {
         }
         machine.taken_up();
         if time.is_none() {
-            machine.oracle.time_begun_anew(now);
+            let goes_on = matches!(&found, Found::Isolation(kept) if kept.counted.is_some());
+            if !goes_on {
+                machine.oracle.time_begun_anew(now);
+            }
             machine.oracle.time_lost();
         }
         let verify = |bytes: &[u8]| machine.verify(bytes);
@@ -57,7 +60,7 @@ impl Holder {
             stands: false,
         };
         if is_made_up {
-            let saved = save(machine, &kept);
+            let saved = holder.save(machine, &kept);
             holder.containment.handle_made_up(saved);
         }
         Some(holder)
@@ -72,10 +75,12 @@ impl Holder {
     }
 
     pub(super) fn tick(&mut self, machine: &mut Machine) {
-        if self.keeps_time
-            && let Some(kept) = self.time.handle_timeout(machine.clock.boot_ns())
-        {
-            drop(machine.write(TIME, codec::encode(&kept)));
+        if let Some(kept) = self.time.handle_timeout(machine.clock.boot_ns()) {
+            if self.keeps_time {
+                drop(machine.write(TIME, codec::encode(&kept)));
+            } else if let Some(kept) = self.containment.kept(kept.secs) {
+                drop(self.save(machine, &kept));
+            }
         }
         if !machine.is_broken(Broken::LeaseIgnored) {
             self.containment.handle_timeout(self.secs(machine));
@@ -129,7 +134,7 @@ impl Holder {
         let secs = self.secs(machine);
         match step {
             Step::Save(kept) => {
-                let saved = save(machine, &kept);
+                let saved = self.save(machine, &kept);
                 self.containment.handle_saved(saved);
             }
             Step::Forget => {
@@ -158,8 +163,16 @@ impl Holder {
             }
         }
     }
-}
 
-fn save(machine: &mut Machine, kept: &KeptIsolation) -> Result<(), String> {
-    machine.write(ISOLATION, kept.to_bytes().unwrap())
+    fn save(&self, machine: &mut Machine, kept: &KeptIsolation) -> Result<(), String> {
+        let mut kept = kept.clone();
+        if !self.keeps_time {
+            kept.counted = Some(self.time.clone().keep(machine.clock.boot_ns()));
+        }
+        machine.write(ISOLATION, kept.to_bytes().unwrap())?;
+        if !self.keeps_time {
+            machine.oracle.time_kept(machine.clock.true_secs);
+        }
+        Ok(())
+    }
 }
