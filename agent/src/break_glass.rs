@@ -188,6 +188,21 @@ impl BreakGlass {
         self.void(MadeFor::Used);
     }
 
+    /// The endpoint is to be isolated; answers whether it may be. While the end of everything is
+    /// under way, an order that operators signed is newer than the code and gives that up; what the
+    /// endpoint would do by itself must not close what an administrator opens.
+    pub fn handle_isolate(&mut self, by: Orderer) -> bool {
+        match by {
+            Orderer::Endpoint => self.kept.opening.is_none(),
+            Orderer::Operators => {
+                // What was not begun would end the newer order, too.
+                self.effects.retain(|effect| !matches!(effect, Effect::Open));
+                self.handle_opened();
+                true
+            }
+        }
+    }
+
     /// The endpoint was rolled back: a code that was used may hold again.
     pub fn handle_rolled_back(&mut self) {
         if self.kept.opening.is_none() && self.kept.serial > 0 {
@@ -267,6 +282,15 @@ impl BreakGlass {
         self.told = true;
         self.effects.extend(self.kept.way_out().map(|way_out| Effect::Tell(Box::new(way_out))));
     }
+}
+
+/// Who wants the endpoint isolated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Orderer {
+    /// People, by a signed command.
+    Operators,
+    /// The endpoint itself, by signed policy.
+    Endpoint,
 }
 
 /// What whoever typed a code is told.

@@ -5,14 +5,16 @@ use cordon_proto::roster::RosterRef;
 
 use super::kept::Kept;
 use super::make::Made;
-use super::{Attempt, BreakGlass, Effect, Use, Verdict};
+use super::{Attempt, BreakGlass, Effect, Orderer, Use, Verdict};
 use crate::break_glass::make::tests::{check as code_check, sealed};
 
 /// Runs `script` (one `time: event` a line) and compares what came out with `expected`.
 ///
 /// Events: `wait`, `made`, `made for nobody`, `not made`, `not saved` (what comes next), `right`,
-/// `wrong`, `wrong N times` (each as soon as it is looked at), `opened`, `roster N`, `rolled back`,
-/// `restart` (from what was saved last). What is typed is looked at within the same second.
+/// `wrong`, `wrong N times` (each as soon as it is looked at), `opened`, `isolated by operators`,
+/// `isolated by endpoint`, `right and isolated` (by operators, before the code ends anything),
+/// `roster N`, `rolled back`, `restart` (from what was saved last). What is typed is looked at within
+/// the same second.
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut world = World {
@@ -66,6 +68,16 @@ impl World {
                 }
             }
             ["opened"] => self.core.handle_opened(),
+            ["right", "and", "isolated"] => {
+                self.typed(true, now);
+                assert!(self.core.handle_isolate(Orderer::Operators));
+            }
+            ["isolated", "by", who] => {
+                let operators = *who == "operators";
+                let by = if operators { Orderer::Operators } else { Orderer::Endpoint };
+                let may = self.core.handle_isolate(by);
+                self.out.push(format!("{now}: {who} {}", if may { "may" } else { "may not" }));
+            }
             ["roster", version] => self.held = roster(version.parse().unwrap()),
             ["rolled", "back"] => self.core.handle_rolled_back(),
             ["restart"] => self.core = BreakGlass::resume(self.saved.clone()),
@@ -327,5 +339,51 @@ fn a_right_code_works_though_the_disk_is_full() {
          5: right
          5: not saved
          5: open",
+    );
+}
+
+#[test]
+fn what_an_administrator_opens_is_not_closed_by_the_endpoint_itself_and_not_after_a_restart() {
+    check(
+        "0: wait\n 1: made\n 10: isolated by endpoint\n 50: right\n 51: isolated by endpoint
+         52: restart\n 53: isolated by endpoint\n 54: opened\n 55: isolated by endpoint",
+        "0: make 1
+         1: tell 1 of roster 1 First to 1
+         10: endpoint may
+         50: right
+         50: open
+         51: endpoint may not
+         52: open
+         53: endpoint may not
+         54: 1 was used after 0 wrong
+         54: make 2
+         55: endpoint may",
+    );
+}
+
+#[test]
+fn what_operators_sign_later_than_a_code_was_typed_counts_more_than_the_code() {
+    check(
+        "0: wait\n 1: made\n 50: right\n 51: isolated by operators\n 52: isolated by endpoint",
+        "0: make 1
+         1: tell 1 of roster 1 First to 1
+         50: right
+         50: open
+         51: operators may
+         51: 1 was used after 0 wrong
+         51: make 2
+         52: endpoint may",
+    );
+}
+
+#[test]
+fn a_code_that_has_not_ended_anything_yet_does_not_end_what_operators_order_then() {
+    check(
+        "0: wait\n 1: made\n 50: right and isolated\n 51: wait",
+        "0: make 1
+         1: tell 1 of roster 1 First to 1
+         50: right
+         50: 1 was used after 0 wrong
+         50: make 2",
     );
 }

@@ -16,7 +16,7 @@ use super::jobs::{Done, blocking};
 use crate::break_glass::kept::Kept;
 use crate::break_glass::make::{self, Made, ROUNDS};
 use crate::break_glass::reply::Reply;
-use crate::break_glass::{Attempt, BreakGlass, Effect, Use, Verdict};
+use crate::break_glass::{Attempt, BreakGlass, Effect, Orderer, Use, Verdict};
 use crate::clock;
 use crate::control;
 
@@ -221,16 +221,18 @@ impl Agent {
         }
     }
 
-    /// An isolation is ordered while the end of everything is still tried: that is given up.
-    pub(super) fn give_up_end(&mut self) {
-        if self.way_out.core.kept().opening.is_none() {
-            return;
+    /// Whether an isolation may begin; one that operators ordered gives up the end of everything
+    /// that is still tried.
+    pub(super) fn may_isolate(&mut self, by: Orderer) -> bool {
+        let opening = self.way_out.core.kept().opening.is_some();
+        let may = self.way_out.core.handle_isolate(by);
+        if opening && may {
+            tracing::warn!("a newer order to isolate ends what a break-glass code began");
+            if let Some((stream, _)) = self.way_out.waiting.take() {
+                reply(stream, Reply::GoesOn);
+            }
         }
-        tracing::warn!("a newer order to isolate ends what a break-glass code began");
-        self.way_out.core.handle_opened();
-        if let Some((stream, _)) = self.way_out.waiting.take() {
-            reply(stream, Reply::GoesOn);
-        }
+        may
     }
 
     /// The spool was rolled back, and with it perhaps the memory of a code that was used.

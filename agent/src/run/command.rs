@@ -9,6 +9,7 @@ use cordon_proto::policy::Policy;
 
 use super::Agent;
 use super::jobs::{Done, blocking};
+use crate::break_glass::Orderer;
 use crate::guard::{self, Authorised, Own};
 use crate::identity::StateDirError;
 use crate::kept::{GUARD, POLICY};
@@ -86,7 +87,10 @@ impl Agent {
     /// Sets about a command.
     pub(super) fn obey(&mut self, may: Authorised) {
         match &may.command.action {
-            Action::Isolate(isolate) => self.isolate(&may, isolate),
+            Action::Isolate(isolate) => {
+                self.may_isolate(Orderer::Operators);
+                self.isolate(&may, isolate);
+            }
             Action::Release => {
                 self.containment.handle_release(&may);
                 self.act();
@@ -117,7 +121,6 @@ impl Agent {
     }
 
     pub(super) fn isolate(&mut self, may: &Authorised, isolate: &Isolate) {
-        self.give_up_end();
         let (ways, secs) = (self.ways(), self.secs());
         let policy = self.policy.as_ref();
         self.containment.handle_isolate(may, isolate, policy, ways, secs);

@@ -13,6 +13,7 @@ use cordon_proto::policy::Policy;
 use super::Agent;
 use super::jobs::Done;
 use crate::action::block::vital::{Vital, is_vital};
+use crate::break_glass::Orderer;
 use crate::clock;
 use crate::endpoint_time::EndpointTime;
 use crate::guard::Authorised;
@@ -213,10 +214,12 @@ impl Agent {
         };
         let (signed, signers) = (Vec::new(), Vec::new());
         let may = Authorised { command, hash, signed, signers, forget_secs: 0 };
-        if let Action::Isolate(isolate) = &may.command.action {
-            self.isolate(&may, isolate);
-        } else {
-            self.deed(&may);
+        let Action::Isolate(isolate) = &may.command.action else { return self.deed(&may) };
+        if self.may_isolate(Orderer::Endpoint) {
+            return self.isolate(&may, isolate);
         }
+        let reason = "an administrator has typed a break-glass code, and what it opens is not closed \
+                      by the endpoint itself";
+        self.answer(&may, Outcome::Failed { reason: reason.to_owned() });
     }
 }
