@@ -56,6 +56,7 @@ const TESTS: &[(&str, Body)] = &[
         "an endpoint cuts itself off as its policy says, without the collector",
         responses::cuts_itself_off,
     ),
+    ("an endpoint ends what its policy names, and nobody else", responses::kills),
     ("processes are ended and stopped, and what must not be is refused", processes::held),
     ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
     ("the supervisor ends a lease", hold::ends_the_lease),

@@ -120,7 +120,7 @@ fn start(fleet: &Fleet, group: &Path) -> Result<u32> {
 }
 
 /// A process in a group that is nobody's child: what works for the agent would be protected.
-fn begin(fleet: &Fleet, group: &Path, line: &str) -> Result<u32> {
+pub(crate) fn begin(fleet: &Fleet, group: &Path, line: &str) -> Result<u32> {
     let told = fleet.folder().join("started");
     fs::write(&told, "")?;
     let into = group.join("cgroup.procs");
@@ -140,7 +140,7 @@ fn state(pid: u32) -> Option<String> {
     line.get(line.rfind(')')? + 2..)?.split(' ').next().map(str::to_owned)
 }
 
-fn has_ended(pid: u32) -> bool {
+pub(crate) fn has_ended(pid: u32) -> bool {
     state(pid).is_none_or(|state| state == "Z")
 }
 

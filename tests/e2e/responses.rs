@@ -15,6 +15,7 @@ use cordon_proto::event::receipt::{EndCause, Outcome};
 use cordon_proto::event::{Body, Event, Lane, Reacted};
 use cordon_proto::roster::Autonomy;
 
+use crate::processes::{begin, has_ended};
 use crate::scene::{
     DB, PATIENCE, Stored, WEB, await_some, first_roster, fleet_of_one, listen, ruleset,
     sign_roster, traffic,
@@ -30,7 +31,7 @@ pub(crate) fn cuts_itself_off() -> Result<()> {
     let file = policy(&fleet, &marker)?;
     let refused = fleet.cordon(&["policy", "set", &file, WEB, "--reason", "e2e"]);
     ensure!(refused.is_err(), "the first roster lets endpoints do nothing by themselves");
-    let_endpoints_isolate(&fleet)?;
+    let_endpoints(&fleet, ActionKind::Isolate)?;
     fleet.cordon(&["policy", "set", &file, WEB, "--reason", "e2e", "--wait"])?;
     shown(&fleet, &file)?;
     let before = ruleset(fleet.namespace(WEB)?)?;
@@ -115,26 +116,81 @@ fn meet(fleet: &Fleet, marker: &std::path::Path) -> Result<()> {
 }
 
 fn policy(fleet: &Fleet, marker: &std::path::Path) -> Result<String> {
-    let (path, marker) = (fleet.folder().join("policy.toml"), marker.display().to_string());
-    let lease_secs = LEASE.as_secs();
+    policy_that(fleet, marker, &format!("do = \"isolate\", lease_secs = {}", LEASE.as_secs()))
+}
+
+/// A policy that does this to whoever starts a program.
+fn policy_that(fleet: &Fleet, program: &std::path::Path, does: &str) -> Result<String> {
+    let path = fleet.folder().join("policy.toml");
+    let program = program.display().to_string();
     let text = format!(
         "client = \"{CLIENT}\"\nversion = 1\n[[responses]]\nname = \"marker\"\n\
          per_hour_max = {TWICE_AN_HOUR}\n\
-         when = [{{ field = \"process_path\", comparison = \"is\", value = {marker:?} }}]\n\
-         then = {{ do = \"isolate\", lease_secs = {lease_secs} }}\n"
+         when = [{{ field = \"process_path\", comparison = \"is\", value = {program:?} }}]\n\
+         then = {{ {does} }}\n"
     );
     fs::write(&path, text)?;
     Ok(path.display().to_string())
 }
 
-/// A roster that lets one administrator set policy, and policy let endpoints isolate.
-fn let_endpoints_isolate(fleet: &Fleet) -> Result<()> {
+/// A program that policy names is ended as soon as it starts, without a collector, and told of once;
+/// where the agent may not, nothing is done and that is told.
+pub(crate) fn kills() -> Result<()> {
+    let mut fleet = fleet_of_one()?;
+    let group =
+        fleet.agent_cgroup(WEB).context("no control groups of version 2")?.path().to_owned();
+    let victim = fleet.folder().join("victim");
+    fs::copy("/bin/sleep", &victim).context("copying a program")?;
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o755))?;
+    let file = policy_that(&fleet, &victim, "do = \"kill\", tree = false")?;
+    let_endpoints(&fleet, ActionKind::Kill)?;
+    fleet.cordon(&["policy", "set", &file, WEB, "--reason", "e2e", "--wait"])?;
+    fleet.kill_collector()?;
+    let line = format!("exec {} 300", victim.display());
+    let neighbour = begin(&fleet, &group, "exec sleep 300")?;
+    let pid = begin(&fleet, &group, &line)?;
+    await_some("what policy names is ended", || Ok(has_ended(pid).then_some(())))
+        .with_context(|| fleet.log_tail(WEB))?;
+    ensure!(!has_ended(neighbour), "another was ended, too");
+    let outside = begin(&fleet, group.parent().context("a group above")?, &line)?;
+
+    fleet.start_collector()?;
+    fleet.wait_for_state(WEB, "online", PATIENCE)?;
+    let told = await_some("both are told", || {
+        let told = reactions(&fleet)?;
+        Ok((told.len() == usize::try_from(TWICE_AN_HOUR)?).then_some(told))
+    })?;
+    let outcomes = |id| -> Result<Vec<&'static str>> {
+        let events = Stored::of(&fleet, WEB)?.events()?;
+        let of_it = events.iter().filter_map(|(_, event)| {
+            let Body::Receipt(receipt) = &event.body else { return None };
+            (receipt.command == Some(id)).then(|| receipt.outcome.name())
+        });
+        Ok(of_it.collect())
+    };
+    let [done, not_done] = told.as_slice() else { anyhow::bail!("not two: {told:?}") };
+    await_some("the end of the process is observed", || {
+        let said = outcomes(done.id)?;
+        Ok((said == ["applied", "observed"]).then_some(()))
+    })?;
+    await_some("that the other may not be ended is told", || {
+        Ok((outcomes(not_done.id)? == ["failed"]).then_some(()))
+    })
+    .with_context(|| format!("{:?}", outcomes(not_done.id)))?;
+    ensure!(!has_ended(outside), "a process outside of the agent's own group was ended");
+    let ended = Command::new("kill").args(["-s", "KILL", &outside.to_string()]).status()?;
+    ensure!(ended.success(), "what was started outside stays");
+    Ok(())
+}
+
+/// A roster that lets one administrator set policy, and policy let endpoints do this.
+fn let_endpoints(fleet: &Fleet, action: ActionKind) -> Result<()> {
     let (mut roster, _, _) = first_roster(fleet)?;
     roster.version = 2;
     for grant in roster.grants.iter_mut().filter(|grant| grant.action == ActionKind::SetPolicy) {
         grant.approvals = 1;
     }
-    let actions = vec![ActionKind::Isolate];
+    let actions = vec![action];
     let (lease_secs_max, per_hour_max) = (LEASE.as_secs(), TWICE_AN_HOUR);
     roster.ceilings.autonomy = Some(Autonomy { actions, lease_secs_max, per_hour_max });
     let path = fleet.folder().join("autonomy.cbor");
