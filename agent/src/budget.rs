@@ -1,5 +1,9 @@
 //! What the agent may cost the machine, and what it gives up before it would cost more.
 //!
+//! Of its own settings and of policy the lower limit holds, each on its own: policy can ask for
+//! less, and never for more than whoever owns the machine has set. What waits on the disk is kept
+//! within its limit by the spool.
+//!
 //! Pure. First the sensors that can read on later are slowed down, which loses nothing; then
 //! classes of events are shed, the least telling first, and counted. Findings, receipts, health and
 //! gaps are never shed, and neither are the few events that tell of people and disks.
@@ -7,6 +11,7 @@
 use std::time::Duration;
 
 use cordon_proto::event::Class;
+use cordon_proto::policy;
 use serde::{Deserialize, Serialize};
 
 /// What the agent may cost.
@@ -19,6 +24,44 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// What telemetry may send in a second; 0 for as much as goes.
     pub bandwidth_bytes_per_s: u64,
+}
+
+/// The limits that hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Holding {
+    /// What this module keeps.
+    pub limits: Limits,
+    /// What the spool keeps.
+    pub spool_bytes: u64,
+}
+
+impl Holding {
+    /// Under a policy: of each limit the lower one.
+    #[must_use]
+    pub fn under(self, policy: Option<&policy::Budget>) -> Self {
+        let both = self.as_told().lower(policy.copied().unwrap_or_default());
+        let Limits { cpu_percent, memory_bytes, .. } = self.limits;
+        Self {
+            limits: Limits {
+                cpu_percent: both.cpu_percent.unwrap_or(cpu_percent),
+                memory_bytes: both.memory_bytes.unwrap_or(memory_bytes),
+                bandwidth_bytes_per_s: both.bandwidth_bytes_per_s.unwrap_or(0),
+            },
+            spool_bytes: both.spool_bytes.unwrap_or(self.spool_bytes),
+        }
+    }
+
+    /// As health tells it.
+    #[must_use]
+    pub fn as_told(self) -> policy::Budget {
+        let Limits { cpu_percent, memory_bytes, bandwidth_bytes_per_s: rate } = self.limits;
+        policy::Budget {
+            cpu_percent: Some(cpu_percent),
+            memory_bytes: Some(memory_bytes),
+            spool_bytes: Some(self.spool_bytes),
+            bandwidth_bytes_per_s: Some(rate).filter(|rate| *rate > 0),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -65,6 +108,11 @@ impl Budget {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { limits, step: 0, last: None, share: 0, easy_since: None }
+    }
+
+    /// Other limits from now on; what is given up stays given up until that is seen to be too much.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// Takes a look at what was used; call it about once a second. Answers whether more or less is
@@ -128,6 +176,9 @@ impl Budget {
     }
 }
 
+/// What a line that was idle may take at once.
+const BURST: Duration = Duration::from_secs(1);
+
 /// Keeps what is sent within a rate: a bucket of one second.
 #[derive(Debug)]
 pub struct Bandwidth {
@@ -143,6 +194,22 @@ impl Bandwidth {
         Self { bytes_per_s, busy_until: Duration::ZERO }
     }
 
+    /// Another rate from now on. What was sent before at an older one is forgotten, so that a line
+    /// that was slow for a moment is not slow for hours.
+    pub fn set_rate(&mut self, bytes_per_s: u64, now: Duration) {
+        if bytes_per_s != self.bytes_per_s {
+            *self = Self { bytes_per_s, busy_until: self.busy_until.min(now + BURST) };
+        }
+    }
+
+    /// How much may be asked for at once: no more than a second's worth, so that a slow line is not
+    /// taken for minutes by one answer.
+    #[must_use]
+    pub fn at_once(&self, bytes: usize) -> usize {
+        let most = usize::try_from(self.bytes_per_s).unwrap_or(usize::MAX);
+        if most == 0 { bytes } else { bytes.min(most) }
+    }
+
     /// So many bytes are being sent.
     pub fn sent(&mut self, bytes: usize, now: Duration) {
         let Some(nanos_of_one) = 1_000_000_000_u64.checked_div(self.bytes_per_s) else { return };
@@ -153,7 +220,7 @@ impl Bandwidth {
     /// How long to wait before more is sent.
     #[must_use]
     pub fn wait(&self, now: Duration) -> Duration {
-        self.busy_until.saturating_sub(now).saturating_sub(Duration::from_secs(1))
+        self.busy_until.saturating_sub(now).saturating_sub(BURST)
     }
 }
 
@@ -228,5 +295,64 @@ mod tests {
         let mut free = Bandwidth::new(0);
         free.sent(usize::MAX, Duration::ZERO);
         assert_eq!(free.wait(Duration::ZERO), Duration::ZERO);
+        assert_eq!((free.at_once(5_000), line.at_once(5_000)), (5_000, 1000));
+    }
+
+    /// A minute of a line that always has more to send, a kilobyte a time; what went by then.
+    #[track_caller]
+    fn check_line(rates: &[(u64, u64)], expected_kilobytes: u64) {
+        let (mut line, mut sent) = (Bandwidth::new(0), 0);
+        for now in (0..60_000).map(Duration::from_millis) {
+            for (_, rate) in rates.iter().filter(|(at, _)| Duration::from_secs(*at) == now) {
+                line.set_rate(*rate, now);
+            }
+            if line.bytes_per_s > 0 && line.wait(now).is_zero() {
+                line.sent(1000, now);
+                sent += 1;
+            }
+        }
+        assert_eq!(sent, expected_kilobytes);
+    }
+
+    #[test]
+    fn a_line_keeps_to_the_rate_of_the_moment() {
+        // A second's worth at once, and then as the seconds pass.
+        check_line(&[(0, 10_000)], 610);
+        check_line(&[(0, 1_000)], 61);
+        // Another rate counts from its moment on, whatever was sent before.
+        check_line(&[(0, 1_000), (30, 10_000)], 31 + 300);
+        check_line(&[(0, 10_000), (30, 1_000)], 310 + 30);
+    }
+
+    #[test]
+    fn of_settings_and_policy_the_lower_limit_holds() {
+        let own = Holding { limits: Limits::default(), spool_bytes: 256 << 20 };
+        assert_eq!(own.under(None), own);
+        let policy = policy::Budget {
+            cpu_percent: Some(10),
+            memory_bytes: Some(1 << 40),
+            spool_bytes: Some(16 << 20),
+            bandwidth_bytes_per_s: Some(4096),
+        };
+        let limits = Limits { cpu_percent: 10, bandwidth_bytes_per_s: 4096, ..own.limits };
+        let both = Holding { limits, spool_bytes: 16 << 20 };
+        assert_eq!(own.under(Some(&policy)), both, "memory stays what the settings say");
+        let slow = Limits { bandwidth_bytes_per_s: 1024, ..own.limits };
+        let slow = Holding { limits: slow, ..own };
+        assert_eq!(slow.under(Some(&policy)).limits.bandwidth_bytes_per_s, 1024);
+    }
+
+    #[test]
+    fn a_lower_limit_is_felt_at_the_next_look() {
+        let mut budget = Budget::new(Limits::default());
+        for now in 1..=60 {
+            budget.handle_usage(now * 200_000, 12 << 20, Duration::from_secs(now));
+        }
+        assert_eq!(budget.describe(), None, "20 of 25 percent");
+        budget.set_limits(Limits { cpu_percent: 10, ..Limits::default() });
+        for now in 61..=70 {
+            budget.handle_usage(now * 200_000, 12 << 20, Duration::from_secs(now));
+        }
+        assert_eq!(budget.shed(), &SHED[..4]);
     }
 }

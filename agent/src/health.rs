@@ -5,6 +5,7 @@ use std::fs;
 use cordon_proto::command::Nonce;
 use cordon_proto::event::agent::{Health, LaneDepth, Standing};
 use cordon_proto::event::{Body, ClassCount, Observation, SensorHealth, SensorState, Severity};
+use cordon_proto::policy::Budget;
 use cordon_proto::roster::RosterRef;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -64,6 +65,10 @@ pub struct Vitals {
     pub containments: Vec<Standing>,
     /// What is given up in order to stay within the budget.
     pub given_up: Option<String>,
+    /// The limits that hold.
+    pub budget: Budget,
+    /// What went to the collector since the agent started.
+    pub sent_bytes: u64,
 }
 
 impl Vitals {
@@ -79,7 +84,7 @@ impl Vitals {
             self.sensors.iter().any(blind) || self.containments.iter().any(|one| !one.proved);
         let severity = if unwell { Severity::Medium } else { Severity::Informational };
         let Self { endpoint_secs, nonce, roster, policy_version, uptime_secs, .. } = self;
-        let Self { lanes, sensors, dropped, containments, given_up, .. } = self;
+        let Self { lanes, sensors, dropped, containments, given_up, budget, sent_bytes, .. } = self;
         let health = Health {
             agent_version: VERSION.to_owned(),
             endpoint_secs,
@@ -94,6 +99,8 @@ impl Vitals {
             dropped,
             containments,
             given_up,
+            budget: Some(budget),
+            sent_bytes: Some(sent_bytes),
         };
         let Stamp { time_ns, boot_ns } = now;
         Observation { time_ns, boot_ns, severity, body: Body::Health(Box::new(health)) }

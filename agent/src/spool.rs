@@ -303,6 +303,17 @@ impl Spool {
         self.write("write to", Sync::Now, |tx, _| tx.save_note(key, value))
     }
 
+    /// Other limits from now on. What telemetry has too much goes, counted, when something is stored
+    /// next; pages that it leaves in the file are used again.
+    pub fn set_limits(&mut self, limits: SpoolLimits) {
+        self.limits = limits;
+        if let Some(store) = &self.store
+            && !self.capped
+        {
+            self.capped = store.let_grow(limits.file_bytes_max).is_err();
+        }
+    }
+
     /// Stores what waits, syncs, and says goodbye: the next start will find nothing amiss.
     pub fn close(mut self, now: Stamp) -> Result<(), SpoolError> {
         self.now = now;

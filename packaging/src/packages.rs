@@ -34,12 +34,21 @@ impl Unpacked {
 
     /// Downloads packages and unpacks them, unless that was done before.
     pub fn fetch<S: AsRef<str>>(folder: &Path, packages: &[S]) -> Result<Self> {
+        Self::fetch_with(folder, packages, &[])
+    }
+
+    /// The same with options for apt-get.
+    pub fn fetch_with<S: AsRef<str>>(
+        folder: &Path,
+        packages: &[S],
+        apt: &[String],
+    ) -> Result<Self> {
         if let Some(done) = Self::find(folder) {
             return Ok(done);
         }
         // Its own, should two tasks fetch the same at once.
         let part = folder.with_extension(format!("part-{}", std::process::id()));
-        let fetched = fetch_into(&part, packages).and_then(|root| {
+        let fetched = fetch_into(&part, packages, apt).and_then(|root| {
             let moved = fs::rename(&root, folder);
             moved.with_context(|| format!("putting {} in its place", folder.display()))
         });
@@ -100,7 +109,7 @@ fn added(simulated: &str) -> Vec<String> {
 }
 
 /// Answers the folder in which everything was unpacked.
-fn fetch_into<S: AsRef<str>>(part: &Path, packages: &[S]) -> Result<PathBuf> {
+fn fetch_into<S: AsRef<str>>(part: &Path, packages: &[S], apt: &[String]) -> Result<PathBuf> {
     let (files, root) = (part.join("packages"), part.join("root"));
     for folder in [&files, &root] {
         let made = fs::create_dir_all(folder);
@@ -108,7 +117,7 @@ fn fetch_into<S: AsRef<str>>(part: &Path, packages: &[S]) -> Result<PathBuf> {
     }
     let names: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     let mut download = Command::new("apt-get");
-    download.args(["download", "-q"]).args(&names).current_dir(&files);
+    download.args(apt).args(["download", "-q"]).args(&names).current_dir(&files);
     ask(&format!("downloading {}", names.join(" ")), &mut download)?;
     for entry in fs::read_dir(&files).context("listing packages")? {
         let file = entry.context("listing packages")?.path();

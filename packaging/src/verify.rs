@@ -15,7 +15,7 @@ use crate::programs::FOLDER_VARIABLE;
 use crate::run_command::{Ran, cargo, run as run_command};
 use crate::tally::Tally;
 use crate::vm::depot::Depot;
-use crate::vm::system::Image;
+use crate::vm::{release, system};
 use crate::workspace::Workspace;
 use crate::{demo, need, packages, peers, say};
 
@@ -65,7 +65,8 @@ fn provide_machines() -> Result<()> {
         Depot::fetch()?;
     }
     let depot = Depot::find().map_err(anyhow::Error::msg)?;
-    Image::fetch(&depot).map(drop)
+    release::fetch_all(&depot)?;
+    system::PLAIN.fetch(&depot).map(drop)
 }
 
 struct Steps {

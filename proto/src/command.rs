@@ -19,7 +19,9 @@ use minicbor::{Decode, Encode};
 use crate::Text;
 use crate::id::{ClientId, CommandId, EndpointId};
 use crate::limits;
-use crate::policy::{Policy, Redactions, RedactionsError, ResponseError, responses};
+use crate::policy::{
+    Budget, BudgetError, Policy, Redactions, RedactionsError, ResponseError, responses,
+};
 use crate::query::Query;
 use crate::roster::RosterRef;
 
@@ -149,6 +151,9 @@ pub enum CommandFormError {
     /// A policy's redactions cannot be.
     #[error(transparent)]
     Redactions(#[from] RedactionsError),
+    /// A policy's budget cannot be kept.
+    #[error("has a policy that {0}")]
+    Budget(#[from] BudgetError),
     /// What endpoints shall do by themselves cannot be.
     #[error("has a policy that {0}")]
     Responses(#[from] ResponseError),
@@ -227,6 +232,7 @@ impl Command {
 fn check_policy(policy: &Policy) -> Result<(), CommandFormError> {
     check_protected(policy.protected.as_deref().unwrap_or_default())?;
     policy.redactions.as_ref().map_or(Ok(()), Redactions::check)?;
+    policy.budget.as_ref().map_or(Ok(()), Budget::check)?;
     Ok(responses::check_form(policy.responses.as_deref().unwrap_or_default())?)
 }
 

@@ -1,5 +1,6 @@
 //! The configuration of endpoints that operators sign: what stays open while one is cut off, how
-//! careful to be with it, which secrets are taken out of what it tells, and what it does by itself.
+//! careful to be with it, which secrets are taken out of what it tells, what it does by itself, and
+//! what its agent may cost.
 
 use std::net::IpAddr;
 
@@ -9,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::Text;
 use crate::id::{ClientId, EndpointId};
 
+pub mod budget;
 mod redactions;
 pub mod responses;
 
+pub use budget::{Budget, BudgetError};
 pub use redactions::{Redactions, RedactionsError, SecretPattern};
 pub use responses::{Response, ResponseError};
 
@@ -88,6 +91,10 @@ pub struct Policy {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<Vec<Text>>,
+    /// What the agent may cost the machine, at most; none for what its own settings say.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
 }
 
 impl Policy {
@@ -114,6 +121,7 @@ impl Policy {
             redactions: None,
             responses: None,
             protected: None,
+            budget: None,
         }
     }
 }

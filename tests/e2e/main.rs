@@ -7,6 +7,7 @@ mod bad_enrolment;
 mod bad_settings;
 mod block;
 mod break_glass;
+mod budget;
 mod certificate;
 mod collect;
 mod disk_full;
@@ -57,6 +58,7 @@ const TESTS: &[(&str, Body)] = &[
         responses::cuts_itself_off,
     ),
     ("an endpoint ends what its policy names, and nobody else", responses::kills),
+    ("a policy makes an agent cost less, and the line keeps to its rate", budget::kept),
     ("processes are ended and stopped, and what must not be is refused", processes::held),
     ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
     ("the supervisor ends a lease", hold::ends_the_lease),

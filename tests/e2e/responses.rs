@@ -17,8 +17,8 @@ use cordon_proto::roster::Autonomy;
 
 use crate::processes::{begin, has_ended};
 use crate::scene::{
-    DB, PATIENCE, Stored, WEB, await_some, first_roster, fleet_of_one, listen, ruleset,
-    sign_roster, traffic,
+    DB, PATIENCE, Stored, WEB, await_some, fleet_of_one, let_one_set_policy, listen, ruleset,
+    traffic,
 };
 
 const LEASE: Duration = Duration::from_secs(20);
@@ -185,20 +185,10 @@ pub(crate) fn kills() -> Result<()> {
 
 /// A roster that lets one administrator set policy, and policy let endpoints do this.
 fn let_endpoints(fleet: &Fleet, action: ActionKind) -> Result<()> {
-    let (mut roster, _, _) = first_roster(fleet)?;
-    roster.version = 2;
-    for grant in roster.grants.iter_mut().filter(|grant| grant.action == ActionKind::SetPolicy) {
-        grant.approvals = 1;
-    }
     let actions = vec![action];
     let (lease_secs_max, per_hour_max) = (LEASE.as_secs(), TWICE_AN_HOUR);
-    roster.ceilings.autonomy = Some(Autonomy { actions, lease_secs_max, per_hour_max });
-    let path = fleet.folder().join("autonomy.cbor");
-    fs::write(&path, sign_roster(fleet, &roster)?)?;
-    fleet.cordon(&["roster", "push", &path.to_string_lossy()])?;
-    await_some("the endpoint holds the new roster", || {
-        let version = &fleet.endpoint_json(WEB)?["roster_version"];
-        Ok((version == 2 || version == "2").then_some(()))
+    let_one_set_policy(fleet, |roster| {
+        roster.ceilings.autonomy = Some(Autonomy { actions, lease_secs_max, per_hour_max });
     })
 }
 

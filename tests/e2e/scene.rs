@@ -13,6 +13,7 @@ use cordon_packaging::clock::{Stopwatch, wait_until};
 use cordon_packaging::fleet::{CLIENT, Fleet, Plan};
 use cordon_packaging::lab::Namespace;
 use cordon_packaging::stage::Machine;
+use cordon_proto::command::ActionKind;
 use cordon_proto::event::{Body, Event, Lane};
 use cordon_proto::evidence::{self, Bundle, Report};
 use cordon_proto::id::{EndpointId, Hash};
@@ -87,6 +88,24 @@ pub(crate) fn first_roster(fleet: &Fleet) -> Result<(Roster, RosterRef, Vec<u8>)
     let roster: Roster = document::peek(Kind::Roster, &bytes)?;
     let named = RosterRef { version: roster.version, hash: Hash::of(&bytes) };
     Ok((roster, named, bytes))
+}
+
+/// Has one person's signature suffice for a policy, and the roster changed as asked beside that;
+/// waits until the endpoint that most tests are about holds it.
+pub(crate) fn let_one_set_policy(fleet: &Fleet, more: impl FnOnce(&mut Roster)) -> Result<()> {
+    let (mut roster, _, _) = first_roster(fleet)?;
+    roster.version = 2;
+    for grant in roster.grants.iter_mut().filter(|grant| grant.action == ActionKind::SetPolicy) {
+        grant.approvals = 1;
+    }
+    more(&mut roster);
+    let path = fleet.folder().join("roster-2.cbor");
+    fs::write(&path, sign_roster(fleet, &roster)?)?;
+    fleet.cordon(&["roster", "push", &path.to_string_lossy()])?;
+    await_some("the endpoint holds the new roster", || {
+        let version = &fleet.endpoint_json(WEB)?["roster_version"];
+        Ok((version == 2 || version == "2").then_some(()))
+    })
 }
 
 /// Signs a roster as the fleet's authority.

@@ -16,7 +16,7 @@ use cordon_proto::id::EndpointId;
 use rustix::mount::MountFlags;
 use tokio::sync::mpsc;
 
-use crate::storage;
+use crate::{kernels, storage};
 
 /// Lines of events begin with this, lines of conditions with the other.
 pub(crate) const EVENT: &str = "EVENT ";
@@ -27,8 +27,12 @@ pub(crate) const TO_BE_READ: &str = "READ-ME";
 
 pub(crate) fn run() -> ExitCode {
     let done = prepare().and_then(|()| {
-        if std::fs::read_to_string("/proc/cmdline")?.contains(storage::ARGUMENT) {
+        let asked = std::fs::read_to_string("/proc/cmdline")?;
+        if asked.contains(storage::ARGUMENT) {
             return storage::run();
+        }
+        if asked.contains(kernels::ARGUMENT) {
+            return kernels::run();
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(sense())

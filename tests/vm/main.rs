@@ -1,5 +1,5 @@
 //! What only a kernel of its own can show, in a machine of qemu: devices that come and go, disks
-//! that tell their health, disks that fail, storage that is blocked, and a boot.
+//! that tell their health, disks that fail, storage that is blocked, a boot, and other kernels.
 //!
 //! Skips by name where qemu or a kernel for guests is not here; `cargo verify` gets them, and so
 //! does this program with `CORDON_VM_FETCH=1`. In the machine this same program is the first
@@ -7,6 +7,7 @@
 
 mod disks;
 mod guest;
+mod kernels;
 mod reboot;
 mod storage;
 
@@ -16,18 +17,29 @@ use anyhow::Result;
 use cordon_packaging::lab::unavailable;
 use cordon_packaging::programs;
 use cordon_packaging::vm::depot::Depot;
-use cordon_packaging::vm::system::Image;
+use cordon_packaging::vm::release::{BOOKWORM, Release, TRIXIE};
+use cordon_packaging::vm::system::{Image, PLAIN};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// What a test needs beside qemu and a kernel.
 #[derive(Clone, Copy)]
 enum Body {
     Kernel(fn(&Depot) -> Result<()>),
+    /// The kernel of this release.
+    Release(Release, fn(&Depot) -> Result<()>),
     /// A whole system on a disk, and a fleet around it.
     System(fn(&Depot, &Image) -> Result<()>),
 }
 
-const TESTS: [(&str, Body); 3] = [
+const TESTS: [(&str, Body); 5] = [
+    (
+        "processes, connections and files are told whole on Linux 6.1",
+        Body::Release(BOOKWORM, kernels::life),
+    ),
+    (
+        "processes, connections and files are told whole on Linux 6.12",
+        Body::Release(TRIXIE, kernels::life),
+    ),
     (
         "disks fail, warn, are plugged in and pulled out, and all of it is told",
         Body::Kernel(disks::life),
@@ -43,8 +55,12 @@ fn main() -> ExitCode {
     if std::process::id() == 1 {
         return guest::run();
     }
-    if std::env::args().next().is_some_and(|name| name.ends_with("/modprobe")) {
+    let name = std::env::args().next().unwrap_or_default();
+    if name.ends_with("/modprobe") {
         return guest::modprobe();
+    }
+    if name == kernels::STORM {
+        return kernels::storm();
     }
     let mut arguments = Arguments::from_args();
     // Each machine takes a core and half a gigabyte.
@@ -63,6 +79,15 @@ fn unless(body: Body) -> Result<Completion, Failed> {
     };
     let done = match body {
         Body::Kernel(body) => body(&depot),
+        Body::Release(release, body) => {
+            if std::env::var_os("CORDON_VM_FETCH").is_some() {
+                release.fetch(&depot).map_err(|error| format!("{error:#}"))?;
+            }
+            match release.find(&depot) {
+                Ok(depot) => body(&depot),
+                Err(reason) => return Ok(Completion::ignored_with(reason)),
+            }
+        }
         Body::System(body) => {
             if let Some(reason) = unavailable() {
                 return Ok(Completion::ignored_with(reason));
@@ -73,9 +98,9 @@ fn unless(body: Body) -> Result<Completion, Failed> {
                 }
             }
             if std::env::var_os("CORDON_VM_FETCH").is_some() {
-                Image::fetch(&depot).map_err(|error| format!("{error:#}"))?;
+                PLAIN.fetch(&depot).map_err(|error| format!("{error:#}"))?;
             }
-            match Image::find() {
+            match PLAIN.find() {
                 Ok(image) => body(&depot, &image),
                 Err(reason) => return Ok(Completion::ignored_with(reason)),
             }

@@ -4,18 +4,16 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cordon_packaging::clock::wait_until;
-use cordon_packaging::deb::{self, Sources};
 use cordon_packaging::fleet::{Fleet, Plan};
-use cordon_packaging::programs;
 use cordon_packaging::stage::COLLECTOR;
 use cordon_packaging::vm::capture::{self, Frame, What};
 use cordon_packaging::vm::depot::Depot;
 use cordon_packaging::vm::system::{Image, System, SystemPlan};
+use cordon_tests::guest;
 
 /// What anything takes in an emulated machine on a busy one.
 const WITHIN: Duration = Duration::from_secs(180);
@@ -29,7 +27,7 @@ pub(crate) fn sealed(depot: &Depot, image: &Image) -> Result<()> {
     let folder = tempfile::tempdir().context("making a folder for the machine")?;
     let plan = SystemPlan {
         folder: folder.path().to_owned(),
-        files: files(folder.path())?,
+        files: guest::files(folder.path(), &[])?,
         kernel_arguments: "cordon.noise mitigations=off".to_owned(),
     };
     // Its packets are sent by qemu from the collector's namespace, which has no way to anybody
@@ -37,7 +35,8 @@ pub(crate) fn sealed(depot: &Depot, image: &Image) -> Result<()> {
     let door = fleet.stage()?.door.clone();
     let mut system = door.run(|| System::start(depot, image, &plan))??;
     await_noise(&system, 0).context("without isolation")?;
-    install(&mut system, &fleet)?;
+    guest::install(&mut system, &fleet, GUEST)?;
+    guest::await_obedience(&fleet, GUEST)?;
     fleet.cordon(&[
         "isolate",
         GUEST,
@@ -70,36 +69,6 @@ pub(crate) fn sealed(depot: &Depot, image: &Image) -> Result<()> {
     await_noise(&system, released).context("after the release")?;
     system.run("systemctl start cordon-agent.service && dpkg --remove cordon-agent")?;
     system.run("! test -e /usr/bin/cordon-agent").map(drop)
-}
-
-/// The package, made from the program as it is built, without what only a debugger reads.
-fn files(folder: &Path) -> Result<std::path::PathBuf> {
-    let (files, stripped) = (folder.join("files"), folder.join("stripped"));
-    std::fs::create_dir_all(&files)?;
-    std::fs::create_dir_all(&stripped)?;
-    let program = programs::find("cordon-agent")?;
-    let mut strip = Command::new("strip");
-    strip.arg("-o").arg(stripped.join("cordon-agent")).arg(program);
-    ensure!(strip.status().context("starting strip")?.success(), "strip failed");
-    let linux = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/linux");
-    let sources = Sources { programs: &stripped, linux: &linux, time_secs: 0 };
-    deb::build("cordon-agent", sources, &files)?;
-    Ok(files)
-}
-
-fn install(system: &mut System, fleet: &Fleet) -> Result<()> {
-    system.await_success("systemctl is-active systemd-networkd.service")?;
-    system.run(System::MOUNT_FILES)?;
-    system.run("dpkg --install /mnt/cordon-agent_*.deb")?;
-    let token = fleet.cordon(&["token", "create", "--uses", "1", "--for", "1h"])?;
-    let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no string")?;
-    system.await_success(&format!("cordon-agent enroll '{token}'"))?;
-    system.run("systemctl start cordon-agent.service")?;
-    fleet.wait_for_state(GUEST, "online", WITHIN)?;
-    // Its first health brings what a command proves its freshness with.
-    let try_it = ["isolate", GUEST, "--reason", "vm", "--dry-run"];
-    let told = wait_until(WITHIN, || Ok::<_, ()>(fleet.cordon(&try_it).ok())).ok().flatten();
-    told.map(drop).context("the machine does not tell its health")
 }
 
 fn cannot_be_removed(system: &mut System) -> Result<()> {

@@ -58,6 +58,8 @@ impl Facts {
             dropped: vec![],
             containments: vec![],
             given_up: None,
+            budget: None,
+            sent_bytes: None,
         };
         Self { endpoint, client, health, redactions: None }
     }

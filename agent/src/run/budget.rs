@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cordon_proto::event::{Class, ClassCount, GapReason, Lane};
+use cordon_proto::policy::Policy;
 use cordon_proto::session::AgentEffect;
 use tokio::sync::watch;
 
 use super::Agent;
 use super::jobs::Done;
-use crate::budget::{Bandwidth, Budget, Limits};
+use crate::budget::{Bandwidth, Budget, Holding};
 use crate::clock;
 use crate::health::Usage;
 use crate::platform::linux::heap;
@@ -27,8 +28,13 @@ const TRIM_PERIOD: Duration = Duration::from_secs(600);
 /// The budget, and what it made the agent give up.
 #[derive(Debug)]
 pub(super) struct Thrift {
+    /// What the settings say.
+    own: Holding,
+    /// What holds, policy taken into account.
+    holding: Holding,
     budget: Budget,
     bandwidth: Bandwidth,
+    sent_bytes: u64,
     brake: watch::Sender<Duration>,
     shed: BTreeMap<Class, u64>,
     shed_from_ns: Option<u64>,
@@ -38,16 +44,37 @@ pub(super) struct Thrift {
 }
 
 impl Thrift {
-    pub(super) fn new(limits: Limits, brake: watch::Sender<Duration>) -> Self {
+    pub(super) fn new(own: Holding, brake: watch::Sender<Duration>) -> Self {
         Self {
-            budget: Budget::new(limits),
-            bandwidth: Bandwidth::new(limits.bandwidth_bytes_per_s),
+            own,
+            holding: own,
+            budget: Budget::new(own.limits),
+            bandwidth: Bandwidth::new(own.limits.bandwidth_bytes_per_s),
+            sent_bytes: 0,
             brake,
             shed: BTreeMap::new(),
             shed_from_ns: None,
             tell_at: Duration::ZERO,
             trim_at: None,
         }
+    }
+
+    /// Takes up a policy; answers what may wait on the disk from now on.
+    pub(super) fn set_policy(&mut self, policy: Option<&Policy>, now: Duration) -> u64 {
+        self.holding = self.own.under(policy.and_then(|policy| policy.budget.as_ref()));
+        let Holding { limits, spool_bytes } = self.holding;
+        self.budget.set_limits(limits);
+        self.bandwidth.set_rate(limits.bandwidth_bytes_per_s, now);
+        spool_bytes
+    }
+
+    /// What holds.
+    pub(super) fn limits(&self) -> Holding {
+        self.holding
+    }
+
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
     }
 
     /// Takes out of a sample what is given up.
@@ -109,8 +136,22 @@ impl Thrift {
         Some(self.bandwidth.wait(now)).filter(|wait| is_telemetry && !wait.is_zero())
     }
 
+    /// How long a piece of an archive waits.
+    pub(super) fn wait_for_piece(&self, now: Duration) -> Duration {
+        self.bandwidth.wait(now)
+    }
+
+    /// What a session asks for, in a portion that the line bears.
+    fn portion(&self, mut effect: AgentEffect) -> AgentEffect {
+        if let AgentEffect::Fetch { lane: Lane::Telemetry, bytes_max, .. } = &mut effect {
+            *bytes_max = self.bandwidth.at_once(*bytes_max);
+        }
+        effect
+    }
+
     pub(super) fn sent(&mut self, bytes: usize, now: Duration) {
         self.bandwidth.sent(bytes, now);
+        self.sent_bytes = self.sent_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 }
 
@@ -134,8 +175,21 @@ impl Agent {
         told.into_iter().for_each(|sample| self.deliver(sample));
     }
 
+    /// Takes up what policy says of the budget.
+    pub(super) fn follow_budget(&mut self) {
+        let spool_bytes = self.thrift.set_policy(self.policy.as_ref(), self.clock.now());
+        let spool = self.spool.clone();
+        self.jobs.push(async move {
+            if let Err(error) = spool.limit(spool_bytes).await {
+                tracing::warn!(%error, "the spool was not told how much of the disk it may take");
+            }
+            Done::Swept
+        });
+    }
+
     /// Passes what a session asks for on to the spool, telemetry at the pace that it may have.
     pub(super) fn ask_in_time(&mut self, effect: AgentEffect) {
+        let effect = self.thrift.portion(effect);
         match self.thrift.wait(&effect, self.clock.now()) {
             None => self.ask_effect(effect),
             Some(wait) => self.jobs.push(async move {

@@ -134,7 +134,9 @@ impl Agent {
 
     fn read_piece(&mut self, command: CommandId, offset: u64, bytes: usize) {
         let (store, session) = (self.collecting.store.clone(), self.delivery.session());
+        let wait = self.thrift.wait_for_piece(self.clock.now());
         self.jobs.push(async move {
+            tokio::time::sleep(wait).await;
             let read = blocking(move || store.read(command, offset, bytes)).await;
             let read = read.and_then(|read| read).map_err(|error| error.to_string());
             let piece = Piece { command, offset, content: Vec::new(), offer: None };
@@ -153,6 +155,7 @@ impl Agent {
             // The session that it was read for is over; the next one asks anew.
             CollectDone::Read(session, ..) if session != self.delivery.session() => {}
             CollectDone::Read(_, piece, Ok(content)) => {
+                self.thrift.sent(content.len(), self.clock.now());
                 if !self.link.handle_piece(Piece { content, ..piece }) {
                     self.collecting.orders.handle_down();
                 }

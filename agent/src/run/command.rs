@@ -145,6 +145,7 @@ impl Agent {
                 self.sensors.redact_by(redactor(&policy));
                 self.reacting.set_policy(&policy);
                 self.policy = Some(policy);
+                self.follow_budget();
                 Outcome::Applied { change_us: 0, until_secs: None, stood_already: false }
             }
             Err(error) => Outcome::Failed { reason: error.to_string() },

@@ -22,6 +22,7 @@ use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
 use crate::break_glass::kept::{Kept, Opening};
+use crate::budget::Holding;
 use crate::canary::Canaries;
 use crate::clock::{self, Clock, Stamp};
 use crate::config::Config;
@@ -158,6 +159,7 @@ impl Agent {
         if found.epochs.iter().any(|(_, cause)| *cause != EpochCause::Enrolled) {
             self.renew_secret();
         }
+        self.follow_budget();
         self.look_around();
         self.restore().await;
         self.act_deeds();
@@ -239,7 +241,8 @@ fn watching(
     let (brake, braked) = watch::channel(Duration::ZERO);
     let (watched, canaries) = (config.watched(), dir.path(super::canary::LOG));
     let sensors = sensors::Sensors::new(watched, &canaries, outlet, spool, braked);
-    (sensors, Thrift::new(config.budget, brake))
+    let own = Holding { limits: config.budget, spool_bytes: config.spool.bytes_max };
+    (sensors, Thrift::new(own, brake))
 }
 
 /// The isolation that stood. One whose record nobody can read is held for an hour, as the

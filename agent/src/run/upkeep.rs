@@ -183,6 +183,8 @@ impl Agent {
             dropped: dropped.collect(),
             containments: self.standing(),
             given_up: self.thrift.given_up(),
+            budget: self.thrift.limits().as_told(),
+            sent_bytes: self.thrift.sent_bytes(),
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::inbox::{Inbox, Taking};
 use super::pace::{Due, Pace};
-use super::{Spool, SpoolError, Taken};
+use super::{Spool, SpoolError, SpoolLimits, Taken};
 use crate::clock::{self, Clock, Stamp};
 use crate::sensor::Sample;
 
@@ -140,6 +140,11 @@ impl SpoolHandle {
     /// told apart by its place at the next connection.
     pub async fn forget(&self, lane: Lane, upto: Cursor) -> Result<(), SpoolError> {
         self.order(Order::Forget(lane, upto)).await
+    }
+
+    /// Other limits from now on; what is over them goes when something is stored next.
+    pub async fn limit(&self, bytes_max: u64) -> Result<(), SpoolError> {
+        self.now(move |spool, _| spool.set_limits(SpoolLimits::of(bytes_max))).await
     }
 
     /// Begins a new epoch; see [`Spool::begin_epoch`].

@@ -314,6 +314,8 @@ fn health(endpoint_secs: u64, roster_version: u64, containments: Vec<Standing>) 
         dropped: vec![],
         containments,
         given_up: None,
+        budget: None,
+        sent_bytes: None,
     }))
 }
 

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::release::first_kernel;
 use crate::packages::{Unpacked, with_dependencies};
 use crate::run_command::{ask, find_program};
 use crate::workspace::cache_folder;
@@ -63,6 +64,18 @@ impl Depot {
         Ok(())
     }
 
+    /// As in its file's name; empty where that has another form.
+    #[must_use]
+    pub fn kernel_version(&self) -> &str {
+        let name = self.kernel.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.strip_prefix("vmlinuz-")).unwrap_or_default()
+    }
+
+    /// The same with another kernel.
+    pub(super) fn with_kernel(&self, kernel: PathBuf, modules: PathBuf) -> Self {
+        Self { kernel, modules, ..self.clone() }
+    }
+
     /// A command that starts qemu, with nothing said yet.
     pub(super) fn qemu(&self) -> Command {
         let mut command = Command::new(&self.qemu);
@@ -82,7 +95,7 @@ fn folder() -> Result<PathBuf> {
 }
 
 /// The last by name.
-fn first_below(folder: &Path, prefix: &str) -> Option<PathBuf> {
+pub(super) fn first_below(folder: &Path, prefix: &str) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
     let is_wanted = |path: &PathBuf| {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix))
@@ -93,9 +106,7 @@ fn first_below(folder: &Path, prefix: &str) -> Option<PathBuf> {
 fn kernel_package() -> Result<String> {
     let mut command = Command::new("apt-cache");
     let text = ask("asking for the newest kernel", command.args(["depends", KERNEL_PACKAGE]))?;
-    let depends = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    let kernel = depends.map(str::trim).find(|name| name.starts_with("linux-image-"));
-    Ok(kernel.with_context(|| format!("{KERNEL_PACKAGE} names no kernel"))?.to_owned())
+    first_kernel(&text).with_context(|| format!("{KERNEL_PACKAGE} names no kernel"))
 }
 
 #[cfg(test)]

@@ -46,35 +46,50 @@ const BOOT_WITHIN: Duration = Duration::from_secs(240);
 const SCRIPT_WITHIN: Duration = Duration::from_secs(120);
 const MEMORY_MIB: u32 = 640;
 
+/// What is on a disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Debian {
+    /// Its folder in the cache.
+    folder: &'static str,
+    /// Packages beside those that every one has.
+    packages: &'static str,
+}
+
+/// No more than it takes to run.
+pub const PLAIN: Debian = Debian { folder: "vm/system", packages: "" };
+
+/// With the kernel's own audit daemon and LAUREL behind it, neither of them started.
+pub const AUDITED: Debian = Debian { folder: "vm/audited", packages: "auditd laurel" };
+
 /// A disk and what starts from it.
 #[derive(Clone, Debug)]
 pub struct Image {
     folder: PathBuf,
 }
 
-impl Image {
+impl Debian {
     /// What was made here before from the same recipe.
-    pub fn find() -> Result<Self, String> {
-        let folder = folder().map_err(|error| format!("{error:#}"))?;
+    pub fn find(self) -> Result<Image, String> {
+        let folder = self.folder().map_err(|error| format!("{error:#}"))?;
         let made = fs::read_to_string(folder.join("recipe")).unwrap_or_default();
-        if made == recipe() {
-            return Ok(Self { folder });
+        if made == self.recipe() {
+            return Ok(Image { folder });
         }
         Err("no disk with a Debian for guests (made as root, from packages)".to_owned())
     }
 
     /// Makes it, unless it is there. Needs root and Debian's packages; the machine stays as it is.
-    pub fn fetch(depot: &Depot) -> Result<Self> {
-        if let Ok(image) = Self::find() {
+    pub fn fetch(self, depot: &Depot) -> Result<Image> {
+        if let Ok(image) = self.find() {
             return Ok(image);
         }
         let missing: Vec<_> =
             NEEDED.into_iter().filter(|name| find_program(name).is_none()).collect();
         ensure!(missing.is_empty(), "making a disk for guests needs {}", missing.join(", "));
         ensure!(need::is_root(), "making a disk for guests needs root");
-        let folder = folder()?;
+        let folder = self.folder()?;
         let part = folder.with_extension(format!("part-{}", std::process::id()));
-        let made = make(depot, &part).and_then(|()| {
+        let made = self.make(depot, &part).and_then(|()| {
             if folder.exists() {
                 fs::remove_dir_all(&folder).context("removing an older disk")?;
             }
@@ -84,51 +99,57 @@ impl Image {
             fs::remove_dir_all(&part).context("removing what was not finished")?;
         }
         // Another task may have made it meanwhile.
-        Self::find().map_err(|reason| made.err().unwrap_or_else(|| anyhow::Error::msg(reason)))
+        self.find().map_err(|reason| made.err().unwrap_or_else(|| anyhow::Error::msg(reason)))
     }
 
+    fn folder(self) -> Result<PathBuf> {
+        Ok(cache_folder()?.join(self.folder))
+    }
+
+    fn packages(self) -> String {
+        [PACKAGES, self.packages].join(" ").trim_end().to_owned()
+    }
+
+    fn recipe(self) -> String {
+        [BUILD, INIT, &self.packages()].join("\n")
+    }
+
+    fn make(self, depot: &Depot, part: &Path) -> Result<()> {
+        let (packages, script) = (part.join("packages"), part.join("build.sh"));
+        fs::create_dir_all(&packages).with_context(|| format!("making {}", packages.display()))?;
+        fs::write(&script, BUILD).context("writing how a disk is made")?;
+        let mut download = Command::new("apt-get");
+        download.args(["download", "-q"]).args(self.closure(part)?).current_dir(&packages);
+        ask("downloading a Debian for guests", &mut download)?;
+        let mut build = Command::new("sh");
+        build.arg(&script).arg(&packages).arg(&depot.modules).arg(part);
+        ask("making a disk for guests", &mut build)?;
+        let archive = early(&part.join("tree"), depot)?;
+        fs::write(part.join("initramfs"), archive).context("writing what starts from the disk")?;
+        for done in ["packages", "tree"] {
+            fs::remove_dir_all(part.join(done)).with_context(|| format!("removing {done}"))?;
+        }
+        fs::write(part.join("recipe"), self.recipe()).context("noting how the disk was made")
+    }
+
+    /// The packages, and all that they need on a machine that has none.
+    fn closure(self, part: &Path) -> Result<Vec<String>> {
+        let nothing = part.join("status");
+        fs::write(&nothing, "").context("writing an empty list of packages")?;
+        let mut command = Command::new("apt-get");
+        command.arg("-o").arg(format!("Dir::State::status={}", nothing.display()));
+        command.args(["install", "--simulate", "--no-install-recommends"]);
+        command.args(self.packages().split_whitespace());
+        let text = ask("asking apt-get what a Debian for guests needs", &mut command)?;
+        let names = text.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+        Ok(names.map(str::to_owned).collect())
+    }
+}
+
+impl Image {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
-}
-
-fn folder() -> Result<PathBuf> {
-    Ok(cache_folder()?.join("vm/system"))
-}
-
-fn recipe() -> String {
-    [BUILD, INIT, PACKAGES].join("\n")
-}
-
-fn make(depot: &Depot, part: &Path) -> Result<()> {
-    let (packages, script) = (part.join("packages"), part.join("build.sh"));
-    fs::create_dir_all(&packages).with_context(|| format!("making {}", packages.display()))?;
-    fs::write(&script, BUILD).context("writing how a disk is made")?;
-    let mut download = Command::new("apt-get");
-    download.args(["download", "-q"]).args(closure(part)?).current_dir(&packages);
-    ask("downloading a Debian for guests", &mut download)?;
-    let mut build = Command::new("sh");
-    build.arg(&script).arg(&packages).arg(&depot.modules).arg(part);
-    ask("making a disk for guests", &mut build)?;
-    let archive = early(&part.join("tree"), depot)?;
-    fs::write(part.join("initramfs"), archive).context("writing what starts from the disk")?;
-    for done in ["packages", "tree"] {
-        fs::remove_dir_all(part.join(done)).with_context(|| format!("removing {done}"))?;
-    }
-    fs::write(part.join("recipe"), recipe()).context("noting how the disk was made")
-}
-
-/// The packages, and all that they need on a machine that has none.
-fn closure(part: &Path) -> Result<Vec<String>> {
-    let nothing = part.join("status");
-    fs::write(&nothing, "").context("writing an empty list of packages")?;
-    let mut command = Command::new("apt-get");
-    command.arg("-o").arg(format!("Dir::State::status={}", nothing.display()));
-    command.args(["install", "--simulate", "--no-install-recommends"]);
-    command.args(PACKAGES.split_whitespace());
-    let text = ask("asking apt-get what a Debian for guests needs", &mut command)?;
-    let names = text.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
-    Ok(names.map(str::to_owned).collect())
 }
 
 /// What the machine runs until it has its disk.

@@ -8,6 +8,7 @@ use super::process::Tier;
 use super::{ClassCount, GapReason, Lane};
 use crate::command::{ActionKind, Nonce};
 use crate::id::CommandId;
+use crate::policy::Budget;
 use crate::roster::RosterRef;
 
 /// The agent started.
@@ -191,4 +192,10 @@ pub struct Health {
     /// What the agent gives up at the moment in order to stay within its budget.
     #[n(12)]
     pub given_up: Option<String>,
+    /// The limits that hold: of the endpoint's settings and of policy the lower ones.
+    #[n(13)]
+    pub budget: Option<Budget>,
+    /// Events and collected archives sent to the collector since the agent started, in bytes.
+    #[n(14)]
+    pub sent_bytes: Option<u64>,
 }

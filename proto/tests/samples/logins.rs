@@ -7,7 +7,7 @@ use cordon_proto::event::login::{
     Origin, Status,
 };
 use cordon_proto::event::{Body, Event, LogLine, Redaction, Severity};
-use cordon_proto::policy::{Exemption, Policy, Redactions, SecretPattern, Transport};
+use cordon_proto::policy::{Budget, Exemption, Policy, Redactions, SecretPattern, Transport};
 
 use super::{check, endpoint, sample};
 
@@ -149,4 +149,14 @@ fn events_and_policies_are_read_as_they_were_made() {
     check("policy-exemptions.cbor", &codec::encode(&narrow));
     assert_eq!(read("policy-exemptions.cbor", codec::encode(&narrow)), narrow);
     assert_eq!(redactions().check(), Ok(()));
+    let budget = Budget {
+        cpu_percent: Some(10),
+        memory_bytes: Some(32 << 20),
+        spool_bytes: Some(64 << 20),
+        bandwidth_bytes_per_s: Some(64 << 10),
+    };
+    let frugal = Policy { budget: Some(budget), ..policy(None) };
+    check("policy-budget.cbor", &codec::encode(&frugal));
+    assert_eq!(read("policy-budget.cbor", codec::encode(&frugal)), frugal);
+    assert_eq!(budget.check(), Ok(()));
 }

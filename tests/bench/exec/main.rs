@@ -2,13 +2,18 @@
 //! what the agent spends on them, and what they lose to it.
 //!
 //! Bursts without the agent and with it take turns, so that the cost of the agent stands beside the
-//! noise of the machine. The agent sees every process of this
-//! machine; only those of the burst are counted, but all cost it time.
+//! noise of the machine. The agent sees every process of this machine; only those of the burst are
+//! counted, but all cost it time. The whole of it takes a quarter of an hour, of which the peer in a
+//! machine of its own is the last third; `--quick` leaves that and the slower rates out.
+
+mod beside;
+mod guest;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use cordon_packaging::fleet::{Fleet, Plan};
+use cordon_packaging::say;
 use cordon_tests::measure::fleet::{self, Captured, ENDPOINT};
 use cordon_tests::measure::spread::median;
 use cordon_tests::measure::workload::{self, Burst, Spent};
@@ -17,16 +22,19 @@ use cordon_tests::measure::{self, Options, Report, whole};
 const ROUNDS: usize = 3;
 
 /// Processes of all rounds with the agent, flat out.
-const PROCESSES: usize = 20_001;
+const PROCESSES: usize = 100_002;
+const PROCESSES_QUICK: usize = 20_001;
 
-/// The slower rates, and for how many seconds each.
-const RATES_PER_S: [u32; 3] = [100, 400, 1600];
-const RATE_SECS: u32 = 15;
+/// The slower rates, and how many processes at each: between one and four minutes.
+const RATES_PER_S: [(u32, usize); 3] = [(100, 20_000), (400, 20_000), (1_600, 100_000)];
 
 /// Below this share of a rate it was not the rate that was measured.
 const REACHED_MIN: f64 = 0.95;
 
 fn main() -> ExitCode {
+    if let Some(code) = guest::play() {
+        return code;
+    }
     measure::main("exec", exec)
 }
 
@@ -36,11 +44,13 @@ fn exec(options: Options, report: &mut Report) -> Result<()> {
     fleet.stop_agent(ENDPOINT)?;
     let mut costs = Costs::default();
     let mut sum = Sum::default();
+    let processes = if options.quick { PROCESSES_QUICK } else { PROCESSES };
     let burst = |what: &str| Burst {
         mark: format!("cordon-exec-{}-{what}-", std::process::id()),
-        count: PROCESSES / ROUNDS,
+        count: processes / ROUNDS,
         rate_per_s: None,
     };
+    say::line(&format!("{processes} processes flat out, in {ROUNDS} rounds"));
     costs.without.push(burst("without").run()?);
     for round in 0..ROUNDS {
         fleet::start(&mut fleet)?;
@@ -57,28 +67,31 @@ fn exec(options: Options, report: &mut Report) -> Result<()> {
     if !options.quick {
         fleet::start(&mut fleet)?;
         fleet::calm(&fleet)?;
-        for rate in RATES_PER_S {
+        for (rate, count) in RATES_PER_S {
+            say::line(&format!("{count} processes at {rate}/s"));
             let mut sum = Sum::default();
-            sum.add(&watch(&fleet, &at_rate(rate)?)?);
+            sum.add(&watch(&fleet, &at_rate(rate, count))?);
             sum.tell(&rate.to_string(), report)?;
             let reached = sum.started / sum.elapsed_s;
             if reached < f64::from(rate) * REACHED_MIN {
                 report.not_measured(format!("{rate}/s: this machine reached {reached:.0}/s only"));
             }
         }
+        drop(fleet);
+        beside::measure(report)?;
     } else {
         report.not_measured("100, 400 and 1,600 processes a second: --quick");
+        report.not_measured("100,000 processes: --quick");
+        report.not_measured("auditd with LAUREL in a machine of its own: --quick");
     }
-    report.not_measured("auditd with LAUREL in the same run");
     report.not_measured("more than one shape of process: every one is /bin/true with one argument");
     report.not_measured("the machine alone: other processes of it cost the agent time, too");
     Ok(())
 }
 
-fn at_rate(rate: u32) -> Result<Burst> {
-    let count = usize::try_from(rate * RATE_SECS).context("a rate")?;
+fn at_rate(rate: u32, count: usize) -> Burst {
     let mark = format!("cordon-exec-{}-rate{rate}-", std::process::id());
-    Ok(Burst { mark, count, rate_per_s: Some(rate) })
+    Burst { mark, count, rate_per_s: Some(rate) }
 }
 
 /// One burst with the agent.

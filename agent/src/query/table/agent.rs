@@ -35,12 +35,23 @@ impl Table for Health {
             column("rss_bytes", INTEGER, "the agent's resident memory"),
             column("uptime_secs", INTEGER, "since the agent started"),
             column("given_up", TEXT, "what it does without to keep within its budget"),
+            column(
+                "cpu_percent_max",
+                INTEGER,
+                "its share of one core; of settings and policy the lower",
+            ),
+            column("memory_bytes_max", INTEGER, "its resident memory, at most"),
+            column("spool_bytes_max", INTEGER, "what may wait on its disk"),
+            column("bandwidth_max", INTEGER, "bytes it may send in a second; NULL for no limit"),
+            column("sent_bytes", INTEGER, "what it has sent since it started"),
         ];
         COLUMNS
     }
 
     fn rows(&self, _asked: &[Asked]) -> Result<Rows, String> {
         let health = &self.0;
+        let budget = health.budget.unwrap_or_default();
+        let limit = |limit: Option<u64>| limit.map_or(Value::Null, number);
         Ok(rows(vec![vec![
             word(&health.agent_version),
             number(health.endpoint_secs),
@@ -50,6 +61,11 @@ impl Table for Health {
             number(health.rss_bytes),
             number(health.uptime_secs),
             health.given_up.as_ref().map_or(Value::Null, word),
+            limit(budget.cpu_percent.map(u64::from)),
+            limit(budget.memory_bytes),
+            limit(budget.spool_bytes),
+            limit(budget.bandwidth_bytes_per_s),
+            limit(health.sent_bytes),
         ]]))
     }
 }

@@ -6,6 +6,7 @@ use cordon_proto::command::{ActionKind, Nonce};
 use cordon_proto::event::agent::Standing;
 use cordon_proto::event::{Health, SensorHealth, SensorState};
 use cordon_proto::id::{CommandId, EndpointId};
+use cordon_proto::policy::Budget;
 use cordon_proto::query::{Query, read_chunk};
 use cordon_proto::roster::RosterRef;
 
@@ -42,6 +43,8 @@ fn facts() -> Facts {
         dropped: vec![],
         containments: vec![standing],
         given_up: Some("forks".to_owned()),
+        budget: Some(Budget { cpu_percent: Some(10), ..Budget::default() }),
+        sent_bytes: Some(77),
     };
     Facts {
         endpoint: EndpointId::of(b"own"),

@@ -8,7 +8,7 @@ use cordon_proto::event::receipt::{Check, EndCause, Outcome, Probe, Proof, Snaps
 
 use crate::moment;
 use crate::output::text::plain;
-pub use action::{action, response};
+pub use action::{action, budget, response};
 
 /// A command, a line each for what it says, from its own bytes.
 #[must_use]

@@ -94,5 +94,7 @@ pub fn health_json(health: &Health) -> Value {
         "dropped": health.dropped,
         "containments": health.containments,
         "given_up": health.given_up,
+        "budget": health.budget,
+        "sent_bytes": health.sent_bytes.map(|bytes| bytes.to_string()),
     })
 }

@@ -6,7 +6,7 @@ use cordon_proto::command::{
     ProcessTarget, Rule, Target,
 };
 use cordon_proto::policy::responses::{Comparison, Field, Reaction, Response, Test};
-use cordon_proto::policy::{Policy, Redactions, Transport};
+use cordon_proto::policy::{Budget, Policy, Redactions, Transport};
 
 use crate::moment;
 use crate::output::text::plain;
@@ -161,15 +161,34 @@ fn isolate(isolate: &Isolate) -> String {
 fn policy(policy: &Policy) -> String {
     let responses = policy.responses.iter().flatten().map(|one| format!("; {}", response(one)));
     format!(
-        "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}{}{}",
+        "set_policy: version {} of client {}: {} exemption(s), {} critical endpoint(s){}{}{}{}",
         policy.version,
         policy.client,
         policy.exemptions.len(),
         policy.critical.len(),
         policy.redactions.as_ref().map(redactions).unwrap_or_default(),
         protected(policy.protected.as_deref().unwrap_or_default()),
+        policy.budget.map_or(String::new(), |held| format!(
+            "; the agent may cost {} (what an endpoint's own settings say, if that is less)",
+            budget(Some(&held))
+        )),
         responses.collect::<String>()
     )
+}
+
+/// What an agent may cost.
+#[must_use]
+pub fn budget(held: Option<&Budget>) -> String {
+    let Some(held) = held.filter(|held| **held != Budget::default()) else {
+        return "what each endpoint's own settings say".to_owned();
+    };
+    let limits = [
+        held.cpu_percent.map(|percent| format!("{percent} % of a core")),
+        held.memory_bytes.map(|bytes| format!("{bytes} bytes of memory")),
+        held.spool_bytes.map(|bytes| format!("{bytes} bytes on its disk")),
+        held.bandwidth_bytes_per_s.map(|rate| format!("{rate} bytes a second to the collector")),
+    ];
+    limits.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// What endpoints will do by themselves, with nobody asked any more: every response in words.

@@ -36,6 +36,10 @@ pub(super) fn changes(before: Option<&Policy>, now: &Policy) -> Vec<String> {
         let path = plain(&one.to_lossy()).into_owned();
         (format!("never ended, stopped or denied: {path}"), format!("{path}, protected"))
     });
+    if before.budget != now.budget {
+        let words = |policy: &Policy| summary::budget(policy.budget.as_ref());
+        said.push(format!("the agent may cost {}; before: {}", words(now), words(before)));
+    }
     if before.redactions != now.redactions {
         said.push("which secrets are taken out changes".to_owned());
     }
@@ -92,6 +96,18 @@ mod tests {
         let said = changes(Some(&before), &now);
         assert!(said.contains(&"response mass-change is taken away".to_owned()), "{said:?}");
         assert_eq!(changes(None, &now), ["a first policy for client acme"]);
+        let budget = cordon_proto::policy::Budget {
+            cpu_percent: Some(10),
+            bandwidth_bytes_per_s: Some(65_536),
+            ..Default::default()
+        };
+        let before = Policy { budget: None, ..before };
+        let frugal = Policy { budget: Some(budget), ..before.clone() };
+        assert_eq!(
+            changes(Some(&before), &frugal)[1],
+            "the agent may cost 10 % of a core, 65536 bytes a second to the collector; before: what \
+             each endpoint's own settings say"
+        );
         let same = Policy { version: 9, ..before.clone() };
         assert_eq!(changes(Some(&before), &same), ["version 4 becomes 9"]);
     }

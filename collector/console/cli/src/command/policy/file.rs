@@ -29,6 +29,12 @@ A policy as a file:
   port = 443
   transport = \"tcp\"
 
+  [budget]                      # what an agent may cost; its own settings bind where they are lower
+  cpu_percent = 10              # of one core, over some seconds; 5 or more
+  memory_bytes = 50331648       # 25165824 or more
+  spool_bytes = 134217728       # on its disk; 16777216 or more
+  bandwidth_bytes_per_s = 65536 # 4096 or more; findings, receipts and health never wait
+
   [[responses]]                 # what endpoints do by themselves, within the roster's ceilings
   name = \"mass-change\"
   per_hour_max = 2
@@ -126,6 +132,8 @@ fn mistakes(policy: &Policy, ceilings: Option<&Ceilings>) -> Vec<String> {
     }
     let redactions = policy.redactions.as_ref().and_then(|redactions| redactions.check().err());
     said.extend(redactions.map(|error| plain(&error.to_string()).into_owned()));
+    let budget = policy.budget.and_then(|budget| budget.check().err());
+    said.extend(budget.map(|error| error.to_string()));
     if let Some(least) = ceilings.map(|ceilings| ceilings.policy_min)
         && policy.version < least
     {
