@@ -32,8 +32,9 @@ use super::record::{File, Known, Record};
 use super::standing::Counts;
 use super::{End, ProcessSettings, Standing, observation, proc_file};
 
-/// How often the kernel's counters are looked at when nothing happens.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the ring is looked at when nothing happens. What fills it wakes; this is for the list
+/// of /proc that may be due, and for what the kernel's counters may say.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// Losses of a storm are told once a second, not with every sample.
 const LOSS_PERIOD_NS: u64 = 1_000_000_000;
