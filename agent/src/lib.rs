@@ -1,6 +1,7 @@
 //! Cordon's agent: watches an endpoint, streams signed events, contains it on signed command.
 
 pub mod action;
+pub mod arguments;
 pub mod break_glass;
 pub mod budget;
 pub mod canary;

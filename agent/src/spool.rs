@@ -12,9 +12,11 @@
 //! instead of stored, and when it fills the spool, everything but gaps is. A disk without room
 //! makes the spool count telemetry instead of keeping it, and tell of it when there is room again.
 
+mod board;
 mod commit;
 mod fault;
 mod floor;
+mod forgets;
 mod inbox;
 pub mod keeper;
 mod lane;
@@ -42,6 +44,7 @@ pub use lane::Identity;
 
 use crate::clock::Stamp;
 use crate::sensor::Sample;
+use forgets::Forgets;
 use lane::{Holding, LaneState, Lanes};
 use reserve::Reserve;
 use store::{Run, Store, Sync};
@@ -107,7 +110,13 @@ pub struct Spool {
     reserve: Reserve,
     lanes: Lanes,
     waiting: Waiting,
+    /// What the next transaction deletes.
+    forgets: Forgets,
+    /// Telemetry that the last append sealed.
+    sealed: Vec<SealedBatch>,
     run: Run,
+    /// When the disk was last told how the run fares, boot-time clock; none where it must be.
+    run_told_ns: Option<u64>,
     start: Start,
     now: Stamp,
     /// Telemetry was committed and not synced.
@@ -146,6 +155,9 @@ impl Spool {
             reserve: Reserve::beside(path),
             lanes: Lanes { control: lane(Lane::Control), telemetry: lane(Lane::Telemetry) },
             waiting: Waiting::default(),
+            forgets: Forgets::default(),
+            sealed: Vec::new(),
+            run_told_ns: None,
             run: Run { boot_id: boot_id.to_owned(), clean: false, alive_ns: now.time_ns },
             start: Start::default(),
             now,
@@ -198,10 +210,13 @@ impl Spool {
         self.store_waiting()
     }
 
-    /// Waits until everything taken is on disk.
+    /// Waits until everything taken is on disk; deletes what was noted for it.
     pub fn sync(&mut self, now: Stamp) -> Result<(), SpoolError> {
         self.now = now;
-        if self.unsynced { self.write("sync", Sync::Now, |_, _| Ok(())) } else { Ok(()) }
+        if self.unsynced {
+            return self.write("sync", Sync::Now, |_, _| Ok(()));
+        }
+        self.forget_noted()
     }
 
     /// Whether telemetry was taken that a power loss could still take back.
@@ -214,6 +229,7 @@ impl Spool {
     /// is kept for a full disk, and gives back what is not needed.
     pub fn alive(&mut self, now: Stamp) -> Result<(), SpoolError> {
         self.now = now;
+        self.run_told_ns = None;
         self.write("write to", Sync::Later, |_, _| Ok(()))?;
         self.take_reserve();
         self.read("shrink", Store::give_back)
@@ -232,11 +248,32 @@ impl Spool {
 
     /// Deletes what is durable at the collector.
     pub fn forget(&mut self, lane: Lane, upto: Cursor) -> Result<(), SpoolError> {
-        self.write("delete from", Sync::Later, |tx, lanes| {
-            let (events, bytes) = tx.delete_upto(lane, upto)?;
-            lanes.get_mut(lane).gone(events, bytes);
-            Ok(())
-        })
+        self.forgets.note(lane, upto);
+        self.forget_noted()
+    }
+
+    /// Deletes what was noted for it, if anything was.
+    fn forget_noted(&mut self) -> Result<(), SpoolError> {
+        if !self.forgets.is_some() {
+            return Ok(());
+        }
+        self.write("delete from", Sync::Later, |_, _| Ok(()))
+    }
+
+    /// Deletes what is durable at the collector with the next that is written, and before anything
+    /// is dropped for want of room.
+    fn forget_later(&mut self, forgets: Forgets) {
+        self.forgets.add(forgets);
+    }
+
+    /// Whether something is to be deleted.
+    fn has_to_forget(&self) -> bool {
+        self.forgets.is_some()
+    }
+
+    /// The telemetry that the last append sealed, once.
+    fn take_sealed(&mut self) -> Vec<SealedBatch> {
+        std::mem::take(&mut self.sealed)
     }
 
     /// Begins a new epoch, above `above` and above every one known; what comes after
@@ -321,6 +358,7 @@ impl Spool {
         // Without room it is no clean end: the next start tells of it.
         self.store_with_remedies().map_err(|fault| self.failed("store what waits in", fault))?;
         self.run.clean = true;
+        self.run_told_ns = None;
         self.write("close", Sync::Now, |_, _| Ok(()))?;
         match self.store.take().map(Store::close) {
             None | Some(Ok(())) => Ok(()),

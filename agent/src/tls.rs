@@ -9,9 +9,12 @@ use std::io;
 use std::sync::Arc;
 
 use cordon_proto::id::Hash;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::{AlertDescription, CertificateError, ClientConfig};
+use rustls::crypto::{
+    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms, ring,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::SigningKey;
+use rustls::{AlertDescription, CertificateError, ClientConfig, SignatureScheme};
 
 use crate::identity::Certificate;
 
@@ -23,10 +26,45 @@ pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-cordon-hello";
 /// How much of it.
 pub const EXPORTER_BYTES: usize = 32;
 
-/// The provider, named wherever one is needed, so that a dependency cannot bring another.
+/// The provider, named wherever one is needed, so that a dependency cannot bring another. It has
+/// what certificates of a collector's own authority use and nothing else: no RSA, which would be a
+/// hundredth of the program and is a door less.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    Arc::new(CryptoProvider {
+        cipher_suites: ring::ALL_CIPHER_SUITES.to_vec(),
+        kx_groups: vec![ring::kx_group::X25519, ring::kx_group::SECP256R1],
+        signature_verification_algorithms: SIGNATURES,
+        secure_random: &Ring,
+        key_provider: &Ring,
+    })
+}
+
+static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[webpki::ring::ECDSA_P256_SHA256, webpki::ring::ED25519],
+    mapping: &[
+        (SignatureScheme::ECDSA_NISTP256_SHA256, &[webpki::ring::ECDSA_P256_SHA256]),
+        (SignatureScheme::ED25519, &[webpki::ring::ED25519]),
+    ],
+};
+
+#[derive(Debug)]
+struct Ring;
+
+impl SecureRandom for Ring {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+        use ::ring::rand::{SecureRandom as _, SystemRandom};
+        SystemRandom::new().fill(bytes).map_err(|_unspecified| GetRandomFailed)
+    }
+}
+
+impl KeyProvider for Ring {
+    fn load_private_key(
+        &self,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        ring::sign::any_ecdsa_type(&key)
+    }
 }
 
 /// Settings for connections to a collector with one of these roots; `certificate` is shown to it,

@@ -14,8 +14,9 @@ use rustix::fs::OFlags;
 
 use super::walk;
 
-/// How hard it is compressed: what costs a moment of one core a megabyte.
-const LEVEL: i32 = 3;
+/// How hard it is compressed: what costs a moment of one core a megabyte. More than this is left out
+/// of the zstd that is compiled in.
+const LEVEL: i32 = 2;
 
 /// Read from a file at once.
 const READ_BYTES: usize = 64 << 10;

@@ -23,7 +23,11 @@ const TELL_PERIOD: Duration = Duration::from_secs(10);
 /// When memory is first given back that only the start needed, and how often what a busy moment
 /// needed.
 const TRIM_FIRST: Duration = Duration::from_secs(20);
-const TRIM_PERIOD: Duration = Duration::from_secs(600);
+const TRIM_PERIOD: Duration = Duration::from_secs(60);
+
+/// How often memory is looked at while less than this much processor time was used, microseconds.
+const LOOK_PERIOD: Duration = Duration::from_secs(10);
+const BUSY_US: u64 = 10_000;
 
 /// The budget, and what it made the agent give up.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) struct Thrift {
     tell_at: Duration,
     /// None before the first look.
     trim_at: Option<Duration>,
+    /// What was used when memory was last looked at.
+    looked: Option<(Duration, Usage)>,
 }
 
 impl Thrift {
@@ -56,6 +62,26 @@ impl Thrift {
             shed_from_ns: None,
             tell_at: Duration::ZERO,
             trim_at: None,
+            looked: None,
+        }
+    }
+
+    /// What the agent uses. An agent that does next to nothing does not grow: its memory is looked
+    /// at now and then.
+    fn usage(&mut self, now: Duration) -> Usage {
+        let cpu_us = Usage::cpu_us();
+        match self.looked {
+            Some((at, before))
+                if now.saturating_sub(at) < LOOK_PERIOD
+                    && cpu_us.saturating_sub(before.cpu_us) < BUSY_US =>
+            {
+                Usage { cpu_us, ..before }
+            }
+            Some(_) | None => {
+                let usage = Usage::read();
+                self.looked = Some((now, usage));
+                usage
+            }
         }
     }
 
@@ -158,7 +184,7 @@ impl Thrift {
 impl Agent {
     pub(super) fn keep_budget(&mut self) {
         let (now, time_ns) = (self.clock.now(), clock::stamp().time_ns);
-        let Usage { cpu_us, rss_bytes } = Usage::read();
+        let Usage { cpu_us, rss_bytes } = self.thrift.usage(now);
         if self.thrift.budget.handle_usage(cpu_us, rss_bytes, now) {
             let given_up = self.thrift.budget.describe();
             let pause = self.thrift.budget.pause();

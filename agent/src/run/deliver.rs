@@ -214,6 +214,11 @@ impl Agent {
         }
         let Some((session, ask)) = self.delivery.asked.pop_front() else { return };
         self.delivery.asking = true;
+        if let Ask::Effect(AgentEffect::Fetch { lane, after, batches_max, bytes_max }) = ask
+            && let Some(fresh) = self.spool.fetch_fresh(lane, after, batches_max, bytes_max)
+        {
+            return self.spooled(Spooled::Batches(session, lane, fresh));
+        }
         if let Ask::Effect(AgentEffect::BeginEpoch { lane, cause, .. }) = &ask {
             tracing::warn!(lane = lane.name(), ?cause, "a new epoch begins");
             if *cause == EpochCause::RolledBack {

@@ -6,12 +6,17 @@ use cordon_proto::event::{GapReason, Lane};
 use cordon_proto::sign::batch::Sealer;
 
 use super::fault::{Fault, SpoolError};
+use super::forgets::Forgets;
 use super::lane::{Entry, Lanes, Sealed};
 use super::store::{Run, Store, Sync, Tx};
 use super::{Spool, Taken, room, waiting};
 
 /// How much is dropped at once: this part of what telemetry may take.
 const DROP_PART: u64 = 8;
+
+/// While much is written, the disk is told no more often that the run is alive: a page less for each
+/// batch, and a gap after a crash that begins so much too early at most.
+const ALIVE_KNOWN_NS: u64 = 2 * 1_000_000_000;
 
 /// What is dropped for want of room on the disk at least: page by page it would be all gaps.
 const DROP_LEAST_BYTES: u64 = 64 << 10;
@@ -48,6 +53,12 @@ impl Spool {
             return Err(fault);
         }
         let room = self.make_room();
+        if self.forgets.is_some() && self.commit(Sync::Later, |_, _| Ok(())).is_ok() {
+            match self.try_store(0) {
+                Err(fault) if fault.is_full() => {}
+                done => return done,
+            }
+        }
         if self.lanes.telemetry.bytes > 0 {
             // Pages that a dropped batch leaves are used again without asking the disk.
             let incoming = self.waiting.telemetry_bytes().saturating_mul(2);
@@ -77,10 +88,14 @@ impl Spool {
     /// One transaction with everything that waits; at least `drop_bytes` of the oldest telemetry
     /// go in it.
     fn try_store(&mut self, drop_bytes: u64) -> Result<(), Fault> {
+        if self.forgets.is_some() && self.is_tight() {
+            self.commit(Sync::Later, |_, _| Ok(()))?;
+        }
         let (now, share) = (self.now, self.telemetry_share());
         self.shed_for_room(share);
         let identity = Arc::clone(&self.identity);
-        let mut telemetry = self.lanes.telemetry.clone();
+        let before = self.lanes.telemetry.clone();
+        let mut telemetry = before.clone();
         let sealer = &mut self.sealer;
         let entries = self.waiting.telemetry.iter();
         let batches = telemetry.seal(entries, now.time_ns, &identity, sealer)?;
@@ -94,7 +109,9 @@ impl Spool {
         // Out of the way while the rest of the spool is borrowed; back if it could not be stored.
         let waiting = std::mem::take(&mut self.waiting);
         let done = self.commit(sync, |tx, lanes| {
+            let forgotten = lanes.telemetry.less_than(&before);
             lanes.telemetry = telemetry.clone();
+            lanes.telemetry.gone(forgotten.0, forgotten.1);
             let dropped = room::drop_oldest(tx, &mut lanes.telemetry, over)?;
             insert(tx, Lane::Telemetry, &batches)?;
             let mut entries = waiting.control_entries(now);
@@ -112,10 +129,17 @@ impl Spool {
         if done.is_ok() {
             self.unsynced |= sync == Sync::Later;
             self.waiting = waiting.after_storing(now);
+            self.sealed = batches.into_iter().map(Sealed::into_batch).collect();
         } else {
             self.waiting = waiting;
         }
         done
+    }
+
+    /// Whether what is dropped or shed may depend on what could be deleted.
+    fn is_tight(&self) -> bool {
+        let held = self.lanes.control.bytes.saturating_add(self.lanes.telemetry.bytes);
+        held.saturating_add(self.waiting.telemetry_bytes()) > self.limits.bytes_max / 2
     }
 
     /// What telemetry may take.
@@ -136,8 +160,8 @@ impl Spool {
         }
     }
 
-    /// One transaction; what it changes of the lanes counts only once it is done. Every
-    /// transaction says which run is alive, and since when.
+    /// One transaction; what it changes of the lanes counts only once it is done. It deletes first
+    /// what may go, and says which run is alive where that is not known well enough.
     pub(super) fn commit<T>(
         &mut self,
         sync: Sync,
@@ -147,16 +171,35 @@ impl Spool {
         let sync = if self.unmarked { Sync::Now } else { sync };
         let mut lanes = self.lanes.clone();
         let run = Run { alive_ns: self.now.time_ns, ..self.run.clone() };
+        let boot_ns = self.now.boot_ns;
+        let is_known = |told_ns: u64| boot_ns.saturating_sub(told_ns) < ALIVE_KNOWN_NS;
+        let is_known = !self.unmarked && self.run_told_ns.is_some_and(is_known);
+        let unmarked = self.unmarked;
+        let (before, forgets) = (&self.lanes, self.forgets);
         let store = self.store.as_mut().ok_or(Fault::NotOpen)?;
         let done = store.write(sync, |tx| {
+            for (lane, upto) in forgets.iter() {
+                let (events, bytes) = tx.delete_upto(lane, upto)?;
+                lanes.get_mut(lane).gone(events, bytes);
+            }
             let done = work(tx, &mut lanes)?;
-            tx.save_lane(&lanes.control)?;
-            tx.save_lane(&lanes.telemetry)?;
-            tx.save_run(&run)?;
+            for lane in Lane::ALL {
+                let (now, before) = (lanes.get(lane), before.get(lane));
+                if unmarked || now.differs_on_disk(before) {
+                    tx.save_lane(now)?;
+                }
+            }
+            if !is_known {
+                tx.save_run(&run)?;
+            }
             Ok(done)
         })?;
         self.lanes = lanes;
-        self.run = run;
+        self.forgets = Forgets::default();
+        if !is_known {
+            self.run = run;
+            self.run_told_ns = Some(boot_ns);
+        }
         self.unmarked = false;
         self.unsynced &= sync == Sync::Later;
         Ok(done)

@@ -15,6 +15,7 @@ use cordon_proto::sign::batch::EpochCause;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::board::Board;
 use super::inbox::{Inbox, Taking};
 use super::pace::{Due, Pace};
 use super::{Spool, SpoolError, SpoolLimits, Taken};
@@ -59,8 +60,8 @@ enum Order {
     Gather,
     /// Take a sample in; answer once it is on disk.
     Keep(Sample, oneshot::Sender<Taken>),
-    /// Delete what is durable at the collector, when something is written anyway.
-    Forget(Lane, Cursor),
+    /// Look at the board within a second.
+    Forget,
     /// Store what was gathered, then do this.
     Then(Work),
     /// Do this.
@@ -74,6 +75,7 @@ enum Order {
 pub struct SpoolHandle {
     orders: mpsc::Sender<Order>,
     inbox: Inbox,
+    board: Board,
 }
 
 /// Starts the thread. It ends when it is told to, or when the last handle is gone; either way what
@@ -89,13 +91,13 @@ pub fn start(
     let pace = Pace::new(clock.now());
     let (samples, answers) = (Vec::new(), Vec::new());
     let (taking, inbox) = Inbox::new();
-    let (forgets, trouble) = ([None, None], None);
-    let keeper =
-        Keeper { spool, clock, pace, taking, samples, answers, forgets, progress, trouble };
+    let (board, trouble) = (Board::default(), None);
+    let handle = SpoolHandle { orders, inbox, board: board.clone() };
+    let keeper = Keeper { spool, clock, pace, taking, samples, answers, board, progress, trouble };
     let thread = std::thread::Builder::new()
         .name("spool".to_owned())
         .spawn(move || runtime.block_on(keeper.run(queue)))?;
-    Ok((SpoolHandle { orders, inbox }, seen, thread))
+    Ok((handle, seen, thread))
 }
 
 impl SpoolHandle {
@@ -135,11 +137,27 @@ impl SpoolHandle {
         self.now(move |spool, _| spool.sealed_after(lane, after, batches_max, bytes_max)).await?
     }
 
+    /// The same for telemetry that was sealed just now, without asking the thread; none where it has
+    /// to be asked.
+    #[must_use]
+    pub fn fetch_fresh(
+        &self,
+        lane: Lane,
+        after: Cursor,
+        batches_max: usize,
+        bytes_max: usize,
+    ) -> Option<Vec<SealedBatch>> {
+        match lane {
+            Lane::Control => None,
+            Lane::Telemetry => self.board.take(after, batches_max, bytes_max),
+        }
+    }
+
     /// Deletes what is durable at the collector: within a second, and before anything is dropped
     /// for want of room. Waits only for room in the queue; what a crash keeps from being deleted is
     /// told apart by its place at the next connection.
     pub async fn forget(&self, lane: Lane, upto: Cursor) -> Result<(), SpoolError> {
-        self.order(Order::Forget(lane, upto)).await
+        if self.board.forget(lane, upto) { self.order(Order::Forget).await } else { Ok(()) }
     }
 
     /// Other limits from now on; what is over them goes when something is stored next.
@@ -248,8 +266,7 @@ struct Keeper {
     taking: Taking,
     samples: Vec<Sample>,
     answers: Vec<oneshot::Sender<Taken>>,
-    /// What is to be deleted.
-    forgets: [Option<Cursor>; 2],
+    board: Board,
     progress: watch::Sender<Progress>,
     trouble: Option<String>,
 }
@@ -288,9 +305,12 @@ impl Keeper {
         match order {
             Order::Gather => {}
             Order::Keep(sample, answer) => self.keep(sample, answer),
-            Order::Forget(lane, upto) => self.forget(lane, upto),
+            Order::Forget => self.note(),
             Order::Then(work) => {
                 self.store();
+                if let Err(error) = self.spool.forget_noted() {
+                    tracing::warn!(%error, "what the collector has could not be deleted");
+                }
                 self.work(work);
             }
             Order::Now(work) => self.work(work),
@@ -321,29 +341,22 @@ impl Keeper {
         self.store();
     }
 
-    fn forget(&mut self, lane: Lane, upto: Cursor) {
-        for (known, pending) in Lane::ALL.into_iter().zip(&mut self.forgets) {
-            if known == lane {
-                *pending = Some(upto);
-            }
-        }
-        self.pace.noted(self.clock.now(), true);
+    /// What is durable at the collector goes with the next that is written.
+    fn forget_later(&mut self) {
+        let forgets = self.board.take_forgets();
+        self.spool.forget_later(forgets);
     }
 
-    /// Deletes what is durable at the collector. What cannot be deleted now is tried again with the
-    /// next word from the collector.
-    fn forget_pending(&mut self) {
-        for (lane, pending) in Lane::ALL.into_iter().zip(&mut self.forgets) {
-            let Some(upto) = pending.take() else { continue };
-            if let Err(error) = self.spool.forget(lane, upto) {
-                tracing::warn!(%error, "what the collector has could not be deleted");
-            }
-        }
+    /// Sees to it that whatever is not settled is within a second.
+    fn note(&mut self) {
+        let settled = !self.spool.is_unsynced() && !self.spool.has_to_forget();
+        let looks = self.board.will_look(!settled);
+        self.pace.noted(self.clock.now(), looks);
     }
 
     /// Brings what was gathered to disk.
     fn store(&mut self) {
-        self.forget_pending();
+        self.forget_later();
         let mut samples = std::mem::take(&mut self.samples);
         samples.extend(self.taking.take());
         let events = samples.iter().map(|sample| sample.observations.len()).sum();
@@ -360,18 +373,19 @@ impl Keeper {
         for answer in std::mem::take(&mut self.answers) {
             answer.send(taken.clone()).ok();
         }
+        self.board.show(self.spool.take_sealed());
         self.pace.stored(self.clock.now(), events, self.spool.is_unsynced(), waits);
+        self.note();
         self.publish();
     }
 
     fn work(&mut self, work: Work) {
+        self.forget_later();
+        // Another epoch or another spool may be what comes of it.
+        self.board.show(Vec::new());
         work(&mut self.spool, clock::stamp());
-        self.pace.noted(self.clock.now(), self.is_unsettled());
+        self.note();
         self.publish();
-    }
-
-    fn is_unsettled(&self) -> bool {
-        self.spool.is_unsynced() || self.forgets.iter().any(Option::is_some)
     }
 
     fn handle_timeout(&mut self) {
@@ -382,7 +396,7 @@ impl Keeper {
                     Ok(())
                 }
                 Due::Sync => {
-                    self.forget_pending();
+                    self.forget_later();
                     self.spool.sync(clock::stamp())
                 }
                 Due::Alive => self.spool.alive(clock::stamp()),
@@ -390,7 +404,7 @@ impl Keeper {
             if let Err(error) = done {
                 tracing::warn!(%error, "the spool could not be kept up");
             }
-            self.pace.noted(self.clock.now(), self.is_unsettled());
+            self.note();
         }
     }
 

@@ -6,6 +6,7 @@ use cordon_proto::event::{Class, ClassCount, Lane, Observation};
 use cordon_proto::id::{EndpointId, Hash};
 use cordon_proto::limits;
 use cordon_proto::message::LanePosition;
+use cordon_proto::session::SealedBatch;
 use cordon_proto::sign::SigningKey;
 use cordon_proto::sign::batch::{self, BatchError, EpochCause, Place, Sealer};
 
@@ -156,6 +157,12 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
+    /// The same as it goes over the wire.
+    pub(super) fn into_batch(self) -> SealedBatch {
+        let Self { epoch, first, last, header, events, .. } = self;
+        SealedBatch { epoch, first, last, batch: batch::Batch { header, events } }
+    }
+
     /// What it counts for against the spool's limit.
     pub(super) fn bytes(&self) -> u64 {
         size(&self.header) + size(&self.events) + ROW_BYTES
@@ -197,6 +204,17 @@ impl LaneState {
     pub(super) fn position(&self) -> LanePosition {
         let last = self.next_seq.saturating_sub(1);
         LanePosition { lane: self.lane, epoch: self.epoch, last, head: self.head }
+    }
+
+    /// How many events and bytes fewer it holds than it did before.
+    pub(super) fn less_than(&self, before: &Self) -> (u64, u64) {
+        (before.events.saturating_sub(self.events), before.bytes.saturating_sub(self.bytes))
+    }
+
+    /// Whether the disk has to be told of what changed; what waits it counts by itself.
+    pub(super) fn differs_on_disk(&self, before: &Self) -> bool {
+        let kept = |state: &Self| (state.epoch, state.next_seq, state.head, state.cause);
+        kept(self) != kept(before)
     }
 
     /// Takes note that a batch is gone.

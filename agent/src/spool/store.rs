@@ -14,7 +14,7 @@ use cordon_proto::event::{ClassCount, Lane};
 use cordon_proto::id::Hash;
 use cordon_proto::session::{Cursor, SealedBatch};
 use cordon_proto::sign::batch::{Batch, EpochCause};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::Fault;
 use super::lane::{Holding, LaneState, Sealed};
@@ -157,10 +157,22 @@ impl Store {
             self.db.execute_batch(&format!("PRAGMA synchronous = {level}"))?;
             self.sync = sync;
         }
-        let tx = Tx { db: self.db.transaction()? };
-        let done = work(&tx)?;
-        tx.db.commit()?;
-        Ok(done)
+        // Prepared once, where a transaction of rusqlite's would have SQLite read both words anew for
+        // each batch.
+        self.db.prepare_cached("BEGIN")?.execute([])?;
+        let tx = Tx { db: &self.db };
+        let done = work(&tx).and_then(|done| {
+            self.db.prepare_cached("COMMIT")?.execute([])?;
+            Ok(done)
+        });
+        // Some faults have rolled it back already.
+        if done.is_err()
+            && !self.db.is_autocommit()
+            && let Err(error) = self.db.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction of the spool could not be undone");
+        }
+        done
     }
 
     pub(super) fn lane(&self, lane: Lane) -> Result<LaneState, Fault> {
@@ -290,7 +302,7 @@ impl Store {
 /// Inside a transaction.
 #[derive(Debug)]
 pub(super) struct Tx<'a> {
-    db: Transaction<'a>,
+    db: &'a Connection,
 }
 
 impl Tx<'_> {

@@ -11,7 +11,10 @@ use super::CHUNK_BYTES;
 use crate::platform::linux::sparse;
 
 /// What stands for a hole while hashing.
-static ZEROS: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
+static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
+
+/// So many at a time: more would only make the program bigger.
+const ZEROS_BYTES: usize = 4 << 10;
 
 /// A content in short.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,7 +104,7 @@ impl Tally {
 
     fn hole(&mut self, until: u64) {
         while self.at < until {
-            let left = usize::try_from(until - self.at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            let left = usize::try_from(until - self.at).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
             let zeros = ZEROS.get(..left).unwrap_or_default();
             self.context.update(zeros);
             self.at = self.at.saturating_add(len(zeros));

@@ -18,6 +18,14 @@ pub fn keep_small() {
 #[cfg(target_env = "gnu")]
 const BIG_BLOCK_BYTES: libc::c_int = 128 << 10;
 
+/// How long one page of memory is.
+#[must_use]
+pub fn page_bytes() -> usize {
+    // SAFETY: takes a number and gives a number.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).unwrap_or(4096)
+}
+
 /// Returns free heap pages to the kernel, and lets go of code that only a start or an inventory
 /// needed. Worth its few hundred microseconds after something big was read once and dropped; where
 /// the C library has no such call the heap stays as it is.
@@ -27,33 +35,39 @@ pub fn trim() {
     unsafe {
         libc::malloc_trim(0);
     }
-    let_go_of_code();
+    let_go_of_files();
 }
 
-/// Unmaps the pages of all code. They stay in the page cache, from where those that are still
+/// Unmaps the pages of all code and constants. They stay in the page cache, from where those that are still
 /// needed come back at their next use; the others no longer count as this process's memory, and
 /// the kernel may have them.
-fn let_go_of_code() {
+fn let_go_of_files() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for (start, bytes) in code(&maps) {
-        // SAFETY: the range is a whole mapping of a file that may be read and executed and not
-        // written to: no page of it differs from the file, and the kernel reads it again from
-        // there. Should the mapping be gone by now, the call fails and nothing happens.
+    for (start, bytes) in untouched(&maps) {
+        // SAFETY: the range is a whole mapping of a file that is not written to: no page of it
+        // differs from the file, and the kernel reads it again from there. Should the mapping be gone by now, the call fails and nothing happens.
         unsafe {
             libc::madvise(std::ptr::without_provenance_mut(start), bytes, libc::MADV_DONTNEED);
         }
     }
 }
 
-/// Where files' code is mapped, and how long each mapping is.
-fn code(maps: &str) -> impl Iterator<Item = (usize, usize)> {
+/// Where files' code and constants are mapped, and how long each mapping is. What was written to
+/// before it became read-only, addresses that the loader has put in, never begins at the start of a
+/// file: the file's own header does.
+fn untouched(maps: &str) -> impl Iterator<Item = (usize, usize)> {
     maps.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let (start, end) = words.next()?.split_once('-')?;
-        let is_code = words.next()? == "r-xp" && words.next_back()?.starts_with('/');
+        let is_untouched = match (words.next()?, words.next()?) {
+            ("r-xp", _) => true,
+            ("r--p", offset) => offset.bytes().all(|digit| digit == b'0'),
+            _ => false,
+        };
+        let is_file = words.next_back()?.starts_with('/');
         let [start, end] = [start, end].map(|at| usize::from_str_radix(at, 16));
         let (start, end) = (start.ok()?, end.ok()?);
-        is_code.then(|| (start, end.saturating_sub(start)))
+        (is_untouched && is_file).then(|| (start, end.saturating_sub(start)))
     })
 }
 
@@ -62,10 +76,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_files_is_let_go() {
+    fn only_what_files_have_unchanged_is_let_go() {
         let maps = "\
 5600-5700 r--p 00000000 fe:00 12 /usr/bin/cordon-agent
 5700-5f00 r-xp 00001000 fe:00 12 /usr/bin/cordon-agent
+5f00-5f80 r--p 00009000 fe:00 12 /usr/bin/cordon-agent
 5f00-6000 rw-p 00002000 fe:00 12 /usr/bin/cordon-agent
 7000-7100 r-xp 00000000 fe:00 34 /usr/lib/x86_64 linux/libc.so.6 (deleted)
 7100-7200 rwxp 00000000 fe:00 34 /usr/lib/patched.so
@@ -73,15 +88,17 @@ mod tests {
 7300-7400 r-xp 00000000 00:00 0                          [vdso]
 7400-7500 r-xp 00000000 fe:00 34 /usr/lib/libm.so.6
 broken";
-        assert_eq!(code(maps).collect::<Vec<_>>(), [(0x5700, 0x800), (0x7400, 0x100)]);
+        let found: Vec<_> = untouched(maps).collect();
+        assert_eq!(found, [(0x5600, 0x100), (0x5700, 0x800), (0x7400, 0x100)]);
     }
 
     #[test]
     fn a_program_goes_on_without_the_pages_of_its_code() {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let own = code as fn(&'static str) -> _ as usize;
-        assert!(code(&maps).any(|(start, bytes)| (start..start + bytes).contains(&own)));
+        let own = untouched as fn(&'static str) -> _ as usize;
+        assert!(untouched(&maps).any(|(start, bytes)| (start..start + bytes).contains(&own)));
+        let constant = "1000-3000 r-xp 0 fe:00 1 /a";
         trim();
-        assert_eq!(code("1000-3000 r-xp 0 fe:00 1 /a").collect::<Vec<_>>(), [(0x1000, 0x2000)]);
+        assert_eq!(untouched(constant).collect::<Vec<_>>(), [(0x1000, 0x2000)]);
     }
 }

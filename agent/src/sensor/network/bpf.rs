@@ -39,8 +39,9 @@ use super::{End, NetworkSettings, observation, tell};
 /// storm fit the ring several times.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// Losses of a storm are told once a second, not with every sample.
-const LOSS_PERIOD: Duration = Duration::from_secs(1);
+/// Losses of a storm are told so often, not with every sample: looking for them is a wake of its
+/// own.
+const LOSS_PERIOD: Duration = Duration::from_secs(5);
 
 /// UDP listeners have no beginning that could be seen; they are listed so often.
 const LIST_EVERY: Duration = Duration::from_secs(30);

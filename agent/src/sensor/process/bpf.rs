@@ -32,8 +32,11 @@ use super::record::{File, Known, Record};
 use super::standing::Counts;
 use super::{End, ProcessSettings, Standing, observation, proc_file};
 
-/// How often the kernel's counters are looked at when nothing happens.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the ring is looked at when nothing happens, unless lists of /proc come oftener.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+
+/// So soon after the last record, for what the kernel's counters say then.
+const LOOK_SOON: Duration = Duration::from_secs(2);
 
 /// Losses of a storm are told once a second, not with every sample.
 const LOSS_PERIOD_NS: u64 = 1_000_000_000;
@@ -76,6 +79,8 @@ pub(super) struct Watch {
     _scratch: Map,
     programs: Vec<Attached>,
     told: Told,
+    /// Something came since the kernel's counters were read.
+    unlooked: bool,
     malformed: u64,
     exits: RecentExits,
     /// Whether forks are told, too; they always tell who made whom.
@@ -143,6 +148,7 @@ impl Watch {
             _scratch: scratch,
             programs,
             told: Told { drops: Drops::default(), at: stamp() },
+            unlooked: false,
             malformed: 0,
             exits: RecentExits::default(),
             forks: settings.forks,
@@ -218,10 +224,12 @@ impl Watch {
 
     async fn wake(&mut self) -> Result<Wake, End> {
         loop {
-            let Self { ring, memory, reconciler, gathering, .. } = self;
+            let Self { ring, memory, reconciler, gathering, unlooked, .. } = self;
+            let usual = LOOK_EVERY.min(reconciler.period());
+            let look = if *unlooked { LOOK_SOON.min(usual) } else { usual };
             let ready = tokio::select! {
                 () = gathered(gathering), if gathering.is_some() => return Ok(Wake::Ring),
-                ready = tokio::time::timeout(LOOK_EVERY, ring.readable_mut()),
+                ready = tokio::time::timeout(look, ring.readable_mut()),
                     if gathering.is_none() => ready,
                 answer = memory.answer() => return Ok(Wake::Hashed(answer)),
                 list = reconciler.listed() => return Ok(Wake::Listed(list)),
@@ -267,6 +275,9 @@ impl Watch {
         }
         if now.boot_ns.saturating_sub(self.told.at.boot_ns) >= LOSS_PERIOD_NS {
             sample.losses.extend(self.loss(now)?);
+            self.unlooked = false;
+        } else {
+            self.unlooked |= drained.records > 0;
         }
         Ok((sample, drained))
     }

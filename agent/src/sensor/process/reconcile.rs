@@ -55,6 +55,11 @@ impl Reconciler {
         self.proc.is_some()
     }
 
+    /// How often lists are compared.
+    pub(super) fn period(&self) -> Duration {
+        self.period
+    }
+
     /// What runs when the sensor starts.
     pub(super) fn first(&self, now: Stamp) -> List {
         let list = self.proc.as_ref().and_then(|proc| proc.list(now.boot_ns).ok());

@@ -79,3 +79,25 @@ fn notes_checkpoints_and_epochs_go_through_the_thread() {
     });
     thread.join().unwrap();
 }
+
+#[test]
+fn telemetry_that_was_sealed_just_now_is_fetched_without_the_thread_and_once() {
+    let bench = Bench::new();
+    let (spool, mut progress, thread) =
+        keeper::start(bench.open("boot 1", 0), Clock::start()).unwrap();
+    block_on(async {
+        spool.append(sample(vec![line(1, 10)])).await.unwrap();
+        let epoch = progress.wait_for(|at| at.telemetry.last == 1).await.unwrap().telemetry.epoch;
+        let fresh = |last| spool.fetch_fresh(Lane::Telemetry, Cursor { epoch, last }, 64, 1 << 20);
+        assert_eq!(fresh(1), None, "nothing follows it");
+        let batches = fresh(0).unwrap();
+        let mut collector = Collector::default();
+        batches.iter().for_each(|sealed| collector.take(sealed));
+        once_each(&collector.lines, 1..=1);
+        assert_eq!(fresh(0), None);
+        let again = spool.fetch(Lane::Telemetry, Cursor::default(), 64, 1 << 20).await.unwrap();
+        assert_eq!(again, batches, "it is in the spool until it is forgotten");
+    });
+    drop(spool);
+    thread.join().unwrap();
+}

@@ -4,6 +4,7 @@ use cordon_proto::sign::batch::EpochCause;
 use proptest::prelude::*;
 
 use super::*;
+use crate::spool::forgets::Forgets;
 
 #[derive(Clone, Debug)]
 enum Deed {
@@ -16,6 +17,8 @@ enum Deed {
     Deliver {
         batches: usize,
         acknowledged: bool,
+        /// What was acknowledged is deleted now, and not with what is written next.
+        at_once: bool,
     },
     Sync,
     Reopen(End),
@@ -35,8 +38,9 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         6 => (0_usize..40, any::<bool>(), 1_usize..600)
             .prop_map(|(lines, control, bytes)| Deed::Append { lines, control, bytes }),
-        3 => (1_usize..5, any::<bool>())
-            .prop_map(|(batches, acknowledged)| Deed::Deliver { batches, acknowledged }),
+        3 => (1_usize..5, any::<bool>(), any::<bool>()).prop_map(
+            |(batches, acknowledged, at_once)| Deed::Deliver { batches, acknowledged, at_once }
+        ),
         1 => Just(Deed::Sync),
         1 => end.prop_map(Deed::Reopen),
         1 => lane.prop_map(Deed::BeginEpoch),
@@ -66,12 +70,19 @@ fn live(deeds: &[Deed], limits: SpoolLimits) -> Collector {
                 let sample = Sample { observations, checkpoints, losses: vec![] };
                 stored(spool.append([sample], now));
             }
-            Deed::Deliver { batches, acknowledged } => {
+            Deed::Deliver { batches, acknowledged, at_once } => {
                 while collector.fetch(&mut spool, Lane::Control, *batches) {}
                 collector.fetch(&mut spool, Lane::Telemetry, *batches);
                 for lane in Lane::ALL {
-                    if *acknowledged {
-                        spool.forget(lane, collector.cursor(lane)).unwrap();
+                    let upto = collector.cursor(lane);
+                    match (*acknowledged, *at_once) {
+                        (true, true) => spool.forget(lane, upto).unwrap(),
+                        (true, false) => {
+                            let mut forgets = Forgets::default();
+                            forgets.note(lane, upto);
+                            spool.forget_later(forgets);
+                        }
+                        (false, _) => {}
                     }
                 }
             }

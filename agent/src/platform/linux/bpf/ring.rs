@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::sys::{Map, MapKind, SysError};
+use crate::platform::linux::heap::page_bytes;
 
 /// A record that its writer has not finished.
 const BUSY: u32 = 1 << 31;
@@ -192,10 +193,4 @@ impl Drop for Mapping {
             libc::munmap(self.start.as_ptr().cast(), self.bytes);
         }
     }
-}
-
-fn page_bytes() -> usize {
-    // SAFETY: takes a number and gives a number.
-    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(bytes).unwrap_or(4096)
 }
