@@ -132,12 +132,14 @@ impl Stored {
         Ok(Self { batches, report })
     }
 
-    /// Every event, each with its lane.
+    /// Every event, each with its lane; lines that travel together one by one.
     pub(crate) fn events(&self) -> Result<Vec<(Lane, Event)>> {
         let mut events = Vec::new();
         for batch in &self.batches {
             for bytes in &batch.events {
-                events.push((batch.header.lane, batch::read_event(bytes)?));
+                let event = batch::read_event(bytes)?;
+                let events_of = event.apart().unwrap_or_else(|| vec![event]);
+                events.extend(events_of.into_iter().map(|event| (batch.header.lane, event)));
             }
         }
         Ok(events)
