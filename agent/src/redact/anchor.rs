@@ -1,9 +1,9 @@
 //! One pass over a text that finds out which rules have anything to look for in it.
 //!
 //! A tree over the beginnings that every secret of a rule has, letters of either case being one.
-//! It is entered only where four bytes stand that some beginnings begin with, which is seldom; to
-//! look for those no byte has to wait for what came of the one before, and a whole block is decided
-//! on at once. It is made once and takes a few KiB.
+//! It is entered only where four bytes stand that some beginnings begin with, which is seldom. To
+//! find those takes four plain instructions a byte, written so that they stay that where the
+//! compiler is asked for small code, and a whole block is decided on at once.
 
 use std::sync::LazyLock;
 
@@ -16,13 +16,13 @@ const CLASSES: usize = 48;
 const FIRST: usize = 4;
 
 /// Places that are decided on at once.
-const BLOCK: usize = 16;
+const BLOCK_BYTES: usize = 32;
 
 struct Anchors {
-    /// Of each byte: which anchors have it as their first (the lowest eight bits), second, third
-    /// and fourth. Eight groups of anchors have a bit each; an anchor of three bytes goes on with
-    /// any.
-    begins: [u32; 256],
+    /// Of each byte: which anchors do not have it as their first (the lowest eight bits), second,
+    /// third and fourth. Eight groups of anchors have a bit each; an anchor of three bytes goes on
+    /// with any.
+    not: [u32; 256],
     class_of: [u8; 256],
     /// The state after a state and a class; 0 where no anchor goes on.
     next: Vec<u8>,
@@ -35,20 +35,27 @@ static ANCHORS: LazyLock<Anchors> = LazyLock::new(Anchors::new);
 /// The rules that must look at this text, as bits by their place in the list.
 pub(super) fn rules_due(text: &[u8]) -> u32 {
     let anchors = &*ANCHORS;
-    let (mut due, mut from) = (0, 0);
-    while let Some(block) = text[from..].first_chunk::<{ BLOCK + FIRST - 1 }>() {
-        if anchors.begin_in(block) {
-            due |= (from..from + BLOCK).fold(0, |due, at| due | anchors.rules_at(&text[at..]));
+    let (mut due, mut from, mut state) = (0, 0, u32::MAX);
+    for block in text.chunks(BLOCK_BYTES) {
+        let may_begin;
+        (state, may_begin) = anchors.pass(state, block);
+        let to = from + block.len();
+        if may_begin {
+            // What is seen here with its fourth byte began in the block before.
+            let begins = from.saturating_sub(FIRST - 1)..to;
+            due |= begins.fold(0, |due, at| due | anchors.rules_at(&text[at..]));
         }
-        from += BLOCK;
+        from = to;
     }
-    (from..text.len()).fold(due, |due, at| due | anchors.rules_at(&text[at..]))
+    // The last ones have no fourth byte.
+    let last = text.len().saturating_sub(FIRST - 1)..text.len();
+    last.fold(due, |due, at| due | anchors.rules_at(&text[at..]))
 }
 
 impl Anchors {
     fn new() -> Self {
-        let (begins, class_of) = ([0; 256], [0; 256]);
-        let mut made = Self { begins, class_of, next: vec![0; CLASSES], rules: vec![0] };
+        let (not, class_of) = ([u32::MAX; 256], [0; 256]);
+        let mut made = Self { not, class_of, next: vec![0; CLASSES], rules: vec![0] };
         for (index, rule) in RULES.iter().enumerate() {
             for anchor in rule.anchors {
                 made.add(anchor.as_bytes(), 1 << index);
@@ -57,14 +64,16 @@ impl Anchors {
         made
     }
 
-    /// Whether an anchor may begin at one of the places of a block; behind it stand the bytes that
-    /// this takes.
-    fn begin_in(&self, block: &[u8; BLOCK + FIRST - 1]) -> bool {
-        let masks = block.map(|byte| self.begins[usize::from(byte)]);
-        let begins = |at: usize| {
-            masks[at] & (masks[at + 1] >> 8) & (masks[at + 2] >> 16) & (masks[at + 3] >> 24)
-        };
-        (0..BLOCK).fold(0, |any, at| any | begins(at)) & 0xff != 0
+    /// Goes over a block in the state that the one before left; answers the state behind it, and
+    /// whether the fourth byte of a beginning stands in it. Each byte of the state says of one of the
+    /// last four bytes which groups are out.
+    fn pass(&self, mut state: u32, block: &[u8]) -> (u32, bool) {
+        let mut out = u32::MAX;
+        for byte in block {
+            state = state << 8 | self.not[usize::from(*byte)];
+            out &= state;
+        }
+        (state, out >> 24 != 0xff)
     }
 
     /// The rules of all anchors that this text begins with.
@@ -87,10 +96,10 @@ impl Anchors {
             let bit = group << (8 * at);
             match anchor.get(at) {
                 Some(byte) => {
-                    self.begins[usize::from(byte.to_ascii_lowercase())] |= bit;
-                    self.begins[usize::from(byte.to_ascii_uppercase())] |= bit;
+                    self.not[usize::from(byte.to_ascii_lowercase())] &= !bit;
+                    self.not[usize::from(byte.to_ascii_uppercase())] &= !bit;
                 }
-                None => self.begins.iter_mut().for_each(|mask| *mask |= bit),
+                None => self.not.iter_mut().for_each(|not| *not &= !bit),
             }
         }
         let mut state = 0;
