@@ -151,14 +151,16 @@ impl Stored {
     }
 }
 
-/// How often each log line stands among some events.
+/// How often each log line stands among some events, whether it travelled with others or alone.
 pub(crate) fn count_lines<'a>(
     events: impl IntoIterator<Item = &'a Event>,
 ) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for event in events {
-        if let Body::Log(line) = &event.body {
-            *counts.entry(line.line.to_lossy().into_owned()).or_default() += 1;
+        for body in event.body.apart().unwrap_or_else(|| vec![event.body.clone()]) {
+            if let Body::Log(line) = body {
+                *counts.entry(line.line.to_lossy().into_owned()).or_default() += 1;
+            }
         }
     }
     counts
