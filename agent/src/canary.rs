@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use cordon_proto::event::{Body, Observation, ProcessEvent};
+use memchr::memmem;
 
 use crate::sensor::{Sample, log, process};
 
@@ -70,13 +71,36 @@ impl Canaries {
         let Some(watched) = self.watched.iter().find(|one| one.sensor == sensor) else {
             return false;
         };
-        let (before, mut process) = (sample.observations.len(), self.process);
+        let mut process = self.process;
         let tokens = &watched.tokens;
         let is_token =
             |text: &[u8]| !text.is_empty() && tokens.iter().any(|known| known.as_bytes() == text);
+        set_apart(sample, tokens);
+        let before = sample.observations.len();
         sample.observations.retain(|seen| !is_canary(seen, is_token, &mut process));
         self.process = process;
         sample.observations.len() < before
+    }
+}
+
+/// Takes runs of lines apart that a canary is among: those written while the logs were not read.
+fn set_apart(sample: &mut Sample, tokens: &[String]) {
+    let holds = |text: &[u8], token: &String| {
+        !token.is_empty() && memmem::find(text, token.as_bytes()).is_some()
+    };
+    let mut at = 0;
+    while let Some(seen) = sample.observations.get(at) {
+        let is_among = matches!(&seen.body, Body::Log(line) if line.run.is_some()
+            && tokens.iter().any(|token| holds(line.line.as_bytes(), token)));
+        let lines = if is_among { seen.apart() } else { None };
+        at += match lines {
+            Some(lines) => {
+                let count = lines.len();
+                sample.observations.splice(at..=at, lines);
+                count
+            }
+            None => 1,
+        };
     }
 }
 
@@ -109,6 +133,7 @@ fn is_canary(
 
 #[cfg(test)]
 mod tests {
+    use cordon_proto::event::log::Run;
     use cordon_proto::event::process::{Exec, Exit, Tier};
     use cordon_proto::event::{LogLine, Severity};
 
@@ -159,6 +184,25 @@ mod tests {
         let mut sample = Sample { observations, ..Sample::default() };
         let proved = canaries.take(sensor, &mut sample);
         (sample.observations.len(), proved)
+    }
+
+    #[test]
+    fn a_canary_among_lines_that_travel_together_is_taken_out_alone() {
+        let mut canaries = Canaries::default();
+        canaries.handle_timeout(
+            Duration::from_secs(5),
+            |sensor| sensor == log::NAME,
+            || "t1".to_owned(),
+        );
+        let run = |text: &str, lines| {
+            let Body::Log(line) = line(text) else { unreachable!("a line") };
+            Body::Log(LogLine { lines: Some(lines), run: Some(Run::default()), ..line })
+        };
+        assert_eq!(take(&mut canaries, log::NAME, &[run("a\nt11\nb", 3)]), (3, false));
+        assert_eq!(
+            take(&mut canaries, log::NAME, &[run("a\nb", 2), run("a\nt1\nb", 3)]),
+            (3, true)
+        );
     }
 
     fn send(canaries: &mut Canaries, at_secs: u64, token: &str) -> Option<Canary> {

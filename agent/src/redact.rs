@@ -24,7 +24,7 @@ use cordon_proto::Text;
 use cordon_proto::event::log::Parsed;
 use cordon_proto::event::process::Exec;
 use cordon_proto::event::redaction::REPLACEMENT;
-use cordon_proto::event::{Body, Inventory, LogLine, ProcessEvent, Redaction};
+use cordon_proto::event::{Body, Inventory, LogLine, Observation, ProcessEvent, Redaction};
 use cordon_proto::limits::{ARGS_BYTES_MAX, LOG_LINE_BYTES_MAX};
 use cordon_proto::policy::Redactions;
 
@@ -65,9 +65,46 @@ impl Redactor {
 
     /// Takes the secrets out of all that a sensor hands over.
     pub fn sample(&self, sample: &mut Sample) {
-        for observation in &mut sample.observations {
-            self.body(&mut observation.body);
+        let mut at = 0;
+        while let Some(observation) = sample.observations.get_mut(at) {
+            let run = if let Body::Log(line) = &observation.body { Some(line) } else { None };
+            let run = run.filter(|line| line.run.is_some());
+            let Some(parts) = run.and_then(|line| self.run(line)) else {
+                self.body(&mut observation.body);
+                at += 1;
+                continue;
+            };
+            let Observation { time_ns, boot_ns, severity, .. } = *observation;
+            let count = parts.len();
+            let told = |line| Observation { time_ns, boot_ns, severity, body: Body::Log(line) };
+            if count > 0 {
+                sample.observations.splice(at..=at, parts.into_iter().map(told));
+            }
+            at += count.max(1);
         }
+    }
+
+    /// What a run of lines becomes: lines that hold secrets are each told alone, and marked; nothing
+    /// where it stays as it is. None where its lines cannot be told apart.
+    fn run(&self, line: &LogLine) -> Option<Vec<LogLine>> {
+        let (mut parts, mut from) = (Vec::new(), 0);
+        if !self.is_due(line.line.as_bytes()) {
+            return Some(parts);
+        }
+        let lines = line.as_run()?;
+        for (at, text) in lines.texts().enumerate() {
+            if self.found(text, Form::Line).is_empty() {
+                continue;
+            }
+            parts.extend((from < at).then(|| lines.part(from..at)));
+            let mut single = lines.part(at..at + 1);
+            self.line(&mut single);
+            parts.push(single);
+            from = at + 1;
+        }
+        let has_rest = !parts.is_empty() && from < lines.count();
+        parts.extend(has_rest.then(|| lines.part(from..lines.count())));
+        Some(parts)
     }
 
     /// A running text without its secrets.
@@ -143,15 +180,30 @@ impl Redactor {
         }
     }
 
+    /// Whether any rule must look at this text.
+    fn is_due(&self, text: &[u8]) -> bool {
+        !self.own.is_empty() || anchor::rules_due(text) & !self.off != 0
+    }
+
     /// Takes the secrets out of a text; answers what was taken, if anything.
     fn text(&self, text: &mut Text, form: Form) -> Option<Vec<Redaction>> {
         let bytes = text.as_bytes();
-        let due = anchor::rules_due(bytes) & !self.off;
-        if due == 0 && self.own.is_empty() {
+        let found = self.found(bytes, form);
+        if found.is_empty() {
             return None;
         }
-        let search = Search { text: bytes, form };
+        let (redacted, marks) = without(bytes, found);
+        *text = redacted.into();
+        Some(marks)
+    }
+
+    fn found(&self, bytes: &[u8], form: Form) -> Vec<Secret<'_>> {
         let mut found = Vec::new();
+        let due = anchor::rules_due(bytes) & !self.off;
+        if due == 0 && self.own.is_empty() {
+            return found;
+        }
+        let search = Search { text: bytes, form };
         for (index, rule) in RULES.iter().enumerate().filter(|(index, _)| due & 1 << index != 0) {
             let mut take = |at: Range<usize>| {
                 let secret = bytes.get(at.clone()).unwrap_or_default();
@@ -164,12 +216,7 @@ impl Redactor {
         for own in &self.own {
             own.find(bytes, &mut |at| found.push(Secret { at, rule: own.name() }));
         }
-        if found.is_empty() {
-            return None;
-        }
-        let (redacted, marks) = without(bytes, found);
-        *text = redacted.into();
-        Some(marks)
+        found
     }
 }
 

@@ -201,8 +201,8 @@ impl Tally {
             }
             Report::Proved => self.proved = Some(now),
             Report::Sample(sample) => {
-                let events = u64::try_from(sample.observations.len()).unwrap_or(u64::MAX);
-                self.seen = self.seen.saturating_add(events);
+                let events = sample.observations.iter().map(|seen| seen.body.count());
+                self.seen = self.seen.saturating_add(events.sum());
                 for loss in &sample.losses {
                     let count = loss.counts.iter().map(|count| count.count).sum::<u64>();
                     let known = self.dropped.entry(loss.reason).or_default();

@@ -9,7 +9,7 @@ pub mod walk;
 use std::fmt;
 use std::str::FromStr;
 
-use cordon_proto::event::json::{Context, to_json};
+use cordon_proto::event::json::{Context, to_json_apart};
 use cordon_proto::event::{Class, Event};
 use cordon_proto::id::{ClientId, EndpointId};
 use cordon_proto::sign::batch;
@@ -45,13 +45,24 @@ pub enum Order {
     Newest,
 }
 
-/// A place between events: a batch's place in the log, and an event's in the batch.
+/// A place between events: a batch's place in the log, an event's in the batch, and a line's in an
+/// event that carries many.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Cursor {
     /// Which batch.
     pub position: Position,
     /// Which of its events, from 0.
     pub index: u32,
+    /// Which of the event's lines, from 0.
+    pub line: u32,
+}
+
+impl Cursor {
+    /// Behind all events of a batch.
+    #[must_use]
+    pub fn behind(position: Position) -> Self {
+        Self { position, index: u32::MAX, line: 0 }
+    }
 }
 
 /// A text is no cursor.
@@ -61,7 +72,8 @@ pub struct CursorError;
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.position.0, self.index)
+        write!(f, "{}.{}", self.position.0, self.index)?;
+        if self.line > 0 { write!(f, ".{}", self.line) } else { Ok(()) }
     }
 }
 
@@ -69,8 +81,10 @@ impl FromStr for Cursor {
     type Err = CursorError;
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let (position, index) = text.split_once('.').ok_or(CursorError)?;
+        let (index, line) = index.split_once('.').unwrap_or((index, "0"));
+        let number = |text: &str| text.parse().ok().ok_or(CursorError);
         let position = Position(position.parse().ok().ok_or(CursorError)?);
-        Ok(Self { position, index: index.parse().ok().ok_or(CursorError)? })
+        Ok(Self { position, index: number(index)?, line: number(line)? })
     }
 }
 
@@ -86,7 +100,8 @@ pub struct Found {
 }
 
 impl Query {
-    /// The events of a batch that are looked for, with their places, in order.
+    /// The events of a batch that are looked for, with their places, in order; lines that travel
+    /// together one by one.
     pub fn matching<'q>(
         &'q self,
         arrival: &'q Arrival,
@@ -103,15 +118,16 @@ impl Query {
             received_ns: arrival.received_ns,
             clock_offset_ns: Some(arrival.clock_offset_ns),
         };
-        events.iter().enumerate().filter_map(move |(index, bytes)| {
-            let event = batch::read_event(bytes).ok()?;
-            if !self.fits(&event) {
-                return None;
-            }
-            let json = to_json(&context, &event);
-            let fits = self.text.as_ref().is_none_or(|text| holds(&json, text));
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            fits.then_some((Cursor { position: arrival.position, index }, json))
+        events.iter().enumerate().flat_map(move |(index, bytes)| {
+            let event = batch::read_event(bytes).ok().filter(|event| self.fits(event));
+            let shown = event.map(|event| to_json_apart(&context, &event)).unwrap_or_default();
+            let place =
+                move |line| Cursor { position: arrival.position, index: short(index), line };
+            let shown = shown.into_iter().enumerate();
+            shown.filter_map(move |(line, json)| {
+                let fits = self.text.as_ref().is_none_or(|text| holds(&json, text));
+                fits.then(|| (place(short(line)), json))
+            })
         })
     }
 
@@ -120,6 +136,10 @@ impl Query {
             && self.since.is_none_or(|since| event.time_ns >= since.0)
             && self.until.is_none_or(|until| event.time_ns <= until.0)
     }
+}
+
+fn short(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 /// Whether a text is in any text of the JSON, whatever the case.
@@ -171,7 +191,8 @@ pub fn page(
         }
         if out_of_time() {
             let index = if order == Order::Oldest { u32::MAX } else { 0 };
-            (found.next, found.scanned_to) = (Some(Cursor { position, index }), Some(received));
+            let next = Cursor { position, index, line: 0 };
+            (found.next, found.scanned_to) = (Some(next), Some(received));
             return Ok(found);
         }
     }

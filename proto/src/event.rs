@@ -331,6 +331,13 @@ impl Body {
         if let Self::Gap(gap) = self { Some(gap) } else { None }
     }
 
+    /// How many facts this tells, for counting: more than one for lines of a log that travel
+    /// together.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        if let Self::Log(line) = self { line.count() } else { 1 }
+    }
+
     /// What kind of fact this is.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -373,6 +380,14 @@ impl Observation {
     pub fn at(self, seq: u64) -> Event {
         let Self { time_ns, boot_ns, severity, body } = self;
         Event { seq, time_ns, boot_ns, severity, body }
+    }
+
+    /// Each line of a run of lines as it would have been handed over alone. None for all that stands
+    /// alone.
+    #[must_use]
+    pub fn apart(&self) -> Option<Vec<Self>> {
+        let bodies = self.body.apart()?.into_iter();
+        Some(bodies.map(|body| Self { body, ..*self }).collect())
     }
 
     /// Adds the bytes of the event to others, under the number 0:

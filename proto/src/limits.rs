@@ -15,6 +15,9 @@ pub const EVENT_BYTES_MAX: usize = 96 << 10;
 /// One line of a log; what is longer is cut and marked.
 pub const LOG_LINE_BYTES_MAX: usize = 64 << 10;
 
+/// Lines that travel in one event: what a reader takes apart to show one of them.
+pub const LOG_RUN_LINES_MAX: usize = 256;
+
 /// The arguments of one process; what is longer is cut and marked.
 pub const ARGS_BYTES_MAX: usize = 4 << 10;
 

@@ -151,12 +151,14 @@ impl Stored {
         Ok(Self { batches, report })
     }
 
-    /// Every event, each with its lane.
+    /// Every event, each with its lane; lines that travel together one by one.
     pub(crate) fn events(&self) -> Result<Vec<(Lane, Event)>> {
         let mut events = Vec::new();
         for batch in &self.batches {
             for bytes in &batch.events {
-                events.push((batch.header.lane, batch::read_event(bytes)?));
+                let event = batch::read_event(bytes)?;
+                let events_of = event.apart().unwrap_or_else(|| vec![event]);
+                events.extend(events_of.into_iter().map(|event| (batch.header.lane, event)));
             }
         }
         Ok(events)
@@ -168,14 +170,16 @@ impl Stored {
     }
 }
 
-/// How often each log line stands among some events.
+/// How often each log line stands among some events, whether it travelled with others or alone.
 pub(crate) fn count_lines<'a>(
     events: impl IntoIterator<Item = &'a Event>,
 ) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for event in events {
-        if let Body::Log(line) = &event.body {
-            *counts.entry(line.line.to_lossy().into_owned()).or_default() += 1;
+        for body in event.body.apart().unwrap_or_else(|| vec![event.body.clone()]) {
+            if let Body::Log(line) = body {
+                *counts.entry(line.line.to_lossy().into_owned()).or_default() += 1;
+            }
         }
     }
     counts

@@ -1,5 +1,7 @@
 //! What is taken out, what stays, and that nothing planted survives.
 
+use cordon_proto::event::Severity;
+use cordon_proto::event::log::Run;
 use cordon_proto::event::process::Tier;
 use cordon_proto::event::redaction::length_before;
 use cordon_proto::policy::SecretPattern;
@@ -236,7 +238,60 @@ const PLACES: [&str; 16] = [
     "eyJ@@@.eyJ@.@",
 ];
 
+fn run(texts: &[&str]) -> Observation {
+    let line = LogLine {
+        offset: 7,
+        line: texts.join("\n").as_str().into(),
+        lines: u32::try_from(texts.len()).ok().filter(|count| *count > 1),
+        run: (texts.len() > 1).then(Run::default),
+        ..LogLine::default()
+    };
+    Observation { time_ns: 1, boot_ns: 2, severity: Severity::Low, body: Body::Log(line) }
+}
+
+fn without_secrets(observations: Vec<Observation>) -> Vec<Observation> {
+    let mut sample = Sample { observations, ..Sample::default() };
+    Redactor::default().sample(&mut sample);
+    sample.observations
+}
+
+/// Lines that travel together, and how many of them each event carries without their secrets; `!` for
+/// one that is marked.
+#[track_caller]
+fn check_run(texts: &[&str], expected: &str) {
+    let show = |seen: &Observation| {
+        let Body::Log(line) = &seen.body else { panic!("no line") };
+        let mark = if line.redacted.is_some() { "!" } else { "" };
+        format!("{}{mark}", line.count())
+    };
+    let shown: Vec<_> = without_secrets(vec![run(texts)]).iter().map(show).collect();
+    assert_eq!(shown.join(" "), expected);
+}
+
+#[test]
+fn a_line_with_a_secret_leaves_the_others_that_it_travelled_with() {
+    check_run(&["a", "b", "c"], "3");
+    check_run(&["a", "the token was renewed", "c"], "3");
+    check_run(&["a", "b", "token=x1", "c"], "2 1! 1");
+    check_run(&["token=x1", "b", "token=x1", "token=x2", "c", "d"], "1! 1 1! 1! 2");
+    check_run(&["a", "token=x1"], "1 1!");
+}
+
 proptest! {
+    #[test]
+    fn secrets_of_lines_that_travel_together_are_those_of_each(
+        texts in prop::collection::vec(prop::sample::select(vec![
+            "a", "", "token=x1", "--password", "x1 y", "-----BEGIN PRIVATE KEY-----", "eyJ", "mysql -px",
+            "-----END PRIVATE KEY-----", "authorization:", "Bearer x1", "curl", "-u a:b",
+        ]), 2..12),
+    ) {
+        let run = run(&texts);
+        let alone = without_secrets(run.apart().unwrap());
+        let together = without_secrets(vec![run]);
+        let together = together.into_iter().flat_map(|seen| seen.apart().unwrap_or_else(|| vec![seen]));
+        prop_assert_eq!(together.collect::<Vec<_>>(), alone);
+    }
+
     #[test]
     fn a_planted_secret_never_survives(
         secret in "[A-Z][a-zA-Z0-9]{7,20}", place in 0..PLACES.len(),

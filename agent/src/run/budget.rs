@@ -110,12 +110,15 @@ impl Thrift {
             return;
         }
         for class in classes {
-            let before = sample.observations.len();
-            sample.observations.retain(|seen| seen.body.class() != *class);
-            let shed = before - sample.observations.len();
+            let mut shed = 0;
+            sample.observations.retain(|seen| {
+                let is_kept = seen.body.class() != *class;
+                shed += if is_kept { 0 } else { seen.body.count() };
+                is_kept
+            });
             if shed > 0 {
                 let count = self.shed.entry(*class).or_default();
-                *count = count.saturating_add(u64::try_from(shed).unwrap_or(u64::MAX));
+                *count = count.saturating_add(shed);
                 self.shed_from_ns.get_or_insert(time_ns);
             }
         }

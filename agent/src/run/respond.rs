@@ -102,8 +102,16 @@ impl Agent {
             new_id: &|| CommandId(uuid::Uuid::now_v7()),
             now_secs: self.secs(),
         };
-        let seen = sample.observations.iter();
-        let fired: Vec<_> = seen.flat_map(|seen| responder.handle(seen, &own)).collect();
+        let mut fired = Vec::new();
+        for seen in &sample.observations {
+            if !responder.looks_at(seen.body.class()) {
+                continue;
+            }
+            // A response looks at a line, however many travel together.
+            let lines = seen.apart();
+            let seen = lines.as_deref().unwrap_or(std::slice::from_ref(seen));
+            fired.extend(seen.iter().flat_map(|seen| responder.handle(seen, &own)));
+        }
         self.reacting.responder = responder;
         self.reacting.waiting.extend(fired);
         self.write_reactions();

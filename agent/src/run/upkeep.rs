@@ -74,7 +74,7 @@ impl Upkeep {
     pub(super) fn dropped(&mut self, sample: &Sample) {
         for seen in &sample.observations {
             let count = self.dropped.entry(seen.body.class()).or_default();
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(seen.body.count());
         }
     }
 

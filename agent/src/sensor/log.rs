@@ -19,6 +19,7 @@ mod mark;
 pub(super) mod pattern;
 mod place;
 mod reading;
+mod run;
 mod settings;
 mod source;
 #[cfg(test)]

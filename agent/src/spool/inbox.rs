@@ -2,25 +2,28 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cordon_proto::event::{Lane, Observation};
+use cordon_proto::event::{Body, Lane, Observation};
 use tokio::sync::Semaphore;
 
 use crate::sensor::Sample;
 
 /// Events that may wait, four batches; whoever finds no room waits. A sample without events takes
-/// the room of one.
+/// the room of one, a run of lines that of its bytes.
 const ROOM_EVENTS: u32 = 2048;
 
 /// What one sample takes of the room at most, so that none is too big for it.
 const SAMPLE_ROOM_MAX: u32 = 512;
 
 /// Events that are stored without waiting for more: what fills a batch.
-const EVENTS_MAX: usize = 512;
+const EVENTS_MAX: u32 = 512;
+
+/// So many bytes of a run of lines take the room of an event: half a batch's bytes are a batch.
+const RUN_BYTES_OF_EVENT: usize = 1 << 10;
 
 #[derive(Debug, Default)]
 struct Waiting {
     samples: Vec<Sample>,
-    events: usize,
+    events: u32,
     /// There is something of the control lane.
     urgent: bool,
 }
@@ -96,8 +99,16 @@ impl Taking {
 }
 
 fn room_of(sample: &Sample) -> u32 {
-    let events = u32::try_from(sample.observations.len()).unwrap_or(u32::MAX);
-    events.clamp(1, SAMPLE_ROOM_MAX)
+    events_of(sample).clamp(1, SAMPLE_ROOM_MAX)
+}
+
+fn events_of(sample: &Sample) -> u32 {
+    let events = |seen: &Observation| {
+        let Body::Log(line) = &seen.body else { return 1 };
+        if line.run.is_some() { 1 + line.line.len() / RUN_BYTES_OF_EVENT } else { 1 }
+    };
+    let events: usize = sample.observations.iter().map(events).sum();
+    u32::try_from(events).unwrap_or(u32::MAX)
 }
 
 impl Shared {
@@ -107,7 +118,7 @@ impl Shared {
         let urgent = !sample.losses.is_empty() || sample.observations.iter().any(control);
         let mut waiting = self.lock();
         let (first, was_due) = (waiting.samples.is_empty(), waiting.is_due());
-        waiting.events = waiting.events.saturating_add(sample.observations.len());
+        waiting.events = waiting.events.saturating_add(events_of(&sample));
         waiting.urgent |= urgent;
         waiting.samples.push(sample);
         first || (waiting.is_due() && !was_due)
@@ -120,7 +131,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use cordon_proto::event::{Body, LogLine, Notice, Severity};
+    use cordon_proto::event::{LogLine, Notice, Severity};
 
     use super::*;
 
@@ -153,6 +164,23 @@ mod tests {
         assert_eq!(taking.is_due(), None);
         assert!(inbox.try_put(log(1)).unwrap());
         assert!(inbox.try_put(sample(Body::Notice(Notice::Sleeping), 1)).unwrap(), "control");
+    }
+
+    #[test]
+    fn lines_that_travel_together_take_the_room_of_their_bytes() {
+        let (taking, inbox) = Inbox::new();
+        let run = |bytes: usize| {
+            let mut sample = log(1);
+            let Body::Log(line) = &mut sample.observations[0].body else { unreachable!("a line") };
+            line.line = "x".repeat(bytes).into();
+            (line.lines, line.run) = (Some(9), Some(Default::default()));
+            sample
+        };
+        assert!(inbox.try_put(run(500 << 10)).unwrap());
+        assert_eq!(taking.is_due(), Some(false));
+        assert!(inbox.try_put(run(11 << 10)).unwrap(), "a batch is full");
+        let taken = (0..100).filter(|_| inbox.try_put(run(16 << 10)).is_ok()).count();
+        assert_eq!(taken, 90);
     }
 
     #[test]

@@ -359,7 +359,9 @@ impl Keeper {
         self.forget_later();
         let mut samples = std::mem::take(&mut self.samples);
         samples.extend(self.taking.take());
-        let events = samples.iter().map(|sample| sample.observations.len()).sum();
+        let seen = samples.iter().flat_map(|sample| &sample.observations);
+        let events =
+            seen.map(|seen| usize::try_from(seen.body.count()).unwrap_or(usize::MAX)).sum();
         let taken = self.spool.append(samples, clock::stamp());
         let trouble = match &taken {
             Taken::Stored => None,

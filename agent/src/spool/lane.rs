@@ -36,6 +36,8 @@ const ROW_BYTES: u64 = 128;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Entry {
     pub(super) class: Class,
+    /// How many facts it tells.
+    pub(super) count: u64,
     pub(super) time_ns: u64,
     pub(super) bytes: Vec<u8>,
 }
@@ -45,12 +47,14 @@ impl Entry {
     pub(super) fn new(observation: &Observation) -> Option<Self> {
         let mut bytes = Vec::new();
         observation.append_to(&mut bytes);
-        let (class, time_ns) = (observation.body.class(), observation.time_ns);
-        (bytes.len() <= EVENT_BYTES_MAX).then_some(Self { class, time_ns, bytes })
+        let (class, count) = (observation.body.class(), observation.body.count());
+        let time_ns = observation.time_ns;
+        (bytes.len() <= EVENT_BYTES_MAX).then_some(Self { class, count, time_ns, bytes })
     }
 
     pub(super) fn unsealed(&self) -> Unsealed<'_> {
-        Unsealed { class: self.class, time_ns: self.time_ns, bytes: &self.bytes }
+        let Self { class, count, time_ns, bytes } = self;
+        Unsealed { class: *class, count: *count, time_ns: *time_ns, bytes }
     }
 }
 
@@ -58,6 +62,7 @@ impl Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unsealed<'a> {
     pub(super) class: Class,
+    pub(super) count: u64,
     pub(super) time_ns: u64,
     pub(super) bytes: &'a [u8],
 }
@@ -67,8 +72,8 @@ pub(super) struct Unsealed<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     bytes: Vec<u8>,
-    /// Of each its class, its time and where it ends.
-    ends: Vec<(Class, u64, usize)>,
+    /// Of each its class, how many facts it tells, its time and where it ends.
+    ends: Vec<(Class, u64, u64, usize)>,
 }
 
 /// Room for fewer bytes is soon made again.
@@ -82,7 +87,8 @@ impl Entries {
         observation.append_to(&mut self.bytes);
         let fits = self.bytes.len() - start <= EVENT_BYTES_MAX;
         if fits {
-            self.ends.push((observation.body.class(), observation.time_ns, self.bytes.len()));
+            let (class, count) = (observation.body.class(), observation.body.count());
+            self.ends.push((class, count, observation.time_ns, self.bytes.len()));
         } else {
             self.bytes.truncate(start);
         }
@@ -91,9 +97,9 @@ impl Entries {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Unsealed<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().map(|(.., end)| *end));
-        starts.zip(&self.ends).map(|(start, (class, time_ns, end))| {
+        starts.zip(&self.ends).map(|(start, (class, count, time_ns, end))| {
             let bytes = self.bytes.get(start..*end).unwrap_or_default();
-            Unsealed { class: *class, time_ns: *time_ns, bytes }
+            Unsealed { class: *class, count: *count, time_ns: *time_ns, bytes }
         })
     }
 
@@ -241,7 +247,7 @@ impl LaneState {
                     count == 0 || (count < BATCH_EVENTS_MAX && fits)
                 })?;
                 (count, bytes) = (count + 1, bytes + entry.bytes.len());
-                holding.add(entry.class, 1, entry.time_ns, entry.time_ns);
+                holding.add(entry.class, entry.count, entry.time_ns, entry.time_ns);
                 Some(entry.bytes)
             });
             let count = self.number(batch, sealer)?;

@@ -82,7 +82,8 @@ impl Waiting {
         };
         if !fits {
             let shed = self.shed.entry(GapReason::RateLimit).or_default();
-            shed.holding.add(class, 1, observation.time_ns, observation.time_ns);
+            let (count, time_ns) = (observation.body.count(), observation.time_ns);
+            shed.holding.add(class, count, time_ns, time_ns);
             shed.detail = Some("longer than one event may be");
         }
     }
@@ -177,7 +178,7 @@ impl Waiting {
 
     fn count(&mut self, reason: GapReason, entry: Unsealed<'_>) {
         let shed = self.shed.entry(reason).or_default();
-        shed.holding.add(entry.class, 1, entry.time_ns, entry.time_ns);
+        shed.holding.add(entry.class, entry.count, entry.time_ns, entry.time_ns);
     }
 }
 

@@ -25,6 +25,10 @@ use crate::time::Time;
 /// Batches read at once while catching up.
 const CATCH_UP_BATCHES: usize = 16;
 
+/// Events made ready at once: a batch may carry many thousand lines. What is left of it is read again
+/// from the log once these are gone.
+const READY_MAX: usize = 1024;
+
 /// How often a silent feed shows that it lives; keeps proxies from cutting it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -78,7 +82,7 @@ pub(super) async fn feed(
         .work(move |app| {
             let query = query(app, &person, asked)?;
             let until = app.collector.log.end()?;
-            let at = resume.unwrap_or(Cursor { position: until, index: u32::MAX });
+            let at = resume.unwrap_or(Cursor::behind(until));
             let ready = VecDeque::new();
             let (app, stop) = (app.clone(), app.stop.clone());
             Ok(Feed { app, person, query, listener, at, until, ready, stop, _seat: seat })
@@ -101,7 +105,7 @@ impl Feed {
             if !self.may_go_on() {
                 return None;
             }
-            if self.at.position < self.until {
+            if self.at < Cursor::behind(self.until) {
                 self.catch_up().await.ok()?;
                 continue;
             }
@@ -124,33 +128,40 @@ impl Feed {
         let read = move |app: &App| Ok(app.collector.log.read_after(after, CATCH_UP_BATCHES)?);
         let batches = self.app.work(read).await?;
         if batches.is_empty() {
-            self.at = Cursor { position: self.until, index: u32::MAX };
+            self.at = Cursor::behind(self.until);
         }
         for batch in batches {
             let position = batch.position;
+            if self.ready.len() >= READY_MAX {
+                break;
+            }
             if !self.query.clients.contains(&batch.client) {
-                self.at = self.at.max(Cursor { position, index: u32::MAX });
+                self.at = self.at.max(Cursor::behind(position));
                 continue;
             }
             match batch.unpack() {
                 Ok(arrival) => self.look_at(&arrival),
                 Err(error) => {
                     tracing::error!(position = position.0, %error, "a stored batch cannot be unpacked");
-                    self.at = self.at.max(Cursor { position, index: u32::MAX });
+                    self.at = self.at.max(Cursor::behind(position));
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes what is wanted of a batch, unless it was looked at before.
+    /// Takes what is wanted of a batch and was not looked at before, as far as there is room.
     fn look_at(&mut self, arrival: &Arrival) {
         let after = self.at;
         for (cursor, json) in self.query.matching(arrival).filter(|(cursor, _)| *cursor > after) {
             let event = Event::default().id(cursor.to_string()).data(json.to_string());
             self.ready.push_back(event);
+            if self.ready.len() >= READY_MAX {
+                (self.at, self.until) = (cursor, self.until.max(arrival.position));
+                return;
+            }
         }
-        self.at = after.max(Cursor { position: arrival.position, index: u32::MAX });
+        self.at = after.max(Cursor::behind(arrival.position));
     }
 
     fn say_missed(&mut self, batches: u64) {

@@ -36,12 +36,12 @@ impl Batches {
             // The batch of the place itself is looked at again only if some of its events are left.
             match (from, order) {
                 (None, _) => {}
-                (Some(Cursor { position, index }), Order::Oldest) => {
+                (Some(Cursor { position, index, .. }), Order::Oldest) => {
                     let left = u64::from(index < u32::MAX);
                     scan.after = Position(position.0.saturating_sub(left));
                 }
-                (Some(Cursor { position, index }), Order::Newest) => {
-                    let left = u64::from(index > 0);
+                (Some(Cursor { position, index, line }), Order::Newest) => {
+                    let left = u64::from((index, line) > (0, 0));
                     scan.before = Some(Position(position.0.saturating_add(left)));
                 }
             }

@@ -115,6 +115,24 @@ pub fn to_json(context: &Context, event: &Event) -> Value {
     Value::Object(map)
 }
 
+/// The same for everything that the event tells: lines that travel together are shown one by one,
+/// each with its place among them at the end of its `uid` and as `line`.
+#[must_use]
+pub fn to_json_apart(context: &Context, event: &Event) -> Vec<Value> {
+    let Some(singles) = event.apart() else { return vec![to_json(context, event)] };
+    let number = |(line, single): (usize, &Event)| {
+        let mut json = to_json(context, single);
+        if let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut) {
+            if let Some(Value::String(uid)) = metadata.get_mut("uid") {
+                uid.push_str(&format!("/{line}"));
+            }
+            put(metadata, "line", line);
+        }
+        json
+    };
+    singles.iter().enumerate().map(number).collect()
+}
+
 fn severity_id(severity: Severity) -> u8 {
     match severity {
         Severity::Informational => 1,
@@ -167,6 +185,18 @@ fn fields(event: &Event, map: &mut Map<String, Value>) -> Kind {
 
 #[cfg(test)]
 pub(super) fn of_body(body: Body) -> Value {
+    let (context, event) = seen(body);
+    to_json(&context, &event)
+}
+
+#[cfg(test)]
+pub(super) fn of_body_apart(body: Body) -> Vec<Value> {
+    let (context, event) = seen(body);
+    to_json_apart(&context, &event)
+}
+
+#[cfg(test)]
+fn seen(body: Body) -> (Context, Event) {
     let context = Context {
         client: "acme".parse().unwrap(),
         endpoint: EndpointId::of(b"k"),
@@ -176,6 +206,5 @@ pub(super) fn of_body(body: Body) -> Value {
         received_ns: 0,
         clock_offset_ns: None,
     };
-    let event = Event { seq: 9, time_ns: 0, boot_ns: 0, severity: Severity::Low, body };
-    to_json(&context, &event)
+    (context, Event { seq: 9, time_ns: 0, boot_ns: 0, severity: Severity::Low, body })
 }

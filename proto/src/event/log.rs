@@ -1,10 +1,14 @@
 //! A line was appended to a log (OCSF Base Event with `raw_data`; parsed classes come on top).
 
+mod run;
+
 use minicbor::{Decode, Encode};
 use serde::Serialize;
 
 use super::Redaction;
 use crate::Text;
+
+pub use run::{Lines, Run};
 
 /// What the mark at a file's beginning says of its text.
 ///
@@ -36,7 +40,8 @@ impl Encoding {
     }
 }
 
-/// One line of a log file, and exactly where it stood; or several that belong together.
+/// One line of a log file, and exactly where it stood; or several that belong together; or a run of
+/// lines that only travel together.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Encode, Decode)]
 pub struct LogLine {
     /// The file's path as watched; empty where the line is not from a file.
@@ -51,7 +56,7 @@ pub struct LogLine {
     /// Where in the file the line began, in bytes.
     #[n(3)]
     pub offset: u64,
-    /// The line without its end; lines that belong together with `\n` between them.
+    /// The line without its end; several lines with `\n` between them.
     #[n(4)]
     pub line: Text,
     /// How long the line was in full in the file, where `line` was cut.
@@ -69,6 +74,9 @@ pub struct LogLine {
     /// How many lines of the file these are, where they are several.
     #[n(9)]
     pub lines: Option<u32>,
+    /// That these lines do not belong together: each stands on its own.
+    #[n(10)]
+    pub run: Option<Run>,
     /// Secrets that were taken out of `line` before it was signed.
     #[n(15)]
     pub redacted: Option<Vec<Redaction>>,

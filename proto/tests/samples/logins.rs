@@ -1,7 +1,7 @@
 //! What logs, logins, accounts and policies looked like when they came.
 
 use cordon_proto::codec;
-use cordon_proto::event::log::{Journal, LogFormat, LogSource, Pair, Parsed, Zone};
+use cordon_proto::event::log::{Journal, LogFormat, LogSource, Pair, Parsed, Run, Zone};
 use cordon_proto::event::login::{
     AccountActivity, AccountChange, AuthActivity, Authentication, FileOrigin, JournalOrigin,
     Origin, Status,
@@ -94,10 +94,35 @@ fn account() -> AccountChange {
     }
 }
 
+/// Three lines of a file that travel together.
+fn run_of_lines() -> LogLine {
+    let parsed = Parsed {
+        host: Some("web-01".into()),
+        app: Some("app".into()),
+        time_ns: Some(1_700_000_000_000_000_000),
+        zone: Some(Zone { offset_secs: 0, assumed: false }),
+        ..Parsed::new(LogFormat::Rfc5424)
+    };
+    LogLine {
+        path: "/var/log/app.log".into(),
+        device: 2049,
+        inode: 132,
+        offset: 4096,
+        line: "2023-11-14T22:13:20Z web-01 app: a\n2023-11-14T22:13:21Z web-01 app: b\n\
+               2023-11-14T22:13:20Z web-01 app: c"
+            .into(),
+        parsed: Some(parsed),
+        lines: Some(3),
+        run: Some(Run { times: Some(vec![1_000_000_000, -1_000_000_000]), end_bytes: None }),
+        ..LogLine::default()
+    }
+}
+
 /// Events with what came after the first version.
 fn later_events() -> Vec<(&'static str, Vec<u8>)> {
     let bodies = [
         ("event-journal.cbor", Body::Log(journal_line())),
+        ("event-log-run.cbor", Body::Log(run_of_lines())),
         ("event-authentication.cbor", Body::Authentication(Box::new(authentication()))),
         ("event-account.cbor", Body::Account(Box::new(account()))),
     ];

@@ -49,6 +49,9 @@ impl Counted {
                 self.gaps.push(format!("{:?}: {detail}", gap.reason));
             }
         }
+        if let Some(lines) = event.apart() {
+            return lines.iter().try_for_each(|line| self.add(line));
+        }
         let Body::Log(line) = &event.body else { return Ok(()) };
         let text = line.line.as_str().context("a line is not text")?;
         // `time host name[pid]: number …`

@@ -180,13 +180,18 @@ impl Followed {
     }
 
     /// Cuts what was read into lines, at most so many; answers how many bytes that took.
-    pub(super) fn feed(&mut self, bytes: &[u8], lines_max: usize, lines: &mut Vec<Line>) -> usize {
+    pub(super) fn feed<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        lines_max: usize,
+        lines: &mut Vec<Line<'a>>,
+    ) -> usize {
         let cut = Cut { mark: self.mark, join: &self.treat.join };
         self.tail.feed(bytes, cut, lines_max, lines)
     }
 
     /// What is under way, when nothing more will come.
-    pub(super) fn finish(&mut self) -> Vec<Line> {
+    pub(super) fn finish(&mut self) -> Vec<Line<'static>> {
         self.tail.finish(Cut { mark: self.mark, join: &self.treat.join })
     }
 

@@ -4,14 +4,15 @@
 use std::os::unix::ffi::OsStrExt;
 
 use cordon_proto::Text;
-use cordon_proto::event::{Class, ClassCount, GapReason, LogLine};
+use cordon_proto::event::login::FileOrigin;
+use cordon_proto::event::{Class, ClassCount, GapReason};
 
 use crate::clock::Stamp;
 use crate::sensor::parse::Assumed;
 use crate::sensor::{Checkpoint, Loss, SAMPLE_EVENTS_MAX, Sample, Stopping};
 
 use super::file::Followed;
-use super::finish::{OBSERVATIONS_MAX, finish};
+use super::finish::{Finish, OBSERVATIONS_MAX};
 use super::lines::Line;
 
 /// The lines of one sample, but for what one block may still add: as much again. What lines tell is
@@ -49,24 +50,22 @@ impl<'a> Gathered<'a> {
     }
 
     /// Adds lines of a file.
-    pub(super) fn lines(&mut self, file: &Followed, lines: impl IntoIterator<Item = Line>) {
-        let (encoding, assumed) = (file.mark.encoding(), Assumed::at(self.now.time_ns));
-        let path = Text::shared(file.path.as_os_str().as_bytes());
-        for Line { offset, bytes, full_bytes, lines } in lines {
-            self.bytes += bytes.len();
-            let line = LogLine {
-                path: path.clone(),
-                device: file.id.device,
-                inode: file.id.inode,
-                offset,
-                line: Text::from(bytes),
-                line_bytes: full_bytes,
-                encoding,
-                lines: (lines > 1).then_some(lines),
-                ..LogLine::default()
-            };
-            finish(line, &assumed, self.now, &mut self.sample.observations);
-        }
+    pub(super) fn lines(&mut self, file: &Followed, lines: &[Line<'_>]) {
+        self.bytes += lines.iter().map(|line| line.bytes.len()).sum::<usize>();
+        let origin = FileOrigin {
+            path: Text::shared(file.path.as_os_str().as_bytes()),
+            device: file.id.device,
+            inode: file.id.inode,
+            offset: 0,
+        };
+        let finish = Finish {
+            origin,
+            encoding: file.mark.encoding(),
+            assumed: Assumed::at(self.now.time_ns),
+            now: self.now,
+            observations: &mut self.sample.observations,
+        };
+        finish.lines(lines);
     }
 
     /// Notes a place, instead of what was noted under its key before.

@@ -43,7 +43,7 @@ impl Join {
 /// Lines that wait for more that belong to them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Joined {
-    open: Option<Line>,
+    open: Option<Line<'static>>,
     /// What the open ones take in the file.
     full_bytes: u64,
 }
@@ -56,7 +56,12 @@ impl Joined {
 
     /// Takes a line that takes so many bytes in the file, its end included; gives back what is
     /// whole now.
-    pub(super) fn take(&mut self, join: &Join, line: Line, full_bytes: u64) -> Option<Line> {
+    pub(super) fn take<'a>(
+        &mut self,
+        join: &Join,
+        line: Line<'a>,
+        full_bytes: u64,
+    ) -> Option<Line<'a>> {
         if *join == Join::Never {
             return Some(line);
         }
@@ -72,26 +77,27 @@ impl Joined {
             }
             Some(_) | None => {
                 self.full_bytes = full_bytes;
-                self.open.replace(line)
+                self.open.replace(line.into_owned())
             }
         }
     }
 
     /// What waited, when nothing more will come to it.
-    pub(super) fn finish(&mut self) -> Option<Line> {
+    pub(super) fn finish(&mut self) -> Option<Line<'static>> {
         self.full_bytes = 0;
         self.open.take()
     }
 }
 
-fn append(open: &mut Line, line: &Line, full_bytes: u64) {
+fn append(open: &mut Line<'static>, line: &Line<'_>, full_bytes: u64) {
     open.lines = open.lines.saturating_add(1);
     let room = LOG_LINE_BYTES_MAX.saturating_sub(open.bytes.len() + 1);
     let is_cut = open.full_bytes.is_some() || line.full_bytes.is_some() || line.bytes.len() > room;
     if open.full_bytes.is_none() {
-        open.bytes.push(b'\n');
-        open.bytes.extend_from_slice(&line.bytes[..line.bytes.len().min(room)]);
-        open.bytes.truncate(LOG_LINE_BYTES_MAX);
+        let bytes = open.bytes.to_mut();
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&line.bytes[..line.bytes.len().min(room)]);
+        bytes.truncate(LOG_LINE_BYTES_MAX);
     }
     open.full_bytes = is_cut.then_some(full_bytes);
 }
@@ -112,14 +118,14 @@ mod tests {
             let full = bytes.len() as u64 + 1;
             found.extend(joined.take(
                 join,
-                Line { offset, bytes, full_bytes: None, lines: 1 },
+                Line { offset, bytes: bytes.into(), full_bytes: None, lines: 1 },
                 full,
             ));
             offset += full;
         }
         found.extend(joined.finish());
         assert_eq!(joined, Joined::default());
-        let show = |line: &Line| {
+        let show = |line: &Line<'_>| {
             let text = String::from_utf8_lossy(&line.bytes);
             format!("{}:{}", line.offset, text.replace('\n', "_").replace(' ', ">"))
         };
@@ -144,7 +150,8 @@ mod tests {
 
     #[test]
     fn what_belongs_together_is_bounded_in_lines_and_bytes() {
-        let line = |bytes: Vec<u8>| Line { offset: 0, bytes, full_bytes: None, lines: 1 };
+        let line =
+            |bytes: Vec<u8>| Line { offset: 0, bytes: bytes.into(), full_bytes: None, lines: 1 };
         let mut joined = Joined::default();
         let mut whole = Vec::new();
         for _ in 0..LINES_MAX * 2 {

@@ -66,6 +66,21 @@ impl Left {
     }
 }
 
+impl Left {
+    /// Takes all lines at once, if there is room for all of them.
+    fn take_all(&mut self, limit: Limit, lines: &[Line<'_>]) -> bool {
+        let bytes = lines.iter().map(|line| line.bytes.len() as u128).sum::<u128>() * WHOLE;
+        let count = lines.len() as u128 * WHOLE;
+        let fits = (limit.lines_per_s == 0 || self.lines >= count)
+            && (limit.bytes_per_s == 0 || self.bytes >= bytes);
+        if fits {
+            self.lines = self.lines.saturating_sub(count);
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+        fits
+    }
+}
+
 /// What is left to each log. A log keeps what it has used when it is rotated.
 #[derive(Debug, Default)]
 pub(super) struct Limits(HashMap<PathBuf, Left>);
@@ -76,7 +91,7 @@ impl Limits {
         &mut self,
         path: &Path,
         limit: Limit,
-        lines: &mut Vec<Line>,
+        lines: &mut Vec<Line<'_>>,
         now_ns: u64,
     ) -> u64 {
         if limit.is_none() || lines.is_empty() {
@@ -87,6 +102,9 @@ impl Limits {
             None => self.0.entry(path.to_owned()).or_insert_with(|| Left::new(limit, now_ns)),
         };
         left.refill(limit, now_ns);
+        if left.take_all(limit, lines) {
+            return 0;
+        }
         let before = lines.len();
         lines.retain(|line| left.take(limit, line.bytes.len()));
         (before - lines.len()) as u64
@@ -112,7 +130,8 @@ mod tests {
             let (count, rest) = word.split_once('x').unwrap();
             let (bytes, at_ms) = rest.split_once('@').unwrap();
             let (count, bytes): (usize, usize) = (count.parse().unwrap(), bytes.parse().unwrap());
-            let line = Line { offset: 0, bytes: vec![b'x'; bytes], full_bytes: None, lines: 1 };
+            let line =
+                Line { offset: 0, bytes: vec![b'x'; bytes].into(), full_bytes: None, lines: 1 };
             let mut lines = vec![line; count];
             let at_ns = at_ms.parse::<u64>().unwrap() * 1_000_000;
             let over = limits.keep(Path::new("/a"), limit, &mut lines, at_ns);
@@ -150,7 +169,7 @@ mod tests {
     #[test]
     fn a_log_that_is_followed_no_longer_is_forgotten() {
         let limit = Limit { lines_per_s: 1, bytes_per_s: 0, burst_secs: 1 };
-        let line = Line { offset: 0, bytes: Vec::new(), full_bytes: None, lines: 1 };
+        let line = Line { offset: 0, bytes: b"".into(), full_bytes: None, lines: 1 };
         let mut limits = Limits::default();
         let mut over = || limits.keep(Path::new("/a"), limit, &mut vec![line.clone()], 0);
         assert_eq!((over(), over()), (0, 1));

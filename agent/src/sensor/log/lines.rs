@@ -4,22 +4,32 @@
 //! its full length, and its rest takes no memory. NUL bytes before a line are passed over: a
 //! writer that does not append leaves such a hole where its file was emptied.
 
+use std::borrow::Cow;
+
 use cordon_proto::limits::LOG_LINE_BYTES_MAX;
 
 use super::join::{Join, Joined};
 use super::mark::Mark;
 
-/// One line without its end, or several that belong together.
+/// One line without its end, or several that belong together. Most are borrowed from what was read:
+/// a piece of the heap for each would cost more than to find it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Line {
+pub(super) struct Line<'a> {
     /// Where in the file it began.
     pub(super) offset: u64,
     /// Its bytes, at most [`LOG_LINE_BYTES_MAX`].
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Cow<'a, [u8]>,
     /// How long it was, where it was cut.
     pub(super) full_bytes: Option<u64>,
     /// How many lines of the file it is.
     pub(super) lines: u32,
+}
+
+impl Line<'_> {
+    /// The same, whatever becomes of what was read.
+    pub(super) fn into_owned(self) -> Line<'static> {
+        Line { bytes: Cow::Owned(self.bytes.into_owned()), ..self }
+    }
 }
 
 /// How a file's bytes become lines.
@@ -65,12 +75,12 @@ impl Tail {
 
     /// Takes bytes that stand at [`Self::read_at`] and adds the lines that end in them, at most
     /// `lines_max`. Returns how many bytes were taken; those behind are to be read again.
-    pub(super) fn feed(
+    pub(super) fn feed<'a>(
         &mut self,
-        bytes: &[u8],
+        bytes: &'a [u8],
         cut: Cut<'_>,
         lines_max: usize,
-        lines: &mut Vec<Line>,
+        lines: &mut Vec<Line<'a>>,
     ) -> usize {
         let unit = cut.mark.unit();
         let bytes = &bytes[..bytes.len() - bytes.len() % unit];
@@ -94,7 +104,7 @@ impl Tail {
             };
             taken += end + unit;
             let line = if self.length == 0 && end <= LOG_LINE_BYTES_MAX {
-                self.whole(rest[..end].to_vec(), end as u64, unit as u64, cut)
+                self.whole(Cow::Borrowed(&rest[..end]), end as u64, unit as u64, cut)
             } else {
                 self.hold(&rest[..end]);
                 self.take(unit as u64, cut)
@@ -105,7 +115,7 @@ impl Tail {
     }
 
     /// What is under way, when it is certain that no more will come.
-    pub(super) fn finish(&mut self, cut: Cut<'_>) -> Vec<Line> {
+    pub(super) fn finish(&mut self, cut: Cut<'_>) -> Vec<Line<'static>> {
         let mut lines = Vec::new();
         if self.length > 0 {
             lines.extend(self.take(0, cut));
@@ -115,7 +125,7 @@ impl Tail {
     }
 
     /// Lines that waited for more long enough.
-    pub(super) fn finish_joined(&mut self) -> Option<Line> {
+    pub(super) fn finish_joined(&mut self) -> Option<Line<'static>> {
         self.joined.finish()
     }
 
@@ -125,13 +135,19 @@ impl Tail {
         self.length = self.length.saturating_add(bytes.len() as u64);
     }
 
-    fn take(&mut self, end_bytes: u64, cut: Cut<'_>) -> Option<Line> {
+    fn take(&mut self, end_bytes: u64, cut: Cut<'_>) -> Option<Line<'static>> {
         let (held, length) = (std::mem::take(&mut self.held), std::mem::take(&mut self.length));
-        self.whole(held, length, end_bytes, cut)
+        self.whole(Cow::Owned(held), length, end_bytes, cut)
     }
 
     /// The line that begins at `start` and was `length` bytes long is whole.
-    fn whole(&mut self, kept: Vec<u8>, length: u64, end_bytes: u64, cut: Cut<'_>) -> Option<Line> {
+    fn whole<'a>(
+        &mut self,
+        kept: Cow<'a, [u8]>,
+        length: u64,
+        end_bytes: u64,
+        cut: Cut<'_>,
+    ) -> Option<Line<'a>> {
         let offset = self.start;
         let all = length.saturating_add(end_bytes);
         self.start = offset.saturating_add(all);

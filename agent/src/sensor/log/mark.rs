@@ -3,6 +3,8 @@
 //! Pure. UTF-16 is turned into UTF-8 where the file begins with its mark; without one it stays
 //! bytes, as Latin-1 and all else does: what it is cannot be known.
 
+use std::borrow::Cow;
+
 use cordon_proto::event::Encoding;
 use cordon_proto::limits::LOG_LINE_BYTES_MAX;
 
@@ -74,7 +76,7 @@ impl Mark {
 
     /// A line as it is handed over, and whether it had to be cut for that: without a `\r` at its
     /// end, UTF-16 as UTF-8.
-    pub(super) fn text(self, mut line: Vec<u8>) -> (Vec<u8>, bool) {
+    pub(super) fn text(self, mut line: Cow<'_, [u8]>) -> (Cow<'_, [u8]>, bool) {
         let mut is_cut = false;
         if self.unit() == 2 {
             let units = (0..line.len() / 2).filter_map(|at| self.unit_at(&line, 2 * at));
@@ -83,11 +85,15 @@ impl Mark {
                 .collect();
             is_cut = text.len() > LOG_LINE_BYTES_MAX;
             let end = text.floor_char_boundary(LOG_LINE_BYTES_MAX);
-            line = text.into_bytes();
-            line.truncate(end);
+            let mut text = text.into_bytes();
+            text.truncate(end);
+            line = Cow::Owned(text);
         }
         if line.last() == Some(&b'\r') {
-            line.pop();
+            match &mut line {
+                Cow::Borrowed(line) => *line = &line[..line.len() - 1],
+                Cow::Owned(line) => drop(line.pop()),
+            }
         }
         (line, is_cut)
     }
@@ -123,15 +129,20 @@ mod tests {
     #[test]
     fn utf16_becomes_utf8_and_what_is_broken_is_marked_in_its_place() {
         let little = Mark::of(b"\xff\xfe");
-        assert_eq!(little.text(b"\xe4\x00!\x00\r\x00".to_vec()), ("\u{e4}!".into(), false));
-        assert_eq!(little.text(b"\x00\xd8!\x00".to_vec()), ("\u{fffd}!".into(), false));
-        assert_eq!(Mark::default().text(b"\xe4!\r".to_vec()), (b"\xe4!".to_vec(), false));
+        let text = |mark: Mark, bytes: &[u8]| {
+            let borrowed = mark.text(bytes.into());
+            assert_eq!(borrowed, mark.text(bytes.to_vec().into()));
+            (borrowed.0.into_owned(), borrowed.1)
+        };
+        assert_eq!(text(little, b"\xe4\x00!\x00\r\x00"), ("\u{e4}!".into(), false));
+        assert_eq!(text(little, b"\x00\xd8!\x00"), ("\u{fffd}!".into(), false));
+        assert_eq!(text(Mark::default(), b"\xe4!\r"), (b"\xe4!".to_vec(), false));
     }
 
     #[test]
     fn what_grows_beyond_the_limit_is_cut_between_two_signs() {
         let big = Mark::of(b"\xfe\xff");
-        let (text, is_cut) = big.text(b"\x20\xac".repeat(LOG_LINE_BYTES_MAX / 2));
+        let (text, is_cut) = big.text(b"\x20\xac".repeat(LOG_LINE_BYTES_MAX / 2).into());
         assert!(is_cut && text.len() <= LOG_LINE_BYTES_MAX && text.len() > LOG_LINE_BYTES_MAX - 3);
         assert!(std::str::from_utf8(&text).is_ok());
     }

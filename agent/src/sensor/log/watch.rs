@@ -22,7 +22,6 @@ use super::find;
 use super::gather::{Gathered, Give};
 use super::judge::{Sibling, copy_of, rotated_since};
 use super::limit::Limits;
-use super::lines::Line;
 use super::pattern::Pattern;
 use super::place::{Place, Restored};
 use super::treat::{Treat, Treats};
@@ -75,7 +74,6 @@ pub(super) struct Watch {
     /// The paths of those problems.
     pub(super) unseen: Vec<PathBuf>,
     pub(super) buffer: Vec<u8>,
-    lines: Vec<Line>,
     treats: Treats,
     limits: Limits,
     /// Whose turn it was last.
@@ -104,7 +102,6 @@ impl Watch {
             problems: Vec::new(),
             unseen: Vec::new(),
             buffer: vec![0; READ_BYTES],
-            lines: Vec::new(),
             treats: Treats::new(settings),
             limits: Limits::default(),
             turn: usize::MAX,
@@ -253,18 +250,18 @@ impl Watch {
         read: usize,
         gathered: &mut Gathered<'_>,
     ) -> Result<(), Stopping> {
-        let Self { files, buffer, lines, limits, .. } = self;
+        let Self { files, buffer, limits, .. } = self;
         let Some(file) = files.get_mut(index) else { return Ok(()) };
         let now_ns = gathered.boot_ns();
         file.grew_ns = now_ns;
         if let Role::Draining { quiet_since_ns } = &mut file.role {
             *quiet_since_ns = now_ns;
         }
-        let mut from = 0;
+        let (mut from, mut lines) = (0, Vec::new());
         loop {
             let room = gathered.make_room()?;
             let to = read.min(from + FEED_BYTES_MAX);
-            let taken = file.feed(&buffer[from..to], room, lines);
+            let taken = file.feed(&buffer[from..to], room, &mut lines);
             if taken == 0 {
                 return Ok(());
             }
@@ -272,12 +269,13 @@ impl Watch {
             if lines.is_empty() {
                 continue;
             }
-            let over = limits.keep(&file.path, file.treat.limit, lines, now_ns);
+            let over = limits.keep(&file.path, file.treat.limit, &mut lines, now_ns);
             if over > 0 {
                 file.rests_until_ns = now_ns.saturating_add(REST_NS);
                 gathered.limited(file, over);
             }
-            gathered.lines(file, lines.drain(..));
+            gathered.lines(file, &lines);
+            lines.clear();
             gathered.place(file.place().checkpoint());
         }
     }
@@ -290,7 +288,7 @@ impl Watch {
             if file.tail.is_joining() && has_waited && !file.is_due {
                 gathered.make_room()?;
                 let line = file.tail.finish_joined();
-                gathered.lines(file, line);
+                gathered.lines(file, line.as_slice());
                 gathered.place(file.place().checkpoint());
             }
         }
@@ -325,7 +323,7 @@ impl Watch {
                     gathered.loss(format!("{path} was emptied with {unread} bytes not yet read"));
                 }
                 let rest = file.finish();
-                gathered.lines(file, rest);
+                gathered.lines(file, &rest);
             }
         }
         file.restart();
@@ -379,7 +377,7 @@ impl Watch {
                 gathered.loss(format!("{problem}; what had not been read of it is gone"));
             }
             let rest = file.finish();
-            gathered.lines(&file, rest);
+            gathered.lines(&file, &rest);
             gathered.place(file.id.forget());
         }
         Ok(())

@@ -76,6 +76,29 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// The line's own time.
+    #[must_use]
+    pub fn time_ns(&self) -> Option<u64> {
+        self.time.map(|(ns, _)| ns)
+    }
+
+    /// Whether it differs in nothing but the time from another, as they go into an event. Whoever has
+    /// structured data is like nobody.
+    #[must_use]
+    pub fn is_alike(&self, other: &Head<'_>) -> bool {
+        let zone = |time: Option<(u64, Zone)>| time.map(|(_, zone)| zone);
+        self.app == other.app
+            && self.pid == other.pid
+            && self.host == other.host
+            && self.format == other.format
+            && self.priority == other.priority
+            && self.severity == other.severity
+            && self.msgid == other.msgid
+            && zone(self.time) == zone(other.time)
+            && self.structured.is_none()
+            && other.structured.is_none()
+    }
+
     /// As it goes into an event.
     #[must_use]
     pub fn to_parsed(&self) -> Parsed {
@@ -87,7 +110,7 @@ impl<'a> Head<'a> {
             app: self.app.as_deref().map(name),
             pid: self.pid,
             msgid: self.msgid.map(name),
-            time_ns: self.time.map(|(ns, _)| ns),
+            time_ns: self.time_ns(),
             zone: self.time.map(|(_, zone)| zone),
             structured,
             ..Parsed::new(self.format)

@@ -33,7 +33,9 @@ const ANY_TIME: Assumed = Assumed { now_ns: 1_800_000_000_000_000_000, offset_se
 pub fn interpret(line: &LogLine) -> Option<(Severity, Body)> {
     let message = line.line.as_bytes();
     let Some(LogSource::Journal(entry)) = &line.source else {
-        return interpret_below(line, &head(message, &ANY_TIME)?);
+        let (path, device, inode) = (line.path.clone(), line.device, line.inode);
+        let origin = || FileOrigin { path, device, inode, offset: line.offset };
+        return interpret_below(origin, &head(message, &ANY_TIME)?);
     };
     let app = entry.identifier.as_ref().or(entry.comm.as_ref())?.as_bytes();
     let told = tell(&Said { app, message })?;
@@ -42,11 +44,12 @@ pub fn interpret(line: &LogLine) -> Option<(Severity, Body)> {
 
 /// The same for a line of a file, of which the head was read.
 #[must_use]
-pub fn interpret_below(line: &LogLine, head: &Head<'_>) -> Option<(Severity, Body)> {
+pub fn interpret_below(
+    origin: impl FnOnce() -> FileOrigin,
+    head: &Head<'_>,
+) -> Option<(Severity, Body)> {
     let told = tell(&Said { app: head.app.as_deref()?, message: &head.message })?;
-    let (path, device, inode) = (line.path.clone(), line.device, line.inode);
-    let origin = FileOrigin { path, device, inode, offset: line.offset };
-    Some(body(told, Origin::File(origin), head.pid))
+    Some(body(told, Origin::File(origin()), head.pid))
 }
 
 fn journal_origin(entry: &Journal, app: &[u8]) -> JournalOrigin {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use cordon_proto::event::GapReason;
+use cordon_proto::event::log::Run;
 use cordon_proto::sign::batch::EpochCause;
 
 use super::*;
@@ -190,6 +191,29 @@ fn a_sample_larger_than_the_spool_is_counted_before_it_has_numbers() {
     once_each(&collector.lines, [1, 101].into_iter());
     assert_eq!(collector.told(Class::Log), 99);
     assert_eq!(collector.cursor(Lane::Telemetry).last, 2, "numbers have no hole");
+}
+
+#[test]
+fn lines_that_travel_together_are_counted_one_by_one_when_they_are_dropped() {
+    let run = |id| {
+        let mut seen = line(id, 1000);
+        let Body::Log(line) = &mut seen.body else { unreachable!("a line") };
+        (line.lines, line.run) = (Some(100), Some(Run::default()));
+        seen
+    };
+    let bench = Bench::with(SpoolLimits::of(64 << 10));
+    let mut collector = Collector::default();
+    let mut spool = bench.open("boot 1", 0);
+    stored(spool.append([sample((1..=100).map(run).collect())], at(1)));
+    collector.drain(&mut spool);
+    assert_eq!(collector.told(Class::Log), 100 * 100, "before they had numbers");
+    for id in 101..=200 {
+        stored(spool.append([sample(vec![run(id)])], at(id)));
+    }
+    collector.drain(&mut spool);
+    let came = u64::try_from(collector.lines.len()).unwrap();
+    assert!(came < 100, "{came}");
+    assert_eq!(collector.told(Class::Log), 100 * (200 - came), "after they were sealed");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Events looked for, followed live, proved and taken out.
 
+use cordon_proto::event::log::Run;
 use cordon_proto::evidence;
 use cordon_proto::sign::batch::EventProof;
 
@@ -46,6 +47,47 @@ async fn events_are_found_by_endpoint_time_class_and_text_and_only_the_clients_o
         let (status, _) = world.call("GET", &path, Some(&vic), None).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
     }
+}
+
+/// Lines that travel together.
+fn run(texts: &[String]) -> Fact {
+    let Fact::Log(line) = line(&texts.join("\n")) else { unreachable!("a line") };
+    Fact::Log(LogLine { lines: u32::try_from(texts.len()).ok(), run: Some(Run::default()), ..line })
+}
+
+#[tokio::test]
+async fn lines_that_travelled_together_are_found_and_shown_one_by_one() {
+    let world = World::new();
+    let mut host = world.enrol("acme", "web-01");
+    let name = |number: usize| format!("line {number:02}");
+    for from in [0, 30] {
+        let texts: Vec<_> = (from..from + 20).map(name).collect();
+        let alone = line(&name(from + 20));
+        world.store(&mut host, Lane::Telemetry, vec![run(&texts), alone]).await;
+    }
+    let vic = world.sign_in("vic").await;
+    let expected: Vec<_> = (0..21).chain(30..51).map(name).collect();
+    for (order, limit) in [("oldest", 1), ("oldest", 7), ("newest", 1), ("newest", 7)] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/events?class=log&order={order}&limit={limit}{cursor}");
+            let page = world.get(&path, &vic).await;
+            found.extend(texts(&page));
+            let Some(next) = page["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        if order == "newest" {
+            found.reverse();
+        }
+        assert_eq!(found, expected, "{order} {limit}");
+    }
+    let one = world.get("/events?text=LINE%2041", &vic).await;
+    assert_eq!(texts(&one), ["line 41"]);
+    let item = &one["items"][0];
+    assert_eq!(
+        (&item["metadata"]["line"], &item["log_file"]["offset"]),
+        (&11.into(), &"91".into())
+    );
 }
 
 #[tokio::test]
@@ -149,6 +191,28 @@ async fn a_feed_begins_now_and_resumes_where_it_left_off_without_hole_or_double(
 
     let from_the_start = feed(&world, &vic, Some("0.0")).await;
     assert_eq!(follow(from_the_start, 17).await.len(), 17);
+}
+
+#[tokio::test]
+async fn a_feed_tells_every_line_of_a_batch_that_carries_thousands_and_resumes_among_them() {
+    let world = World::new();
+    let mut host = world.enrol("acme", "web-01");
+    let vic = world.sign_in("vic").await;
+    let live = feed(&world, &vic, None).await;
+    let texts: Vec<_> = (0..3000).map(|number| format!("line {number}")).collect();
+    let facts = texts.chunks(250).map(run).collect();
+    world.store(&mut host, Lane::Telemetry, facts).await;
+    let seen = follow(live, texts.len()).await;
+    assert!(seen.iter().map(|(_, text)| text).eq(&texts));
+
+    let again = feed(&world, &vic, Some(&seen[1233].0)).await;
+    world.store(&mut host, Lane::Telemetry, vec![line("more")]).await;
+    let rest = follow(again, texts.len() - 1234 + 1).await;
+    assert!(
+        rest.iter()
+            .map(|(_, text)| text.as_str())
+            .eq(texts[1234..].iter().map(String::as_str).chain(["more"]))
+    );
 }
 
 #[tokio::test]

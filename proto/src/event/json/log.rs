@@ -82,8 +82,8 @@ fn text(map: &mut Map<String, Value>, name: &str, text: Option<&Text>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::json::of_body;
-    use crate::event::log::{LogFormat, Pair, Zone};
+    use crate::event::json::{of_body, of_body_apart};
+    use crate::event::log::{LogFormat, Pair, Run, Zone};
     use crate::event::{Body, Redaction};
 
     #[test]
@@ -103,6 +103,31 @@ mod tests {
             (&json["log_file"]["encoding"], &json["line_count"]),
             (&"UTF-16LE".into(), &2.into())
         );
+    }
+
+    #[test]
+    fn lines_that_travel_together_are_shown_one_by_one() {
+        let line = LogLine {
+            path: "/var/log/x".into(),
+            offset: 10,
+            line: "a\nb".into(),
+            lines: Some(2),
+            run: Some(Run::default()),
+            ..LogLine::default()
+        };
+        let whole = of_body(Body::Log(line.clone()));
+        assert_eq!((&whole["raw_data"], &whole["line_count"]), (&"a\nb".into(), &2.into()));
+        let shown = of_body_apart(Body::Log(line));
+        let of = |pointer: &str| -> Vec<&Value> {
+            shown.iter().map(|json| json.pointer(pointer).unwrap_or(&Value::Null)).collect()
+        };
+        assert_eq!(of("/raw_data"), ["a", "b"]);
+        assert_eq!(of("/log_file/offset"), ["10", "12"]);
+        assert_eq!(of("/metadata/line"), [0, 1]);
+        assert_eq!(of("/metadata/sequence"), ["9", "9"]);
+        assert_eq!(of("/line_count"), [&Value::Null, &Value::Null]);
+        let uid = whole["metadata"]["uid"].as_str().unwrap();
+        assert_eq!(of("/metadata/uid"), [format!("{uid}/0"), format!("{uid}/1")].each_ref());
     }
 
     #[test]

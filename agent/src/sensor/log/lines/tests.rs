@@ -6,7 +6,7 @@ use super::*;
 
 const PLAIN: Cut<'_> = Cut { mark: Mark::NONE, join: &Join::Never };
 
-fn show(line: &Line) -> String {
+fn show(line: &Line<'_>) -> String {
     format!("{} {}", line.offset, String::from_utf8_lossy(&line.bytes))
 }
 
@@ -82,13 +82,14 @@ fn a_line_of_just_the_limit_is_whole() {
         let (mut tail, mut lines) = (Tail::at(0), Vec::new());
         let line = vec![b'x'; LOG_LINE_BYTES_MAX + more];
         let full = (more > 0).then_some(line.len() as u64);
-        tail.feed(&[line, b"\n".to_vec()].concat(), PLAIN, 1, &mut lines);
+        let line = [line, b"\n".to_vec()].concat();
+        tail.feed(&line, PLAIN, 1, &mut lines);
         assert_eq!((lines[0].bytes.len(), lines[0].full_bytes), (LOG_LINE_BYTES_MAX, full));
     }
 }
 
 /// Feeds `text` in pieces of these lengths, with room for so many lines each.
-fn in_pieces(text: &[u8], cut: Cut<'_>, pieces: &[(usize, usize)]) -> Vec<Line> {
+fn in_pieces<'a>(text: &'a [u8], cut: Cut<'_>, pieces: &[(usize, usize)]) -> Vec<Line<'a>> {
     let (mut tail, mut lines) = (Tail::at(cut.mark.bytes()), Vec::new());
     let mut pieces = pieces.iter().cycle();
     loop {
@@ -142,7 +143,7 @@ proptest! {
         let lines = in_pieces(&bytes, cut, &pieces);
         prop_assert_eq!(&lines, &in_pieces(&bytes, cut, &[(1000, 1000)]));
         // What a plain reading of the text gives, holes and all.
-        let whole: Vec<Vec<u8>> = lines.iter().map(|line| line.bytes.clone()).collect();
+        let whole: Vec<Vec<u8>> = lines.iter().map(|line| line.bytes.to_vec()).collect();
         let plain: Vec<&str> = text.split('\n').map(|line| line.trim_start_matches('\0')).collect();
         let ended = plain.split_last().map_or(&plain[..], |(last, rest)| if last.is_empty() { rest } else { &plain[..] });
         let plain: Vec<&str> = ended.iter().map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();

@@ -27,10 +27,12 @@ struct Kept {
 
 impl Kept {
     fn keep(&mut self, sample: Sample) {
-        for observation in sample.observations {
-            let Body::Log(line) = observation.body else { panic!("no line") };
-            let number = line.line.to_lossy().split(' ').next().unwrap().parse().unwrap();
-            *self.seen.entry(number).or_default() += 1;
+        for body in sample.observations.into_iter().map(|seen| seen.body) {
+            for body in body.apart().unwrap_or_else(|| vec![body]) {
+                let Body::Log(line) = body else { panic!("no line") };
+                let number = line.line.to_lossy().split(' ').next().unwrap().parse().unwrap();
+                *self.seen.entry(number).or_default() += 1;
+            }
         }
         for Checkpoint { key, value } in sample.checkpoints {
             match value {

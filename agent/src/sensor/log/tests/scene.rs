@@ -42,10 +42,13 @@ impl Scene {
 
     fn keep(&mut self, sample: Sample) {
         assert!(sample.observations.len() <= SAMPLE_EVENTS_MAX);
-        for observation in sample.observations {
-            let Body::Log(line) = observation.body else { panic!("no line") };
-            self.lines.push(line.line.to_lossy().into_owned());
-            self.events.push(line);
+        for body in sample.observations.into_iter().map(|seen| seen.body) {
+            for body in body.apart().unwrap_or_else(|| vec![body]) {
+                let Body::Log(line) = body else { panic!("no line") };
+                assert_eq!(line.run, None, "it comes apart");
+                self.lines.push(line.line.to_lossy().into_owned());
+                self.events.push(line);
+            }
         }
         for loss in sample.losses {
             if loss.reason == GapReason::RateLimit {
