@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 use crate::Text;
 use crate::id::{ClientId, EndpointId};
 
+mod mistakes;
 mod redactions;
 pub mod responses;
+mod share;
 
+pub use mistakes::mistakes;
 pub use redactions::{Redactions, RedactionsError, SecretPattern};
 pub use responses::{Response, ResponseError};
+pub use share::in_share;
 
 /// Transport protocol of an exemption.
 #[derive(
