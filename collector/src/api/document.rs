@@ -105,9 +105,8 @@ fn complete_operation(method: &str, operation: &mut Value) {
     for (status, response) in responses.iter_mut() {
         complete_response(status, response);
     }
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-        complete_parameter(parameter);
-    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    parameters.into_iter().flatten().for_each(complete_parameter);
 }
 
 fn complete_response(status: &str, response: &mut Value) {
