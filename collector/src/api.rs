@@ -10,27 +10,33 @@ mod collections;
 mod commands;
 mod console;
 mod containments;
+mod document;
 mod endpoints;
 mod events;
 mod export;
 mod health;
 mod live;
+mod metrics;
+mod once;
 mod page;
 mod person;
+mod policies;
 mod preview;
 mod problem;
 mod proof;
 mod rows;
 mod shell;
 mod sign_in;
+mod sites;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod way_out;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
+use axum::{Router, middleware};
 use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -72,6 +78,8 @@ pub(crate) struct Shared {
     /// What endpoints were lately found to be for others.
     pub(crate) carriers: Mutex<Carriers>,
     pub(crate) openapi: String,
+    /// Answers so far, by the hundreds of their status.
+    pub(crate) answers: [AtomicU64; 5],
 }
 
 impl std::ops::Deref for App {
@@ -82,6 +90,11 @@ impl std::ops::Deref for App {
 }
 
 impl App {
+    /// Answers so far, by the hundreds of their status.
+    pub(crate) fn answered(&self) -> [u64; 5] {
+        std::array::from_fn(|class| self.answers[class].load(Ordering::Relaxed))
+    }
+
     /// Does something that blocks on the disk.
     pub(crate) async fn work<T: Send + 'static>(
         &self,
@@ -108,14 +121,27 @@ fn list() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(health::health))
         .routes(routes!(health::openapi))
+        .routes(routes!(problem::kind))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(sign_in::challenge))
         .routes(routes!(sign_in::sign_in, sign_in::sign_out))
         .routes(routes!(clients::list))
         .routes(routes!(clients::roster, clients::put_roster))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
-        .routes(routes!(endpoints::list))
-        .routes(routes!(endpoints::show))
+        .routes(routes!(clients::rosters::would_differ))
+        .routes(routes!(clients::rosters::versions))
+        .routes(routes!(clients::rosters::version))
+        .routes(routes!(clients::rosters::differences))
+        .routes(routes!(clients::rosters::operators))
+        .routes(routes!(policies::list))
+        .routes(routes!(policies::status))
+        .routes(routes!(policies::preview))
+        .routes(routes!(sites::list, sites::create))
+        .routes(routes!(sites::change, sites::remove))
+        .routes(routes!(endpoints::list::list))
+        .routes(routes!(endpoints::list::counts))
+        .routes(routes!(endpoints::show, endpoints::note::change))
         .routes(routes!(preview::preview))
         .routes(routes!(proof::proof))
         .routes(routes!(way_out::way_out))
@@ -130,6 +156,19 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(collections::download))
         .routes(routes!(export::export))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+}
+
+/// The routes under their prefix, and what describes them.
+fn parts() -> (Router<App>, String) {
+    let (routes, openapi) = OpenApiRouter::new().nest(PREFIX, list()).split_for_parts();
+    (routes, document::complete(serde_json::to_value(openapi).unwrap_or_default()))
+}
+
+/// What describes the API: OpenAPI 3.1, as it is served.
+#[must_use]
+pub fn describe() -> String {
+    parts().1
 }
 
 /// The people's door, ready to be served. A request should carry the caller's address as
@@ -139,8 +178,7 @@ pub fn router(
     tenants: Arc<Tenants>,
     stop: watch::Receiver<bool>,
 ) -> Router {
-    let (routes, openapi) = OpenApiRouter::new().nest(PREFIX, list()).split_for_parts();
-    let openapi = openapi.to_json().unwrap_or_default();
+    let (routes, openapi) = parts();
     let app = App(Arc::new(Shared {
         collector,
         tenants,
@@ -152,6 +190,8 @@ pub fn router(
         signing: Mutex::default(),
         carriers: Mutex::default(),
         openapi,
+        answers: Default::default(),
     }));
-    shell::around(routes.merge(console::routes())).with_state(app)
+    let once = middleware::from_fn_with_state(app.clone(), once::once);
+    shell::around(routes.layer(once).merge(console::routes()), &app).with_state(app)
 }

@@ -55,6 +55,18 @@ pub enum Deed {
     /// A break-glass code, sealed, was fetched.
     #[n(7)]
     WayOutFetch,
+    /// A site was made.
+    #[n(16)]
+    SiteCreate,
+    /// A site was changed.
+    #[n(17)]
+    SiteChange,
+    /// A site was taken away.
+    #[n(18)]
+    SiteRemove,
+    /// What people say of an endpoint was changed.
+    #[n(19)]
+    EndpointNote,
 }
 
 impl Deed {
@@ -70,6 +82,10 @@ impl Deed {
             Self::RosterPut => "roster.put",
             Self::Export => "export",
             Self::WayOutFetch => "way-out.fetch",
+            Self::SiteCreate => "site.create",
+            Self::SiteChange => "site.change",
+            Self::SiteRemove => "site.remove",
+            Self::EndpointNote => "endpoint.note",
         }
     }
 }

@@ -43,6 +43,9 @@ pub struct Config {
     pub carrier_settled_secs: u64,
     /// Queries that one client's operators may bring in an hour.
     pub queries_per_hour_max: usize,
+    /// Whether a program on the collector's own machine gets figures without a session: sums over all
+    /// clients, without their names.
+    pub metrics_on_loopback: bool,
     /// Collected evidence of one client; an endpoint that has more offers it again later.
     pub collections_bytes_max: u64,
 }
@@ -64,6 +67,7 @@ impl Default for Config {
             alone_percent_max: 25,
             carrier_settled_secs: 3600,
             queries_per_hour_max: 600,
+            metrics_on_loopback: false,
             collections_bytes_max: 16 << 30,
         }
     }
@@ -209,7 +213,7 @@ mod tests {
         let lines = packaged.lines().filter(setting).map(|line| line.trim_start_matches('#'));
         let text = lines.collect::<Vec<_>>().join("\n");
         assert_eq!(Config::parse(&text, Path::new("x")).unwrap(), Config::default());
-        assert_eq!(text.lines().count(), 15, "every setting stands in the file");
+        assert_eq!(text.lines().count(), 16, "every setting stands in the file");
         assert_eq!(Config::parse(packaged, Path::new("x")).unwrap(), Config::default());
     }
 

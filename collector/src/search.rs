@@ -4,6 +4,7 @@
 //! unpacked and looked at here. A page that ran out of time says how far it got.
 
 mod batches;
+pub mod field;
 pub mod walk;
 
 use std::fmt;
@@ -14,6 +15,8 @@ use cordon_proto::event::{Class, Event};
 use cordon_proto::id::{ClientId, EndpointId};
 use cordon_proto::sign::batch;
 use serde_json::Value;
+
+use field::Conditions;
 
 use crate::store::{Arrival, Log, LogError, Position};
 use crate::time::Time;
@@ -33,6 +36,8 @@ pub struct Query {
     pub until: Option<Time>,
     /// Having this in one of its texts, in lower case.
     pub text: Option<String>,
+    /// Of which this is so.
+    pub conditions: Conditions,
 }
 
 /// From which end.
@@ -125,7 +130,8 @@ impl Query {
                 move |line| Cursor { position: arrival.position, index: short(index), line };
             let shown = shown.into_iter().enumerate();
             shown.filter_map(move |(line, json)| {
-                let fits = self.text.as_ref().is_none_or(|text| holds(&json, text));
+                let fits = self.text.as_ref().is_none_or(|text| holds(&json, text))
+                    && self.conditions.hold(&json);
                 fits.then(|| (place(short(line)), json))
             })
         })

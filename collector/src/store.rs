@@ -10,6 +10,8 @@ mod command;
 mod conformance;
 mod derived;
 mod endpoint;
+mod endpoint_list;
+mod estate;
 #[cfg(test)]
 mod log_model;
 mod log_read;
@@ -17,6 +19,7 @@ mod log_sqlite;
 mod log_write;
 mod migrate;
 mod reaction;
+mod repeat;
 mod roster;
 mod session;
 mod skim;
@@ -35,13 +38,16 @@ use cordon_proto::sign::document::{self, Kind};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-pub use command::{NewCommand, StoredCommand, Taken};
+pub use command::{NewCommand, OpenTargets, StoredCommand, Taken};
 pub use derived::{Fared, Laggard, StoredWayOut, ToldGap};
 pub use endpoint::{Endpoint, EndpointFilter, NotedClone, Registration};
+pub use endpoint_list::{Narrow, Sought};
+pub use estate::EstateChange;
 pub use log_sqlite::{LogOptions, SqliteLog};
 pub use log_write::LogWriter;
 pub use reaction::Reaction;
-pub use roster::StoredRoster;
+pub use repeat::Before;
+pub use roster::{RosterVersion, StoredRoster};
 pub use state::{State, StateError};
 pub use token::{NewToken, Token, TokenRefusal};
 

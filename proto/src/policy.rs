@@ -11,12 +11,16 @@ use crate::Text;
 use crate::id::{ClientId, EndpointId};
 
 pub mod budget;
+mod mistakes;
 mod redactions;
 pub mod responses;
+mod share;
 
 pub use budget::{Budget, BudgetError};
+pub use mistakes::mistakes;
 pub use redactions::{Redactions, RedactionsError, SecretPattern};
 pub use responses::{Response, ResponseError};
+pub use share::in_share;
 
 /// Transport protocol of an exemption.
 #[derive(

@@ -1,18 +1,21 @@
 //! Clients and their rosters.
 
+pub(super) mod rosters;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use cordon_proto::id::{ClientId, EndpointId, Hash, OperatorId};
 use cordon_proto::limits::DOCUMENT_BYTES_MAX;
-use cordon_proto::roster::{Role, RosterRef};
+use cordon_proto::roster::{Role, Roster, RosterRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::page::{Body, Page, from_b64, to_b64};
+use super::page::{Body, Page, PageAsked, Params, from_b64, to_b64};
 use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
 use crate::audit::Deed;
+use crate::store::StoredRoster;
 use crate::tenant::HeldRoster;
 
 /// Laggards named in one answer.
@@ -68,21 +71,26 @@ pub(crate) struct NewRoster {
     document: String,
 }
 
-/// The clients that the asker may see.
-#[utoipa::path(get, path = "/clients", tag = "clients",
-    responses((status = 200, body = Page<Client>), (status = 401, body = ProblemBody)))]
-pub(super) async fn list(State(app): State<App>, person: Person) -> Json<Page<Client>> {
+/// The clients that the asker may see, in order of name.
+#[utoipa::path(get, path = "/clients", tag = "clients", params(PageAsked),
+    responses((status = 200, body = Page<Client>), (status = 400, body = ProblemBody),
+        (status = 401, body = ProblemBody)))]
+pub(super) async fn list(
+    State(app): State<App>,
+    person: Person,
+    Params(asked): Params<PageAsked>,
+) -> Json<Page<Client>> {
     let shown = person.view.seats().map(|(client, seat)| Client {
         id: client.clone(),
         operator: seat.operator.clone(),
         role: seat.role,
         roster_version: app.tenants.roster(client).map_or(0, |held| held.named.version),
     });
-    Json(Page { items: shown.collect(), next: None })
+    Json(Page::part(shown, asked, |client| client.id.to_string()))
 }
 
 /// A client's roster, and who does not hold it yet.
-#[utoipa::path(get, path = "/clients/{client}/roster", tag = "clients",
+#[utoipa::path(get, path = "/clients/{client}/roster", tag = "rosters",
     params(("client" = String, Path, description = "the client's name")),
     responses((status = 200, body = RosterShown), (status = 401, body = ProblemBody),
         (status = 404, body = ProblemBody)))]
@@ -100,7 +108,7 @@ pub(super) async fn roster(
 }
 
 /// Brings a newer roster. It must be signed by the authority whose key the collector was given.
-#[utoipa::path(put, path = "/clients/{client}/roster", tag = "clients",
+#[utoipa::path(put, path = "/clients/{client}/roster", tag = "rosters",
     params(("client" = String, Path, description = "the client's name")),
     request_body = NewRoster,
     responses((status = 200, body = RosterShown), (status = 401, body = ProblemBody),
@@ -113,20 +121,8 @@ pub(super) async fn put_roster(
     body: Body,
 ) -> Result<Json<RosterShown>, Problem> {
     let client = person.client(&client, Role::Administrator)?;
-    let document = from_b64("document", &body.read::<NewRoster>()?.document)?;
-    if document.len() > DOCUMENT_BYTES_MAX {
-        return Err(Problem::refused(format!("a roster has at most {DOCUMENT_BYTES_MAX} bytes")));
-    }
     app.work(move |app| {
-        let (roster, stored) = app
-            .collector
-            .authority
-            .verify_roster(document)
-            .map_err(|error| Problem::refused(format!("the roster {error}")))?;
-        if roster.client != client {
-            let detail = format!("the roster is for client {}, not {client}", roster.client);
-            return Err(Problem::refused(detail));
-        }
+        let (roster, stored) = brought(app, &client, &body)?;
         let held = app.tenants.roster(&client).map_or(0, |held| held.named.version);
         if roster.version <= held {
             let version = roster.version;
@@ -148,6 +144,21 @@ pub(super) async fn put_roster(
         shown(app, &client, named, &document)
     })
     .await
+}
+
+/// Reads a roster that was brought: the authority's, and for this client.
+fn brought(app: &App, client: &ClientId, body: &Body) -> Result<(Roster, StoredRoster), Problem> {
+    let document = from_b64("document", &body.read::<NewRoster>()?.document)?;
+    if document.len() > DOCUMENT_BYTES_MAX {
+        return Err(Problem::refused(format!("a roster has at most {DOCUMENT_BYTES_MAX} bytes")));
+    }
+    let read = app.collector.authority.verify_roster(document);
+    let (roster, stored) = read.map_err(|error| Problem::refused(format!("the roster {error}")))?;
+    if roster.client != *client {
+        let detail = format!("the roster is for client {}, not {client}", roster.client);
+        return Err(Problem::refused(detail));
+    }
+    Ok((roster, stored))
 }
 
 fn shown(

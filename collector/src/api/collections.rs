@@ -29,6 +29,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// Which collections.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// Of this client only.

@@ -34,6 +34,7 @@ pub(crate) struct Upload {
 
 /// Which commands.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// Of this client only.

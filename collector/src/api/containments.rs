@@ -20,6 +20,7 @@ const COMMANDS_MAX: usize = 1000;
 
 /// Which containments.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// Of this client only.

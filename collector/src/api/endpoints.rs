@@ -1,5 +1,8 @@
 //! Endpoints: who they are, whether they are connected, how they fare.
 
+pub(super) mod list;
+pub(super) mod note;
+
 use std::collections::BTreeMap;
 
 use axum::Json;
@@ -8,36 +11,24 @@ use cordon_proto::command::Nonce;
 use cordon_proto::event::agent::Standing;
 use cordon_proto::event::json::health_json;
 use cordon_proto::id::{ClientId, EndpointId, TokenId};
-use serde::{Deserialize, Serialize};
+use note::NoteShown;
+use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::page::{Page, Params, limit, to_b64};
+use super::page::to_b64;
 use super::person::Person;
 use super::problem::ProblemBody;
 use super::way_out::WayOutShown;
 use super::{App, Problem};
 use crate::command::Place;
+use crate::estate::Note;
 use crate::presence::{self, Condition, Said, Silence};
-use crate::store::{Endpoint, EndpointFilter, Fared, StoredWayOut, ToldGap};
+use crate::store::{Endpoint, Fared, StoredWayOut, ToldGap};
 use crate::time::Time;
 
 /// Losses shown of one endpoint.
 const GAPS_MAX: usize = 50;
-
-/// Which endpoints.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Asked {
-    /// Of this client only.
-    client: Option<String>,
-    /// Whose host name has this in it, or whose id begins with it.
-    name: Option<String>,
-    /// What an earlier page gave as `next`.
-    cursor: Option<String>,
-    /// At most so many, up to 500; 100 if not said.
-    limit: Option<usize>,
-}
 
 /// An endpoint in a list.
 #[derive(Serialize, ToSchema)]
@@ -88,6 +79,9 @@ pub(crate) struct EndpointShown {
     /// When it enrolled.
     #[schema(value_type = String, format = DateTime)]
     enrolled_at: Time,
+    /// What people say of it.
+    #[serde(flatten)]
+    note: NoteShown,
 }
 
 /// A nonce as JSON.
@@ -129,28 +123,6 @@ pub(crate) struct EndpointWhole {
     /// Machines noticed to share its key.
     #[schema(value_type = Vec<Object>)]
     clones_seen: Vec<Value>,
-}
-
-/// Endpoints that the asker may see, in order of id.
-#[utoipa::path(get, path = "/endpoints", tag = "endpoints", params(Asked),
-    responses((status = 200, body = Page<EndpointShown>), (status = 401, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    person: Person,
-    Params(asked): Params<Asked>,
-) -> Result<Json<Page<EndpointShown>>, Problem> {
-    let clients = person.clients(asked.client.as_deref())?;
-    let wrong = || Problem::unreadable("`cursor` is not one that an earlier answer gave");
-    let after = asked.cursor.map(|cursor| cursor.parse().ok().ok_or_else(wrong)).transpose()?;
-    let limit = limit(asked.limit);
-    let filter = EndpointFilter { clients, name: asked.name, after, count_max: limit + 1 };
-    app.work(move |app| {
-        let found = app.collector.state.endpoints(&filter)?;
-        let shown = shown(app, found)?;
-        Ok(Json(Page::cut(shown, limit, |endpoint| endpoint.id.to_string())))
-    })
-    .await
 }
 
 /// One endpoint, with its health, its losses and its clones.
@@ -211,8 +183,9 @@ fn shown(app: &App, endpoints: Vec<Endpoint>) -> Result<Vec<EndpointShown>, Prob
     let notices = app.collector.state.notices(&ids)?;
     let clones = app.collector.state.clone_counts(&ids)?;
     let ways_out = app.collector.state.ways_out(&ids)?;
-    let known = Known { fared, notices, clones, ways_out };
-    Ok(endpoints.into_iter().map(|endpoint| show_one(app, endpoint, &known)).collect())
+    let notes = app.collector.state.notes(&ids)?;
+    let mut known = Known { fared, notices, clones, ways_out, notes };
+    Ok(endpoints.into_iter().map(|endpoint| show_one(app, endpoint, &mut known)).collect())
 }
 
 /// What is derived of the endpoints shown.
@@ -221,9 +194,11 @@ struct Known {
     notices: BTreeMap<EndpointId, Said>,
     clones: BTreeMap<EndpointId, u64>,
     ways_out: BTreeMap<EndpointId, StoredWayOut>,
+    notes: BTreeMap<EndpointId, Note>,
 }
 
-fn show_one(app: &App, endpoint: Endpoint, known: &Known) -> EndpointShown {
+fn show_one(app: &App, endpoint: Endpoint, known: &mut Known) -> EndpointShown {
+    let note = known.notes.remove(&endpoint.id).unwrap_or_default();
     let online = app.collector.links.is_online(endpoint.id);
     let fared = known.fared.get(&endpoint.id);
     let said = known.notices.get(&endpoint.id).copied();
@@ -256,6 +231,7 @@ fn show_one(app: &App, endpoint: Endpoint, known: &Known) -> EndpointShown {
             .and_then(|stored| WayOutShown::of(stored, endpoint.roster.version)),
         clones: known.clones.get(&endpoint.id).copied().unwrap_or_default(),
         enrolled_at: Time(endpoint.enrolled_ns),
+        note: note.into(),
     }
 }
 

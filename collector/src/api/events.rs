@@ -14,6 +14,7 @@ use super::page::{Params, limit};
 use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
+use crate::search::field::{Conditions, FieldError};
 use crate::search::{self, Cursor, Order, Query};
 use crate::time::Time;
 
@@ -25,6 +26,7 @@ const TEXT_BYTES_MAX: usize = 256;
 
 /// Which events.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// Of this client only.
@@ -39,9 +41,15 @@ pub(crate) struct Asked {
     until: Option<String>,
     /// With this in one of their texts, whatever the case.
     text: Option<String>,
+    /// Of which this is so: `FIELD = VALUE`, with `=`, `!=`, `<`, `>`, `contains` or `prefix`, several
+    /// joined by `and`. A field is a dotted path into the event as it is shown.
+    #[serde(rename = "where")]
+    #[param(example = "process.file.path contains nginx and process.pid > 1000")]
+    conditions: Option<String>,
     /// What an earlier page gave as `next`.
     cursor: Option<String>,
     /// At most so many, up to 500; 100 if not said.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// `oldest` first, as they came in (the default), or `newest` first.
     order: Option<String>,
@@ -49,6 +57,7 @@ pub(crate) struct Asked {
 
 /// Which events of those to come.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AskedLive {
     /// Of this client only.
@@ -59,6 +68,11 @@ pub(crate) struct AskedLive {
     class: Option<String>,
     /// With this in one of their texts, whatever the case.
     text: Option<String>,
+    /// Of which this is so: `FIELD = VALUE`, with `=`, `!=`, `<`, `>`, `contains` or `prefix`, several
+    /// joined by `and`. A field is a dotted path into the event as it is shown.
+    #[serde(rename = "where")]
+    #[param(example = "process.file.path contains nginx and process.pid > 1000")]
+    conditions: Option<String>,
 }
 
 /// A page of events.
@@ -98,6 +112,7 @@ pub(super) async fn search(
         endpoint: asked.endpoint,
         class: asked.class,
         text: asked.text,
+        conditions: asked.conditions,
     };
     let _turn = app.searches.acquire().await.ok().ok_or_else(Problem::stopping)?;
     app.work(move |app| {
@@ -130,7 +145,10 @@ pub(super) fn query(app: &App, person: &Person, asked: AskedLive) -> Result<Quer
         return Err(Problem::unreadable(format!("`text` has at most {TEXT_BYTES_MAX} bytes")));
     }
     let classes = classes(asked.class.as_deref().unwrap_or_default())?;
-    Ok(Query { clients, endpoint, classes, since: None, until: None, text })
+    let wrong = |error: FieldError| Problem::unreadable(format!("`where`: {error}"));
+    let conditions = asked.conditions.as_deref().unwrap_or_default();
+    let conditions: Conditions = conditions.parse().map_err(wrong)?;
+    Ok(Query { clients, endpoint, classes, text, conditions, ..Query::default() })
 }
 
 fn classes(text: &str) -> Result<Vec<Class>, Problem> {

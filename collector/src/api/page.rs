@@ -7,9 +7,9 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{App, Problem};
 
@@ -28,7 +28,45 @@ pub(crate) struct Page<T> {
     pub(crate) next: Option<String>,
 }
 
+/// Which part of a list whose cursors are names.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageAsked {
+    /// What an earlier page gave as `next`.
+    cursor: Option<String>,
+    /// At most so many, up to 500; 100 if not said.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+impl PageAsked {
+    /// After which name, and how many.
+    pub(crate) fn read(self) -> (String, usize) {
+        (self.cursor.unwrap_or_default(), limit(self.limit))
+    }
+}
+
 impl<T> Page<T> {
+    /// A page of a list that is whole and in order of its names, which are its cursors.
+    pub(crate) fn part(
+        items: impl IntoIterator<Item = T>,
+        asked: PageAsked,
+        name: impl Fn(&T) -> String,
+    ) -> Self {
+        let (after, limit) = asked.read();
+        let rest = items.into_iter().filter(|item| after.is_empty() || name(item) > after);
+        Self::cut(rest.take(limit + 1).collect(), limit, name)
+    }
+
+    /// A page of a list that is whole, in an order of its own; a name that is gone begins it anew.
+    pub(crate) fn following(items: Vec<T>, asked: PageAsked, name: impl Fn(&T) -> String) -> Self {
+        let (after, limit) = asked.read();
+        let passed = items.iter().position(|item| name(item) == after).map_or(0, |at| at + 1);
+        let rest = items.into_iter().skip(passed).take(limit + 1);
+        Self::cut(rest.collect(), limit, name)
+    }
+
     /// Makes a page from one thing more than fits, if there is one more.
     pub(crate) fn cut(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
         let more = items.len() > limit;
@@ -77,6 +115,10 @@ impl FromRequest<App> for Body {
 impl Body {
     /// Reads it as JSON.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        // A list would be read as the members of an object in their order.
+        if self.0.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(Problem::unreadable("the body must be a JSON object"));
+        }
         serde_json::from_slice(&self.0)
             .map_err(|error| Problem::unreadable(format!("the body is not as it must be: {error}")))
     }

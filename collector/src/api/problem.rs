@@ -1,6 +1,7 @@
 //! What went wrong, as RFC 9457 says it: for a program by its status, for a person by a sentence.
 
 use axum::Json;
+use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cordon_proto::roster::Role;
@@ -23,15 +24,85 @@ pub struct Problem {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody {
-    /// Always `about:blank`: the status says what kind of problem it is.
+    /// What kind of problem it is, and where that kind is explained: `/api/v1/problems/NAME`.
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: String,
     /// The status in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
     /// What is wrong here, for a person.
     detail: String,
+}
+
+/// A kind of problem: its name in the type, the status it comes with, and what it means.
+struct Kind(&'static str, StatusCode, &'static str);
+
+/// Every kind there is.
+const KINDS: [Kind; 13] = [
+    Kind("unreadable", StatusCode::BAD_REQUEST, "The request cannot be read; `detail` says where."),
+    Kind("signed-out", StatusCode::UNAUTHORIZED, "Nobody is signed in, or the session is over."),
+    Kind("forbidden", StatusCode::FORBIDDEN, "The person may see this and not do it."),
+    Kind(
+        "not-found",
+        StatusCode::NOT_FOUND,
+        "There is no such thing, or it is another client's: the answer is the same.",
+    ),
+    Kind("method", StatusCode::METHOD_NOT_ALLOWED, "The path does not know that method."),
+    Kind("conflict", StatusCode::CONFLICT, "What was asked for has changed, or is there already."),
+    Kind("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is longer than is taken."),
+    Kind("range", StatusCode::RANGE_NOT_SATISFIABLE, "There is no such part of it."),
+    Kind(
+        "refused",
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "The request can be read and asks for something that cannot be; `detail` says what.",
+    ),
+    Kind(
+        "too-many",
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too fast, or too much at once; `Retry-After` says when to try again.",
+    ),
+    Kind("inside", StatusCode::INTERNAL_SERVER_ERROR, "The collector failed; its log says how."),
+    Kind(
+        "unavailable",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The collector is stopping, or did not answer in time; whether it acted is not known.",
+    ),
+    Kind("other", StatusCode::IM_A_TEAPOT, "A status without a kind of its own."),
+];
+
+/// A kind of problem, explained.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemKind {
+    /// What problems of this kind have as `type`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The HTTP status they come with.
+    status: u16,
+    /// What it means.
+    meaning: &'static str,
+}
+
+impl Kind {
+    fn of(status: StatusCode) -> &'static Self {
+        let [.., other] = &KINDS;
+        KINDS.iter().find(|kind| kind.1 == status).unwrap_or(other)
+    }
+
+    fn uri(&self) -> String {
+        format!("{}/problems/{}", super::PREFIX, self.0)
+    }
+}
+
+/// What a kind of problem means: where the `type` of a problem leads.
+#[utoipa::path(get, path = "/problems/{name}", tag = "collector",
+    params(("name" = String, Path, description = "the kind's name", example = "not-found")),
+    responses((status = 200, body = ProblemKind), (status = 404, body = ProblemBody)))]
+pub(super) async fn kind(Path(name): Path<String>) -> Result<Json<ProblemKind>, Problem> {
+    let known = KINDS.iter().find(|kind| kind.0 == name && kind.0 != "other");
+    let known = known.ok_or_else(Problem::not_found)?;
+    let (kind, status, meaning) = (known.uri(), known.1.as_u16(), known.2);
+    Ok(Json(ProblemKind { kind, status, meaning }))
 }
 
 impl Problem {
@@ -76,7 +147,7 @@ impl Problem {
     }
 
     /// Something inside failed; the log says what, the answer does not.
-    fn inside(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn inside(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request could not be answered");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the collector failed; its log says how")
     }
@@ -86,7 +157,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self { status, detail, retry_secs } = self;
         let title = status.canonical_reason().unwrap_or("Error");
-        let body = ProblemBody { kind: "about:blank", title, status: status.as_u16(), detail };
+        let kind = Kind::of(status).uri();
+        let body = ProblemBody { kind, title, status: status.as_u16(), detail };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");

@@ -19,6 +19,7 @@ use crate::store::{Endpoint, Place};
 
 /// Which event.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// `control` or `telemetry`.

@@ -1,10 +1,13 @@
 //! What stands around every route: limits on size and time, headers that keep browsers honest, and
 //! answers for what is not there.
 
+mod etag;
+
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
@@ -14,10 +17,10 @@ use cordon_proto::limits::DOCUMENT_BYTES_MAX;
 use super::{App, Problem};
 
 /// A signed document in base64, with its JSON around it.
-const BODY_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 3 * 4 + 1024;
+pub(super) const BODY_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 3 * 4 + 1024;
 
 /// How long an answer may take to begin; a live feed then goes on.
-const ANSWER_SECS_MAX: u64 = 30;
+pub(super) const ANSWER_SECS_MAX: u64 = 30;
 
 /// On every answer. The console's page has its own policy for content.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -29,14 +32,16 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Puts all of it around the routes.
-pub(super) fn around(routes: Router<App>) -> Router<App> {
+pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
     routes
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(etag::etag))
         .layer(middleware::from_fn(sized))
         .layer(middleware::from_fn(timely))
         .layer(middleware::from_fn(headers))
+        .layer(middleware::from_fn_with_state(app.clone(), counted))
 }
 
 async fn nothing() -> Problem {
@@ -69,6 +74,16 @@ async fn timely(request: Request, next: Next) -> Response {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
         }
     }
+}
+
+/// Counts answers by the hundreds of their status.
+async fn counted(State(app): State<App>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let class = usize::from(response.status().as_u16() / 100).saturating_sub(1);
+    if let Some(count) = app.answers.get(class) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    response
 }
 
 async fn headers(request: Request, next: Next) -> Response {

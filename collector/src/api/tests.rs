@@ -1,11 +1,15 @@
 //! The people's door over a real log and state, with time turned by hand.
 
 mod commands;
+mod described;
+mod estate;
 mod events;
 mod people;
 mod preview;
 mod queries;
+mod repeats;
 mod routes;
+mod signed;
 mod ways_out;
 
 use std::sync::Arc;
@@ -165,7 +169,9 @@ impl World {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap()
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        described::check(method, path, &response);
+        response
     }
 
     /// Calls a route under `/api/v1`; what is no JSON answers null.

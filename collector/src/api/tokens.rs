@@ -9,7 +9,7 @@ use cordon_proto::token::SECRET_BYTES;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::page::{Body, Page, to_b64};
+use super::page::{Body, Page, PageAsked, Params, to_b64};
 use super::person::Person;
 use super::problem::ProblemBody;
 use super::sign_in::random;
@@ -79,13 +79,14 @@ pub(crate) struct TokenShown {
 
 /// A client's tokens, newest first.
 #[utoipa::path(get, path = "/clients/{client}/tokens", tag = "clients",
-    params(("client" = String, Path, description = "the client's name")),
+    params(("client" = String, Path, description = "the client's name"), PageAsked),
     responses((status = 200, body = Page<TokenShown>), (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody), (status = 404, body = ProblemBody)))]
 pub(super) async fn list(
     State(app): State<App>,
     person: Person,
     Path(client): Path<String>,
+    Params(asked): Params<PageAsked>,
 ) -> Result<Json<Page<TokenShown>>, Problem> {
     let client = person.client(&client, Role::Administrator)?;
     app.work(move |app| {
@@ -99,7 +100,7 @@ pub(super) async fn list(
             made_by: token.made_by,
             made_at: Time(token.made_ns),
         });
-        Ok(Json(Page { items: shown.collect(), next: None }))
+        Ok(Json(Page::following(shown.collect(), asked, |token: &TokenShown| token.id.to_string())))
     })
     .await
 }

@@ -54,7 +54,7 @@ impl Whose {
             classes: classes.to_vec(),
             since: Some(Time(since)),
             until: None,
-            text: None,
+            ..Query::default()
         }
     }
 }

@@ -35,6 +35,26 @@ impl State {
         })
     }
 
+    /// A client's entries before a number, the latest first.
+    pub fn audit_before(
+        &self,
+        client: &ClientId,
+        before: u64,
+        count_max: usize,
+    ) -> Result<Vec<Entry>, StateError> {
+        self.read("read the audit trail backwards", |connection| {
+            let sql = "SELECT entry FROM audit WHERE client = ?1 AND number < ?2
+                       ORDER BY number DESC LIMIT ?3";
+            let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+            let mut statement = connection.prepare_cached(sql)?;
+            let values = params![client.as_str(), to_sql(before), count_max];
+            let rows = statement.query_map(values, |row| {
+                parsed(codec::decode_strict(&row.get::<_, Vec<u8>>(0)?), 0)
+            })?;
+            rows.collect()
+        })
+    }
+
     /// Where a client's trail ends.
     pub fn audit_head(&self, client: &ClientId) -> Result<Head, StateError> {
         self.read("read the end of the audit trail", |connection| head(connection, client))

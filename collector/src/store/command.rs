@@ -58,7 +58,32 @@ pub enum Taken {
     Braked(u64),
 }
 
+/// How much of what was asked for is open.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct OpenTargets {
+    /// What was authorised and no endpoint was heard to have.
+    pub undelivered: u64,
+    /// What stands.
+    pub standing: u64,
+}
+
 impl State {
+    /// How much of these clients' commands is open, counted by command and endpoint.
+    pub fn open_targets(&self, clients: &[ClientId]) -> Result<OpenTargets, StateError> {
+        self.read("count open commands", |connection| {
+            let clients = serde_json::to_string(clients).unwrap_or_default();
+            let count = |column: &str| {
+                let sql = format!(
+                    "SELECT count(*) FROM command_target JOIN endpoint ON endpoint.id = endpoint
+                     WHERE {column} AND client IN (SELECT value FROM json_each(?1))"
+                );
+                connection.prepare_cached(&sql)?.query_row([&clients], |row| row.get(0))
+            };
+            let (undelivered, standing) = (count("undelivered")?, count("stands")?);
+            Ok(OpenTargets { undelivered: from_sql(undelivered), standing: from_sql(standing) })
+        })
+    }
+
     /// Takes a command in, with its entry in the audit trail, or nothing of it.
     pub fn add_command(&self, new: NewCommand<'_>) -> Result<Taken, StateError> {
         self.write("store a command", |change| {

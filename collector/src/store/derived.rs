@@ -242,6 +242,7 @@ fn take_health(change: &Transaction<'_>, told: &Told, health: &Health) -> rusqli
     if change.prepare_cached(sql)?.execute(values)? == 0 {
         return Ok(());
     }
+    note_health(change, *endpoint, *at, health)?;
     // A roster held is never given up for an older one, so the highest heard of is the one held.
     let sql = "UPDATE endpoint SET roster_version = ?2, roster_hash = ?3
                WHERE id = ?1 AND roster_version < ?2";
@@ -273,6 +274,19 @@ fn take_health(change: &Transaction<'_>, told: &Told, health: &Health) -> rusqli
         }
     }
     take_health_of_reactions(change, told, health)
+}
+
+/// What lists of endpoints are filtered and sorted by.
+fn note_health(
+    change: &Transaction<'_>,
+    endpoint: EndpointId,
+    at: Time,
+    health: &Health,
+) -> rusqlite::Result<()> {
+    let names: Vec<&str> = health.containments.iter().map(|one| one.action.name()).collect();
+    let standing = if names.is_empty() { String::new() } else { format!(",{},", names.join(",")) };
+    let sql = "UPDATE endpoint SET health_ns = ?2, standing = ?3 WHERE id = ?1";
+    change.prepare_cached(sql)?.execute(params![endpoint.0, to_sql(at.0), standing]).map(|_| ())
 }
 
 fn take_health_of_reactions(

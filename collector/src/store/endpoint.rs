@@ -282,7 +282,7 @@ fn admission(
     })
 }
 
-fn find(connection: &Connection, id: EndpointId) -> rusqlite::Result<Option<Endpoint>> {
+pub(super) fn find(connection: &Connection, id: EndpointId) -> rusqlite::Result<Option<Endpoint>> {
     let sql = format!("{COLUMNS} WHERE id = ?1");
     connection.prepare_cached(&sql)?.query_row([id.0], read).optional()
 }

@@ -17,6 +17,19 @@ pub struct StoredRoster {
     pub document: Vec<u8>,
 }
 
+/// A version of a client's roster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RosterVersion {
+    /// The version.
+    pub version: u64,
+    /// SHA-256 of the document.
+    pub hash: Hash,
+    /// As the authority signed it.
+    pub document: Vec<u8>,
+    /// When it was taken.
+    pub stored_ns: u64,
+}
+
 impl State {
     /// Every client, by name.
     pub fn clients(&self) -> Result<Vec<ClientId>, StateError> {
@@ -47,6 +60,31 @@ impl State {
             let client = roster.client.as_str();
             let values = params![client, version, hash, roster.document, to_sql(now_ns)];
             Ok(change.execute(sql, values)? == 1)
+        })
+    }
+
+    /// A client's rosters of versions below one, the newest first.
+    pub fn roster_versions(
+        &self,
+        client: &ClientId,
+        below: u64,
+        count_max: usize,
+    ) -> Result<Vec<RosterVersion>, StateError> {
+        self.read("list a client's rosters", |connection| {
+            let sql = "SELECT version, hash, document, stored_ns FROM roster
+                       WHERE client = ?1 AND version < ?2 ORDER BY version DESC LIMIT ?3";
+            let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+            let mut statement = connection.prepare_cached(sql)?;
+            let values = params![client.as_str(), to_sql(below), count_max];
+            let rows = statement.query_map(values, |row| {
+                Ok(RosterVersion {
+                    version: from_sql(row.get(0)?),
+                    hash: Hash(row.get(1)?),
+                    document: row.get(2)?,
+                    stored_ns: from_sql(row.get(3)?),
+                })
+            })?;
+            rows.collect()
         })
     }
 

@@ -95,6 +95,24 @@ impl<'a> Api<'a> {
         self.send(Method::PUT, path, &[], &Body::Json(body), Some(ANSWER)).await.map(drop)
     }
 
+    /// Changes something in part; answers how it stands.
+    pub async fn patch(&self, path: &[&str], body: Value) -> Result<Value, ApiError> {
+        let answer = self.send(Method::PATCH, path, &[], &Body::Json(body), Some(ANSWER)).await?;
+        self.json(answer).await
+    }
+
+    /// Asks for text that is not JSON.
+    pub async fn get_text(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        bytes_max: usize,
+    ) -> Result<String, ApiError> {
+        let answer = self.send(Method::GET, path, query, &Body::Nothing, None).await?;
+        let bytes = self.bytes(answer, bytes_max).await?;
+        String::from_utf8(bytes).map_err(|e| ApiError::answer(self.address(), e))
+    }
+
     /// Takes something away.
     pub async fn delete(&self, path: &[&str]) -> Result<(), ApiError> {
         self.send(Method::DELETE, path, &[], &Body::Nothing, Some(ANSWER)).await.map(drop)
@@ -185,8 +203,13 @@ impl<'a> Api<'a> {
         within: Option<Duration>,
     ) -> Result<Response, ApiError> {
         let url = self.url(path, query);
+        // Whatever lies between and sends a request twice has it done once.
+        let key = (method != Method::GET).then(|| format!("\"{}\"", uuid::Uuid::new_v4()));
         self.signed_in(|| {
             let mut request = self.http.request(method.clone(), url.clone());
+            if let Some(key) = &key {
+                request = request.header("idempotency-key", key);
+            }
             if let Some(within) = within {
                 request = request.timeout(within);
             }

@@ -5,10 +5,22 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    act, audit, authority, break_glass, client, collection, commands, completions, containment,
-    endpoint, events, export, operator, policy, profile, query, roster, token, verify,
+    act, audit, authority, break_glass, client, collection, collector, commands, completions,
+    containment, endpoint, events, export, man, operator, policy, profile, query, roster, site,
+    token, verify,
 };
 use crate::exit;
+
+/// What every page of help of the program itself ends with.
+const FIRST_STEPS: &str = "First steps:
+  cordon authority init --dir ~/cordon-acme --client acme --operator ann
+  cordon profile add acme --collector https://HOST:8443 --pin PIN \\
+      --authority ~/cordon-acme/authority.pub --key ~/cordon-acme/operator-ann.key --client acme
+  cordon token create --client acme --uses 50 --for 7d
+  cordon endpoint list
+  cordon isolate web-01 --reason 'beaconing to 203.0.113.7' --wait
+
+`cordon help exit-codes` lists what the exit codes mean.";
 
 /// Watch endpoints, cut them off and let them back, and check what is claimed about them.
 ///
@@ -19,15 +31,8 @@ use crate::exit;
     name = "cordon",
     version,
     max_term_width = 100,
-    after_help = "First steps:
-  cordon authority init --dir ~/cordon-acme --client acme --operator ann
-  cordon profile add acme --collector https://HOST:8443 --pin PIN \\
-      --authority ~/cordon-acme/authority.pub --key ~/cordon-acme/operator-ann.key --client acme
-  cordon token create --client acme --uses 50 --for 7d
-  cordon endpoint list
-  cordon isolate web-01 --reason 'beaconing to 203.0.113.7' --wait
-
-`cordon help exit-codes` lists what the exit codes mean."
+    after_help = FIRST_STEPS,
+    after_long_help = format!("{FIRST_STEPS}\n\nExit codes:\n{}", exit::TABLE)
 )]
 pub struct Cli {
     /// What every command understands.
@@ -62,7 +67,7 @@ pub enum Command {
     /// Make the keys that everything else rests on
     #[command(subcommand)]
     Authority(authority::Command),
-    /// Make operators' keys
+    /// Make operators' keys, and list who may act
     #[command(subcommand)]
     Operator(operator::Command),
     /// Say which collector to talk to, and how to know it
@@ -80,7 +85,10 @@ pub enum Command {
     /// Look at clients
     #[command(subcommand)]
     Client(client::Command),
-    /// Look at endpoints
+    /// Say where endpoints stand
+    #[command(subcommand)]
+    Site(site::Command),
+    /// Look at endpoints, and say what they are for
     #[command(subcommand)]
     Endpoint(endpoint::Command),
     /// Look at events, those stored and those that come
@@ -145,8 +153,13 @@ pub enum Command {
     /// Look at what people did
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Look at the collector itself
+    #[command(subcommand)]
+    Collector(collector::Command),
     /// Print the completions for a shell
     Completions(completions::Args),
+    /// Print the manual's pages
+    Man(man::Args),
     /// What the exit codes mean
     #[command(long_about = exit::TABLE)]
     ExitCodes,

@@ -6,6 +6,7 @@ pub mod authority;
 pub mod break_glass;
 pub mod client;
 pub mod collection;
+pub mod collector;
 pub mod commands;
 pub mod completions;
 pub mod containment;
@@ -14,11 +15,13 @@ pub mod events;
 pub mod export;
 pub mod find;
 mod find_list;
+pub mod man;
 pub mod operator;
 pub mod policy;
 pub mod profile;
 pub mod query;
 pub mod roster;
+pub mod site;
 pub mod token;
 pub mod verify;
 pub mod wait;
@@ -50,11 +53,12 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
 async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Authority(command) => authority::run(context, &command),
-        Command::Operator(command) => operator::run(context, &command),
+        Command::Operator(command) => operator::run(context, command).await,
         Command::Profile(command) => profile::run(context, command),
         Command::Roster(command) => roster::run(context, command).await,
         Command::Token(command) => token::run(context, command).await,
         Command::Client(command) => client::run(context, &command).await,
+        Command::Site(command) => site::run(context, command).await,
         Command::Endpoint(command) => endpoint::run(context, command).await,
         Command::Events(args) => events::run(context, args).await,
         Command::Isolate(args) => act::isolate(context, args).await,
@@ -85,6 +89,8 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Export(args) => export::run(context, args).await,
         Command::Verify(args) => verify::run(context, &args),
         Command::Audit(command) => audit::run(context, command).await,
+        Command::Collector(command) => collector::run(context, &command).await,
+        Command::Man(args) => man::run(context, &args),
         Command::Completions(args) => completions::run(context, &args),
         Command::ExitCodes => {
             context.output.line(exit::TABLE)?;

@@ -42,6 +42,20 @@ async fn events_are_found_by_endpoint_time_class_and_text_and_only_the_clients_o
     assert_eq!(find("class=health,receipt").await["items"][0]["class"], "health");
     let between = find("since=2026-11-21T00:03:00Z&until=2026-11-21T00:03:30Z").await;
     assert_eq!(texts(&between), ["web-01 line 10", "web-01 line 11"]);
+    let host = "where=raw_data%20contains%20%22Web-01%20line%22%20and%20device.hostname=web-01";
+    assert_eq!(texts(&find(host).await).len(), 6);
+    assert_eq!(
+        texts(
+            &find("where=raw_data%20prefix%20db%20and%20raw_data%20!=%20%22db-01%20line%2000%22")
+                .await
+        )
+        .len(),
+        5
+    );
+    for wrong in ["where=raw_data", "where=a=1%20or%20b=2"] {
+        let (status, said) = world.call("GET", &format!("/events?{wrong}"), Some(&vic), None).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+    }
     for wrong in ["class=cats", "since=yesterday", "cursor=x", "order=up", "unknown=1"] {
         let path = format!("/events?{wrong}");
         let (status, _) = world.call("GET", &path, Some(&vic), None).await;

@@ -28,6 +28,7 @@ fn table(host: &Host, command: &Command) -> Vec<Expected> {
     let admin = Some(Role::Administrator);
     let row = |method, path, least, call, body, stranger| Expected { method, path, least, call, body, stranger };
     let newer = json!({ "document": b64(roster("acme", 2, ACME)) });
+    let policy = json!({ "policy": { "client": "acme", "version": 1 } });
     let token = json!({ "uses": 1, "valid_secs": 60 });
     let range = json!({ "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z" });
     let another = isolation(99, &[host]);
@@ -39,11 +40,26 @@ fn table(host: &Host, command: &Command) -> Vec<Expected> {
         row("delete", "/sign-in", viewer, "/sign-in", None, OwnSession),
         row("get", "/clients", viewer, "/clients", None, Empty),
         row("get", "/clients/{client}/roster", viewer, "/clients/acme/roster", None, NotFound),
-        row("put", "/clients/{client}/roster", admin, "/clients/acme/roster", Some(newer), NotFound),
+        row("put", "/clients/{client}/roster", admin, "/clients/acme/roster", Some(newer.clone()), NotFound),
         row("get", "/clients/{client}/tokens", admin, "/clients/acme/tokens", None, NotFound),
         row("post", "/clients/{client}/tokens", admin, "/clients/acme/tokens", Some(token), NotFound),
         row("delete", "/clients/{client}/tokens/{id}", admin, "/clients/acme/tokens/TOKEN", None, NotFound),
         row("post", "/clients/{client}/export", viewer, "/clients/acme/export", Some(range), NotFound),
+        row("post", "/clients/{client}/roster/differences", viewer, "/clients/acme/roster/differences", Some(newer.clone()), NotFound),
+        row("get", "/clients/{client}/rosters", viewer, "/clients/acme/rosters", None, NotFound),
+        row("get", "/clients/{client}/rosters/{version}", viewer, "/clients/acme/rosters/1", None, NotFound),
+        row("get", "/clients/{client}/rosters/{version}/differences", viewer, "/clients/acme/rosters/1/differences", None, NotFound),
+        row("get", "/clients/{client}/operators", viewer, "/clients/acme/operators", None, NotFound),
+        row("get", "/clients/{client}/policies", viewer, "/clients/acme/policies", None, NotFound),
+        row("get", "/clients/{client}/policies/status", viewer, "/clients/acme/policies/status", None, NotFound),
+        row("post", "/clients/{client}/policies/preview", viewer, "/clients/acme/policies/preview", Some(policy), NotFound),
+        row("get", "/clients/{client}/sites", viewer, "/clients/acme/sites", None, NotFound),
+        row("post", "/clients/{client}/sites", admin, "/clients/acme/sites", Some(json!({ "name": "hq" })), NotFound),
+        row("patch", "/clients/{client}/sites/{site}", admin, "/clients/acme/sites/old", Some(json!({ "title": "x" })), NotFound),
+        row("delete", "/clients/{client}/sites/{site}", admin, "/clients/acme/sites/older", None, NotFound),
+        row("get", "/endpoints/counts", viewer, "/endpoints/counts", None, Empty),
+        row("get", "/endpoints/counts", viewer, "/endpoints/counts?client=acme", None, NotFound),
+        row("patch", "/endpoints/{id}", Some(Role::Responder), "/endpoints/ENDPOINT", Some(json!({ "role": "shop" })), NotFound),
         row("get", "/endpoints", viewer, "/endpoints", None, Empty),
         row("get", "/endpoints", viewer, "/endpoints?client=acme", None, NotFound),
         row("get", "/endpoints/{id}", viewer, "/endpoints/ENDPOINT", None, NotFound),
@@ -67,6 +83,9 @@ fn table(host: &Host, command: &Command) -> Vec<Expected> {
         row("get", "/collections", viewer, "/collections?client=acme", None, NotFound),
         row("get", "/collections/{command}/{endpoint}", Some(Role::Responder), "/collections/COMMAND/ENDPOINT", None, NotFound),
         row("get", "/audit", viewer, "/audit?client=acme", None, NotFound),
+        row("get", "/audit/export", viewer, "/audit/export?client=acme", None, NotFound),
+        row("get", "/metrics", viewer, "/metrics", None, Empty),
+        row("get", "/problems/{name}", None, "/problems/not-found", None, Empty),
     ]
 }
 
@@ -82,6 +101,11 @@ async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
         world.call("POST", "/commands", Some(&rob), Some(signed(&command, &["rob"]))).await;
     assert_eq!(status, StatusCode::CREATED);
     collected(&world, &host, &command, b"evidence");
+    let ann = world.sign_in("ann").await;
+    for name in ["old", "older"] {
+        let site = json!({ "name": name });
+        world.call("POST", "/clients/acme/sites", Some(&ann), Some(site)).await;
+    }
     let table = table(&host, &command);
 
     let openapi = serde_json::to_value(list().into_openapi()).unwrap();

@@ -105,6 +105,18 @@ pub struct Endpoint {
     /// The way out that is stored for it.
     #[serde(default)]
     pub way_out: Option<WayOutRecord>,
+    /// Where it stands, as people say.
+    #[serde(default)]
+    pub site: Option<String>,
+    /// Words that people find it by.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// What it is for, as people say.
+    #[serde(default)]
+    pub role: String,
+    /// How much hangs on it, as people say.
+    #[serde(default)]
+    pub criticality: String,
     /// When it joined.
     #[serde(default)]
     pub enrolled_at: Option<String>,

@@ -1,4 +1,7 @@
-//! `cordon endpoint`: which endpoints there are, and how each fares.
+//! `cordon endpoint`: which endpoints there are, how each fares, and what people say of it.
+
+mod list;
+mod set;
 
 use clap::Subcommand;
 use cordon_proto::id::ClientId;
@@ -8,7 +11,7 @@ use super::{find, find_list};
 use crate::api::Api;
 use crate::api::model::{Endpoint, WayOutRecord};
 use crate::clock;
-use crate::context::{Context, Desk};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::moment;
 use crate::output::table::Tone;
@@ -22,18 +25,25 @@ pub enum Command {
     #[command(after_help = "Examples:
   cordon endpoint list
   cordon endpoint list --client acme --name web
-  cordon endpoint list --json")]
-    List {
-        /// Only this client's
-        #[arg(long, value_name = "CLIENT")]
-        client: Option<ClientId>,
-        /// Only those whose host name has this in it
-        #[arg(long, value_name = "TEXT")]
-        name: Option<String>,
-        /// At most so many
-        #[arg(long, value_name = "COUNT", default_value_t = 1000)]
-        limit: usize,
-    },
+  cordon endpoint list --state offline --sort seen --descending
+  cordon endpoint list --site hq --label web,prod --contained --json
+
+Filters are the collector's, and all of them must fit. LABELS, SITE and --criticality are what people
+said with `cordon endpoint set`; whether something stands is by the last health.")]
+    List(list::ListArgs),
+    /// Count endpoints, by client, site, system and how much hangs on them
+    #[command(after_help = "Examples:
+  cordon endpoint count
+  cordon endpoint count --client acme --state offline")]
+    Count(list::Filter),
+    /// Say where an endpoint stands, what it is for, and how much hangs on it
+    ///
+    /// It helps people to find and to weigh, and is in the client's audit trail. What the endpoint
+    /// obeys, and which endpoints need two persons, is decided by signed policy alone.
+    #[command(after_help = "Examples:
+  cordon endpoint set web-01 --site hq --label web,env=prod --role 'the shop'
+  cordon endpoint set web-01 --criticality critical --remove-label old")]
+    Set(set::SetArgs),
     /// Show everything known of one endpoint
     #[command(after_help = "Examples:
   cordon endpoint show web-01
@@ -52,37 +62,15 @@ pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit
     let desk = context.desk()?;
     let api = desk.api()?;
     match command {
-        Command::List { client, name, limit } => {
-            list(context, &desk, &api, client, name, limit).await
-        }
+        Command::List(args) => list::list(context, &desk, &api, args).await,
+        Command::Count(filter) => list::count(context, &desk, &api, filter).await,
+        Command::Set(args) => set::set(context, &api, args).await,
         Command::Show { endpoint, client } => {
             let found = find::endpoint(&api, &context.output, &endpoint, client.as_ref()).await?;
             let shown = api.get(&["endpoints", &found.id.to_string()], &[]).await?;
             show(context, &api, shown)
         }
     }
-}
-
-async fn list(
-    context: &mut Context,
-    desk: &Desk,
-    api: &Api<'_>,
-    client: Option<ClientId>,
-    name: Option<String>,
-    limit: usize,
-) -> anyhow::Result<Exit> {
-    let client = client.or_else(|| desk.profile.client.clone());
-    let mut query = vec![("limit", limit.min(500).to_string())];
-    query.extend(client.map(|client| ("client", client.to_string())));
-    query.extend(name.map(|name| ("name", name)));
-    let heads = ["NAME", "ID", "CLIENT", "STATE", "LAST SEEN", "ISOLATED", "ROSTER", "AGENT", "OS"];
-    let mut table = Table::new(&heads);
-    let now_ns = clock::now_ns();
-    let row = |item: &Value| match serde_json::from_value::<Endpoint>(item.clone()) {
-        Ok(endpoint) => row(&endpoint, now_ns),
-        Err(error) => vec![Cell::toned(format!("cannot be read: {error}"), Tone::Bad)],
-    };
-    find_list::show(context, api, &["endpoints"], &query, limit, &mut table, row).await
 }
 
 fn row(endpoint: &Endpoint, now_ns: u64) -> Vec<Cell> {
@@ -92,12 +80,14 @@ fn row(endpoint: &Endpoint, now_ns: u64) -> Vec<Cell> {
         Cell::new(&endpoint.host_name),
         Cell::new(endpoint.id.short()),
         Cell::new(endpoint.client.as_str()),
+        Cell::new(endpoint.site.as_deref().unwrap_or_default()),
         Cell::toned(state, state_tone),
         Cell::new(seen(endpoint, now_ns)),
         isolated,
         Cell::new(endpoint.roster_version.map(|v| v.to_string()).unwrap_or_default()),
         Cell::new(&endpoint.agent_version),
         Cell::new(&endpoint.os),
+        Cell::new(endpoint.labels.join(",")),
     ]
 }
 
@@ -159,6 +149,10 @@ fn show(context: &mut Context, api: &Api<'_>, shown: Value) -> anyhow::Result<Ex
         ("its time", endpoint_time),
         ("roster", roster),
         ("way out", plain(&way_out).into_owned()),
+        ("site", plain(endpoint.site.as_deref().unwrap_or_default()).into_owned()),
+        ("labels", plain(&endpoint.labels.join(", ")).into_owned()),
+        ("role", plain(&endpoint.role).into_owned()),
+        ("matters", plain(&endpoint.criticality).into_owned()),
     ];
     for (name, words) in lines.iter().filter(|(_, words)| !words.is_empty()) {
         context.output.line(&format!("{name:<9} {words}"))?;

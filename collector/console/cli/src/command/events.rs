@@ -32,6 +32,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
   cordon events --endpoint web-01 --since 1h
   cordon events --class log --text 'Failed password' --since 24h
   cordon events --endpoint web-01 --class process,log --follow
+  cordon events --class process --where 'process.file.path contains nginx' --where 'process.pid > 1000'
   cordon events --since 2026-11-21T03:00:00Z --until 2026-11-21T04:00:00Z --limit 100000 --json
 
 The latest events are shown, the oldest of them first. Times are the endpoint's own, in UTC.")]
@@ -55,6 +56,13 @@ pub struct Args {
     /// Only those with this in one of their texts, whatever the case
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
+    /// Only those of which this is so: FIELD = VALUE, with =, !=, <, >, contains or prefix; with
+    /// several, all of them
+    ///
+    /// A field is a dotted path into the event as --json shows it; what an event does not have is not
+    /// so. A value with spaces stands in double quotes. contains and prefix pass over the case.
+    #[arg(long = "where", value_name = "CONDITION")]
+    conditions: Vec<String>,
     /// Go on with what comes in, until interrupted
     #[arg(long, short)]
     follow: bool,
@@ -86,6 +94,9 @@ pub async fn run(context: &mut Context, args: Args) -> anyhow::Result<Exit> {
     }
     if !args.class.is_empty() {
         filter.push(("class", args.class.join(",")));
+    }
+    if !args.conditions.is_empty() {
+        filter.push(("where", args.conditions.join(" and ")));
     }
     filter.extend(args.text.as_ref().map(|text| ("text", text.clone())));
     // The feed is opened before the past is read, so that nothing falls between the two.

@@ -4,14 +4,21 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use cordon_proto::id::OperatorId;
+use cordon_proto::id::{ClientId, OperatorId};
 use cordon_proto::sign::SealingKey;
+use serde_json::Value;
 
+use super::find_list;
 use crate::context::{self, Context};
 use crate::exit::Exit;
 use crate::hex;
 use crate::keyfile::{KeyFile, KeyKind};
+use crate::output::{Cell, Table};
 use crate::sealing::OpeningKey;
+use crate::summary::event::word;
+
+/// Operators that are listed.
+const LISTED_MAX: usize = 10_000;
 
 /// What can be done with operators.
 #[derive(Debug, Subcommand)]
@@ -19,6 +26,17 @@ pub enum Command {
     /// Make and look at operators' keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// List the persons who may act for a client, by its newest roster
+    #[command(after_help = "Examples:
+  cordon operator list --client acme
+  cordon operator list --json
+
+The roster's signature is not checked here; `cordon roster show` does.")]
+    List {
+        /// Whose [default: the profile's client]
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+    },
 }
 
 /// What can be done with an operator's key.
@@ -54,8 +72,40 @@ pub enum KeyCommand {
 }
 
 /// Runs a command.
-pub fn run(context: &mut Context, command: &Command) -> anyhow::Result<Exit> {
-    let Command::Key(command) = command;
+pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Key(command) => key(context, &command),
+        Command::List { client } => list(context, client).await,
+    }
+}
+
+async fn list(context: &mut Context, client: Option<ClientId>) -> anyhow::Result<Exit> {
+    let desk = context.desk()?;
+    let api = desk.api()?;
+    let client = desk.client(client.as_ref())?;
+    let words = |item: &Value, list: &str, pointer: &str| {
+        let members = item[list].as_array().into_iter().flatten();
+        members.map(|member| word(member, pointer)).collect::<Vec<_>>()
+    };
+    let row = |item: &Value| {
+        let kinds = words(item, "keys", "/kind");
+        let keys = kinds.iter().zip(words(item, "keys", "/id"));
+        let keys =
+            keys.map(|(kind, id)| format!("{kind} {}", id.chars().take(12).collect::<String>()));
+        let breaks = if item["break_glass"] == true { "yes" } else { "no" };
+        vec![
+            Cell::new(word(item, "/id")),
+            Cell::new(words(item, "roles", "").join(", ")),
+            Cell::new(keys.collect::<Vec<_>>().join(", ")),
+            Cell::new(breaks),
+        ]
+    };
+    let mut table = Table::new(&["OPERATOR", "ROLES", "KEYS", "BREAK-GLASS"]);
+    let path = ["clients", client.as_str(), "operators"];
+    find_list::show(context, &api, &path, &[], LISTED_MAX, &mut table, row).await
+}
+
+fn key(context: &mut Context, command: &KeyCommand) -> anyhow::Result<Exit> {
     match command {
         KeyCommand::New { name, out, no_passphrase } => {
             if *no_passphrase {

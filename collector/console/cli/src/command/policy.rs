@@ -4,6 +4,7 @@
 mod changes;
 mod file;
 mod known;
+mod preview;
 
 use std::path::PathBuf;
 
@@ -27,8 +28,9 @@ use crate::output::{Cell, Table};
 use crate::summary;
 use changes::changes;
 use known::{Known, held, meant_for, policies, standing};
+use preview::Whom;
 
-/// Endpoints of one client that get a policy at once: what one command may name.
+/// Endpoints that one command names.
 const ENDPOINTS_MAX: usize = cordon_proto::limits::TARGETS_MAX;
 
 /// What can be done with policies.
@@ -64,6 +66,31 @@ enough persons signed. Ends with 11 if any endpoint holds another.")]
         #[arg(long, value_name = "CLIENT")]
         client: Option<ClientId>,
     },
+    /// List the policies that were set, and how many endpoints hold each
+    #[command(after_help = "Examples:
+  cordon policy list --client acme
+  cordon policy list --json
+
+It is the collector's word; `cordon policy status` and `show` verify signatures here.")]
+    List {
+        /// Whose [default: the profile's client]
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+    },
+    /// Show what a policy's file would change, on which endpoints, and who must sign
+    #[command(after_help = "Examples:
+  cordon policy preview acme.toml                  # for every endpoint of its client
+  cordon policy preview acme.toml --share 10
+  cordon policy preview acme.toml web-01 web-02 --json
+
+The collector holds the policy against what each endpoint holds by its last health. Ends with 14 if
+the policy cannot be set.")]
+    Preview {
+        /// TOML, or JSON where the name ends in .json
+        file: PathBuf,
+        #[command(flatten)]
+        whom: Whom,
+    },
     /// Check a policy's file, and say what it means, without signing anything
     #[command(after_help = file::EXAMPLE)]
     Check {
@@ -89,9 +116,10 @@ enough persons signed. Ends with 11 if any endpoint holds another.")]
     #[command(after_help = "Examples:
   cordon policy set acme.toml web-01 web-02 --reason 'mass change cuts off' --wait
   cordon policy set acme.toml --all --reason 'mass change cuts off'
+  cordon policy set acme.toml --share 10 --reason 'mass change cuts off: first tenth'
   cordon policy set acme.toml web-01 --reason 'drill' --dry-run
 
-What changes is said before it is signed. The version in the file must be higher than that of the
+More than 256 endpoints take more than one command, each signed by itself. What changes is said before it is signed. The version in the file must be higher than that of the
 policy that endpoints hold; what endpoints do by themselves must lie within [ceilings.autonomy] of the
 client's roster. See `cordon policy check --help` for how a file looks. Most rosters ask for two
 administrators: the other one adds his signature with `cordon command approve`.")]
@@ -103,12 +131,8 @@ administrators: the other one adds his signature with `cordon command approve`."
 pub struct SetArgs {
     /// TOML, or JSON where the name ends in .json
     file: PathBuf,
-    /// Host names, or the beginnings of ids (6 digits or more)
-    #[arg(value_name = "ENDPOINT", required_unless_present = "all", conflicts_with = "all")]
-    endpoints: Vec<String>,
-    /// Every endpoint of the client
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    whom: Whom,
     #[command(flatten)]
     why: Why,
 }
@@ -118,6 +142,14 @@ pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit
     match command {
         Command::Show { endpoint, client } => show(context, endpoint, client).await,
         Command::Status { client } => status(context, client).await,
+        Command::List { client } => {
+            let desk = context.desk()?;
+            let client = desk.client(client.as_ref())?;
+            preview::list(context, &desk.api()?, client.as_str()).await
+        }
+        Command::Preview { file, whom } => {
+            preview::preview(context, &file::read_unchecked(&file)?, &whom).await
+        }
         Command::Check { file, client } => {
             let policy = file::read(&file)?;
             if let Some(client) = client {
@@ -314,19 +346,22 @@ async fn set(context: &mut Context, args: SetArgs) -> anyhow::Result<Exit> {
         let (next, mine) = (taken.version.saturating_add(1), policy.version);
         bail!("version {mine} is not above version {}, which stands; say {next}", taken.version);
     }
-    let whom = if args.all {
-        let found = find::all(&api, &context.output, &policy.client).await?;
-        if found.len() > ENDPOINTS_MAX {
-            let client = &policy.client;
-            bail!("client {client} has more than {ENDPOINTS_MAX} endpoints; name some of them");
-        }
-        found.iter().map(|endpoint| endpoint.id.to_string()).collect()
-    } else {
-        args.endpoints
-    };
+    let whom = args.whom.find(context, &api, &policy).await?;
+    let ids: Vec<String> = whom.iter().map(|endpoint| endpoint.id.to_string()).collect();
     let mut why = args.why;
     why.look_among(&policy.client);
-    act::act(context, &whom, why, Action::SetPolicy(policy)).await
+    let steps = ids.len().div_ceil(ENDPOINTS_MAX);
+    let mut exit = Exit::Done;
+    for (step, ids) in (1_usize..).zip(ids.chunks(ENDPOINTS_MAX)) {
+        if steps > 1 {
+            let count = ids.len();
+            let note = format!("Command {step} of {steps}: {count} endpoint(s)");
+            context.output.note(&note)?;
+        }
+        let action = Action::SetPolicy(policy.clone());
+        exit = exit.max(act::act(context, ids, why.clone(), action).await?);
+    }
+    Ok(exit)
 }
 
 /// What the roster of the policy's client lets it say.

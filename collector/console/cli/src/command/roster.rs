@@ -2,6 +2,8 @@
 //!
 //! A draft is text; the authority's key signs it where that key is; the collector only passes it on.
 
+mod versions;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -58,6 +60,33 @@ Without --from the collector's roster is the one that is changed, after its sign
     Push {
         /// The signed roster
         file: PathBuf,
+    },
+    /// List the versions that the collector took
+    #[command(after_help = "Examples:
+  cordon roster list --client acme
+  cordon roster list --json")]
+    List {
+        /// Whose [default: the profile's client]
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+    },
+    /// Say what differs between two versions, or what a signed roster would change
+    #[command(after_help = "Examples:
+  cordon roster diff 2                          # to the version before it
+  cordon roster diff 5 --from 2 --client acme
+  cordon roster diff roster-acme-6.cbor         # before it is pushed
+
+It is the collector's word; what it says of a file is checked against the file's own client here.")]
+    Diff {
+        /// A version, or a signed roster's file
+        #[arg(value_name = "VERSION|FILE")]
+        to: String,
+        /// The version to compare with [default: the one before]
+        #[arg(long, value_name = "VERSION")]
+        from: Option<u64>,
+        /// Whose [default: the profile's client]
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
     },
     /// Show which endpoints do not hold the newest roster yet
     ///
@@ -164,6 +193,8 @@ pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit
         Command::Sign(args) => sign(context, &args),
         Command::Push { file } => push(context, &file).await,
         Command::Status { client } => status(context, client).await,
+        Command::List { client } => versions::list(context, client).await,
+        Command::Diff { to, from, client } => versions::diff(context, &to, from, client).await,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use cordon_proto::policy::{Policy, responses};
+use cordon_proto::policy::{Policy, mistakes};
 use cordon_proto::roster::Ceilings;
 
 use crate::file;
@@ -71,13 +71,18 @@ how often in an hour each action, whichever responses ask for it.";
 
 /// Reads a policy's file.
 pub(super) fn read(path: &Path) -> anyhow::Result<Policy> {
+    let policy = read_unchecked(path)?;
+    refuse(&policy, None)?;
+    Ok(policy)
+}
+
+/// Reads a policy's file that may have mistakes.
+pub(super) fn read_unchecked(path: &Path) -> anyhow::Result<Policy> {
     let bytes = file::read(path, FILE_BYTES_MAX)?;
     let bytes = bytes.with_context(|| format!("there is no file {}", path.display()))?;
     let text = String::from_utf8(bytes).context("a policy's file is UTF-8 text")?;
     let json = path.extension().is_some_and(|extension| extension == "json");
-    let policy = parse(&text, json).with_context(|| format!("{} is no policy", path.display()))?;
-    refuse(&policy, None)?;
-    Ok(policy)
+    parse(&text, json).with_context(|| format!("{} is no policy", path.display()))
 }
 
 /// Refuses a policy that the roster does not let anybody set, or that cannot be; every mistake is
@@ -87,63 +92,8 @@ pub(super) fn refuse(policy: &Policy, ceilings: Option<&Ceilings>) -> anyhow::Re
     if mistakes.is_empty() {
         return Ok(());
     }
+    let mistakes: Vec<_> = mistakes.iter().map(|one| plain(one).into_owned()).collect();
     bail!("the policy cannot be set:\n  it {}", mistakes.join("\n  it "))
-}
-
-/// What is wrong with a policy, a sentence each that goes on from `it`.
-fn mistakes(policy: &Policy, ceilings: Option<&Ceilings>) -> Vec<String> {
-    let mut said = Vec::new();
-    if policy.version == 0 {
-        said.push("has version 0; the first one is 1".to_owned());
-    }
-    let most = ceilings.map_or(u32::MAX, |ceilings| ceilings.exemptions_max);
-    let most = Policy::EXEMPTIONS_MAX.min(usize::try_from(most).unwrap_or(usize::MAX));
-    let count = policy.exemptions.len();
-    if count > most {
-        said.push(format!("has {count} exemptions; {most} is the most"));
-    }
-    for exemption in &policy.exemptions {
-        let (address, port) = (exemption.address, exemption.port);
-        if exemption.process.is_some() {
-            said.push(format!("exempts {address} for one program, which no endpoint can enforce"));
-        }
-        let fits = |user: &String| (1..=Policy::USER_BYTES_MAX).contains(&user.len());
-        if !exemption.user.as_ref().is_none_or(fits) {
-            said.push(format!("exempts {address} port {port} for a user that no system can have"));
-        }
-        if port == 0 {
-            said.push(format!("exempts {address} at port 0"));
-        }
-    }
-    let count = policy.critical.len();
-    if count > Policy::CRITICAL_MAX {
-        said.push(format!(
-            "calls {count} endpoints critical; {} is the most",
-            Policy::CRITICAL_MAX
-        ));
-    }
-    let protected = policy.protected.as_deref().unwrap_or_default();
-    if protected.len() > Policy::PROTECTED_MAX {
-        let (count, most) = (protected.len(), Policy::PROTECTED_MAX);
-        said.push(format!("protects {count} programs; {most} is the most"));
-    }
-    for path in protected.iter().filter(|path| path.as_bytes().first() != Some(&b'/')) {
-        said.push(format!("protects '{}', which is no whole path", plain(&path.to_lossy())));
-    }
-    let redactions = policy.redactions.as_ref().and_then(|redactions| redactions.check().err());
-    said.extend(redactions.map(|error| plain(&error.to_string()).into_owned()));
-    let budget = policy.budget.and_then(|budget| budget.check().err());
-    said.extend(budget.map(|error| error.to_string()));
-    if let Some(least) = ceilings.map(|ceilings| ceilings.policy_min)
-        && policy.version < least
-    {
-        said.push(format!("has version {}; the roster takes none below {least}", policy.version));
-    }
-    let all = policy.responses.as_deref().unwrap_or_default();
-    let any = responses::any();
-    let autonomy = ceilings.map_or(Some(&any), |ceilings| ceilings.autonomy.as_ref());
-    said.extend(responses::mistakes(all, autonomy).map(|one| plain(&one.to_string()).into_owned()));
-    said
 }
 
 fn parse(text: &str, json: bool) -> anyhow::Result<Policy> {

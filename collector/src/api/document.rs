@@ -1,0 +1,161 @@
+//! The OpenAPI document, completed by what holds for all routes alike: what stands around them can
+//! answer too, and every problem looks the same.
+
+use serde_json::{Map, Value, json};
+
+use super::shell::{ANSWER_SECS_MAX, BODY_BYTES_MAX};
+
+/// What each tag is about.
+const TAGS: [(&str, &str); 9] = [
+    ("collector", "The collector itself: health, figures, this document, kinds of problems."),
+    ("session", "Signing in and out."),
+    ("clients", "Clients, their sites, and the tokens that endpoints enrol with."),
+    ("rosters", "Who may act for a client, version by version."),
+    ("policies", "What endpoints are configured to; set by signed commands."),
+    ("endpoints", "Machines with an agent, and what people say of them."),
+    ("events", "What endpoints saw: looked for, followed live, taken out with proofs."),
+    ("commands", "Signed commands, what became of them, what stands, what was collected."),
+    ("audit", "What people did, in a chain for each client."),
+];
+
+/// Words for statuses that a route did not describe.
+const STATUSES: [(&str, &str); 16] = [
+    ("200", "Done."),
+    ("201", "Made."),
+    ("202", "Begun."),
+    ("204", "Done; there is nothing to say."),
+    ("206", "The part asked for."),
+    ("304", "It is what the asker has: `If-None-Match` named its `ETag`."),
+    ("400", "The request cannot be read."),
+    ("401", "Nobody is signed in, or the session is over."),
+    ("403", "The person may see this and not do it."),
+    ("404", "It is not there, or another client's: the answer is the same."),
+    ("409", "It has changed, or is there already."),
+    ("413", "The body is longer than is taken."),
+    ("416", "There is no such part of it."),
+    ("422", "What was asked for cannot be."),
+    ("429", "Too fast, or too much at once; `Retry-After` says when to try again."),
+    ("500", "The collector failed."),
+];
+
+/// What paths are made of, as an example shows it.
+const EXAMPLES: [(&str, &str); 6] = [
+    ("client", "acme"),
+    ("site", "hq"),
+    ("version", "1"),
+    ("id", "5f0c1e0a3b7d4c9e8f6a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e"),
+    ("command", "0198f6a0-7c1e-7000-8000-000000000001"),
+    ("endpoint", "5f0c1e0a3b7d4c9e8f6a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e"),
+];
+
+/// Completes the document.
+pub(super) fn complete(mut document: Value) -> String {
+    let tags = TAGS.map(|(name, description)| json!({ "name": name, "description": description }));
+    document["tags"] = json!(tags);
+    document["servers"] = json!([{ "url": "/" }]);
+    document["security"] = json!([{ "bearer": [] }]);
+    document["components"]["securitySchemes"]["bearer"] = json!({
+        "type": "http", "scheme": "bearer",
+        "description": "A session's token, or an API token.",
+    });
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    for (_, item) in paths.into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            complete_operation(method, operation);
+        }
+    }
+    document.to_string()
+}
+
+fn complete_operation(method: &str, operation: &mut Value) {
+    let is_open = !has(operation, "401");
+    if is_open {
+        operation["security"] = json!([]);
+    }
+    let takes_body = operation.get("requestBody").is_some();
+    let is_json = is_json(operation);
+    let mut also = vec!["500", "503"];
+    if takes_body {
+        also.extend(["400", "413"]);
+        operation["requestBody"]["required"] = json!(true);
+        let most = format!("At most {BODY_BYTES_MAX} bytes.");
+        operation["requestBody"]["description"] = json!(most);
+    }
+    if operation.get("parameters").is_some() {
+        also.push("400");
+    }
+    if method == "get" && is_json {
+        also.push("304");
+        let about = "answers 304 without a body where it is still this `ETag`";
+        add_header(operation, "If-None-Match", about);
+    }
+    if method != "get" && !is_open {
+        also.extend(["400", "409", "422"]);
+        let about = "the same key once more answers what was answered before, for 24 hours, and \
+                     does nothing; 1 to 64 printable characters in double quotes, counted within \
+                     one session or token";
+        add_header(operation, "Idempotency-Key", about);
+    }
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for status in also {
+        responses.entry(status).or_insert_with(|| json!({}));
+    }
+    for (status, response) in responses.iter_mut() {
+        complete_response(status, response);
+    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    parameters.into_iter().flatten().for_each(complete_parameter);
+}
+
+fn complete_response(status: &str, response: &mut Value) {
+    let described = response["description"].as_str().is_some_and(|words| !words.is_empty());
+    if !described {
+        let words = STATUSES.iter().find(|(known, _)| *known == status);
+        let late = format!("It is stopping, or had no answer within {ANSWER_SECS_MAX} s.");
+        response["description"] = json!(words.map_or(late.as_str(), |(_, words)| words));
+    }
+    if status.starts_with(['4', '5']) {
+        let schema = json!({ "$ref": "#/components/schemas/Problem" });
+        response["content"] = json!({ "application/problem+json": { "schema": schema } });
+    }
+    if status == "429" {
+        response["headers"]["Retry-After"] =
+            json!({ "description": "in so many seconds", "schema": { "type": "integer" } });
+    }
+}
+
+fn complete_parameter(parameter: &mut Value) {
+    let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+    let is_path = parameter["in"] == "path";
+    let known = EXAMPLES.iter().find(|(known, _)| *known == name);
+    if let Some((_, example)) = known.filter(|_| is_path && parameter.get("example").is_none()) {
+        parameter["example"] = json!(example);
+    }
+    if name == "cursor" {
+        parameter["schema"]["maxLength"] = json!(1024);
+    }
+}
+
+fn add_header(operation: &mut Value, name: &str, about: &str) {
+    let header = json!({
+        "name": name, "in": "header", "required": false, "description": about,
+        "schema": { "type": "string" },
+    });
+    if let Some(operation) = operation.as_object_mut() {
+        let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+        if let Some(parameters) = parameters.as_array_mut() {
+            parameters.push(header);
+        }
+    }
+}
+
+fn has(operation: &Value, status: &str) -> bool {
+    operation["responses"].get(status).is_some()
+}
+
+fn is_json(operation: &Value) -> bool {
+    let content = operation["responses"]["200"]["content"].as_object();
+    content.is_some_and(|content: &Map<String, Value>| content.contains_key("application/json"))
+}
