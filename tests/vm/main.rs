@@ -1,12 +1,16 @@
 //! What only a kernel of its own can show, in a machine of qemu: devices that come and go, disks
-//! that tell their health, disks that fail, storage that is blocked, and a boot.
+//! that tell their health, disks that fail, storage that is blocked, a boot, and a whole system
+//! that an operator acts on.
 //!
 //! Skips by name where qemu or a kernel for guests is not here; `cargo verify` gets them, and so
 //! does this program with `CORDON_VM_FETCH=1`. In the machine this same program is the first
 //! process and runs the agent's sensors.
 
 mod disks;
+mod endpoint;
 mod guest;
+mod held;
+mod operator;
 mod reboot;
 mod storage;
 
@@ -27,7 +31,7 @@ enum Body {
     System(fn(&Depot, &Image) -> Result<()>),
 }
 
-const TESTS: [(&str, Body); 3] = [
+const TESTS: [(&str, Body); 4] = [
     (
         "disks fail, warn, are plugged in and pulled out, and all of it is told",
         Body::Kernel(disks::life),
@@ -36,6 +40,10 @@ const TESTS: [(&str, Body); 3] = [
     (
         "removable storage is blocked, whoever loads its drivers, and allowed again",
         Body::Kernel(storage::life),
+    ),
+    (
+        "services, an account and sticks on a real system, over lost power too",
+        Body::System(operator::acts),
     ),
 ];
 
