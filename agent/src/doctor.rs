@@ -1,6 +1,7 @@
 //! `cordon-agent doctor`: checks what the agent needs on this machine, and says what is missing and
 //! what follows from it. Changes nothing.
 
+mod hold;
 mod query;
 mod sight;
 
@@ -46,7 +47,8 @@ impl Finding {
 pub fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     let mut findings = vec![rights(), state(config)];
     findings.extend(sight::all(config));
-    findings.extend([query::finding(), nftables(config), collector(config)?, wall_clock()]);
+    findings.extend([query::finding(), nftables(config), hold::finding(config)]);
+    findings.extend([collector(config)?, wall_clock()]);
     if json {
         tell::say(&serde_json::to_string_pretty(&findings)?);
     } else {

@@ -14,6 +14,9 @@ use cordon_packaging::vm::system::System;
 /// What anything takes in an emulated machine on a busy one.
 pub const WITHIN: Duration = Duration::from_secs(180);
 
+/// An emulated processor is a tenth of one: what the agent may cost of it would be used up.
+const SPARE: &str = "sed -i 's/^cpu_percent = .*/cpu_percent = 400/' /etc/cordon/agent.toml";
+
 /// A folder for [`cordon_packaging::vm::system::SystemPlan::files`]: the package, made from the
 /// program as it is built, and more programs; without what only a debugger reads.
 pub fn files(folder: &Path, programs: &[&Path]) -> Result<PathBuf> {
@@ -42,6 +45,7 @@ pub fn install(system: &mut System, fleet: &Fleet, name: &str) -> Result<()> {
     system.run(System::MOUNT_FILES)?;
     system.run(&format!("echo {name} >/proc/sys/kernel/hostname"))?;
     system.run("dpkg --install /mnt/cordon-agent_*.deb")?;
+    system.run(SPARE)?;
     let token = fleet.cordon(&["token", "create", "--uses", "1", "--for", "1h"])?;
     let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no string")?;
     system.await_success(&format!("cordon-agent enroll '{token}'"))?;

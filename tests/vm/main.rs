@@ -1,13 +1,17 @@
 //! What only a kernel of its own can show, in a machine of qemu: devices that come and go, disks
-//! that tell their health, disks that fail, storage that is blocked, a boot, and other kernels.
+//! that tell their health, disks that fail, storage that is blocked, a boot, a whole system that an
+//! operator acts on, and other kernels.
 //!
 //! Skips by name where qemu or a kernel for guests is not here; `cargo verify` gets them, and so
 //! does this program with `CORDON_VM_FETCH=1`. In the machine this same program is the first
 //! process and runs the agent's sensors.
 
 mod disks;
+mod endpoint;
 mod guest;
+mod held;
 mod kernels;
+mod operator;
 mod reboot;
 mod storage;
 
@@ -31,7 +35,7 @@ enum Body {
     System(fn(&Depot, &Image) -> Result<()>),
 }
 
-const TESTS: [(&str, Body); 5] = [
+const TESTS: [(&str, Body); 6] = [
     (
         "processes, connections and files are told whole on Linux 6.1",
         Body::Release(BOOKWORM, kernels::life),
@@ -48,6 +52,10 @@ const TESTS: [(&str, Body); 5] = [
     (
         "removable storage is blocked, whoever loads its drivers, and allowed again",
         Body::Kernel(storage::life),
+    ),
+    (
+        "services, an account and sticks on a real system, over lost power too",
+        Body::System(operator::acts),
     ),
 ];
 

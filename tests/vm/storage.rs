@@ -70,7 +70,7 @@ fn said(machine: &mut Machine, line: &str, within: Duration) -> Result<()> {
 }
 
 /// A stick with an empty file system and no table of partitions.
-fn plug_in(machine: &mut Machine, folder: &Path, name: &str) -> Result<()> {
+pub(crate) fn plug_in(machine: &mut Machine, folder: &Path, name: &str) -> Result<()> {
     let path = folder.join(format!("{name}.img"));
     let file = std::fs::File::create(&path).context("making a stick")?;
     file.set_len(STICK_BYTES)?;

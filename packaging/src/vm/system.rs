@@ -35,7 +35,8 @@ const EARLY_MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "crc32c_generic", 
 
 /// What is installed, beside all that these need.
 const PACKAGES: &str = "systemd systemd-sysv udev kmod iproute2 dpkg dash diffutils bash coreutils util-linux \
-    mount grep sed findutils tar gzip base-files base-passwd login passwd libc-bin nftables procps";
+    mount grep sed findutils tar gzip base-files base-passwd login passwd libc-bin nftables procps \
+    dbus libpam-systemd openssh-server openssh-client sudo";
 
 /// What it calls here.
 const NEEDED: [&str; 5] = ["apt-get", "dpkg-deb", "mke2fs", "chroot", "tar"];
@@ -191,6 +192,8 @@ pub struct SystemPlan {
     pub files: PathBuf,
     /// More of the kernel's command line: `cordon.noise`.
     pub kernel_arguments: String,
+    /// More of qemu's arguments.
+    pub hardware: Vec<String>,
 }
 
 /// A running system.
@@ -221,7 +224,7 @@ impl System {
             copy.arg("--sparse=always").arg(image.path("disk")).arg(&disk);
             ask("copying the disk", &mut copy)?;
         }
-        let hardware = [
+        let mut hardware = vec![
             "-drive".to_owned(),
             format!("file={disk},if=virtio,format=raw"),
             "-drive".to_owned(),
@@ -235,6 +238,7 @@ impl System {
             "-serial".to_owned(),
             format!("unix:{},server=on,wait=off", path("terminal")),
         ];
+        hardware.extend_from_slice(&plan.hardware);
         let machine = Machine::start(
             depot,
             &Plan {
@@ -242,7 +246,7 @@ impl System {
                 initramfs: fs::read(image.path("initramfs")).context("reading the image")?,
                 memory_mib: MEMORY_MIB,
                 kernel_arguments: plan.kernel_arguments.clone(),
-                hardware: hardware.to_vec(),
+                hardware,
                 reboots: false,
             },
         )?;
@@ -296,6 +300,11 @@ impl System {
     /// not used: emulated kernels were seen to take minutes, or for ever, to start after it.)
     pub fn cut_power(self) -> Result<()> {
         self.machine.power_off()
+    }
+
+    /// The machine that it runs on: devices are plugged in and out there.
+    pub fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
     }
 
     /// What its network card has seen so far.

@@ -82,6 +82,7 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
         folder: folder.path().to_owned(),
         files: guest::files(folder.path(), &[&own])?,
         kernel_arguments: "mitigations=off".to_owned(),
+        hardware: Vec::new(),
     };
     let door = fleet.stage()?.door.clone();
     say::line("auditd with LAUREL and the agent, in a machine of qemu's: starting it");
