@@ -217,13 +217,8 @@ mod tests {
             user: None,
         };
         let policy = |version, port| Policy {
-            client: "acme".parse().unwrap(),
-            version,
             exemptions: vec![exemption(port)],
-            critical: vec![],
-            redactions: None,
-            responses: None,
-            protected: None,
+            ..Policy::new("acme".parse().unwrap(), version)
         };
         check(
             &of_policies(Some(&policy(1, 22)), &policy(2, 443)),

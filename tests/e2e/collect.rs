@@ -111,8 +111,8 @@ fn sealing_keys_of(fleet: &Fleet, version: u64, names: &[&str]) -> Result<()> {
     fs::write(&path, sign_roster(fleet, &roster)?)?;
     fleet.cordon(&["roster", "push", &path.to_string_lossy()])?;
     await_some("the endpoint holds the new roster", || {
-        let held = &fleet.endpoint_json(WEB)?["roster_version"];
-        Ok((*held == version || *held == version.to_string()).then_some(()))
+        let held = fleet.endpoint_json(WEB)?["roster_version"].as_u64();
+        Ok((held == Some(version)).then_some(()))
     })
 }
 

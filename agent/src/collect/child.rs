@@ -104,7 +104,7 @@ struct Taking<'a> {
 
 /// Where it goes.
 enum Out {
-    Plain(Counted),
+    Plain(Box<Counted>),
     Sealed(Box<Sealer<Counted>>),
 }
 
@@ -160,7 +160,7 @@ impl<'a> Taking<'a> {
         let counted = Counted { file, tally: Tally::new() };
         let out = match sealing {
             Some(sealing) => Out::Sealed(Box::new(Sealer::begin(counted, sealing)?)),
-            None => Out::Plain(counted),
+            None => Out::Plain(Box::new(counted)),
         };
         Ok(Self { out, path, plain: Tally::new(), look_at_bytes: 0 })
     }
@@ -168,7 +168,7 @@ impl<'a> Taking<'a> {
     /// What travels; and what is inside, where that is something else.
     fn finish(self) -> io::Result<(Inside, Option<Inside>)> {
         let (counted, inside) = match self.out {
-            Out::Plain(counted) => (counted, None),
+            Out::Plain(counted) => (*counted, None),
             Out::Sealed(sealer) => (sealer.finish()?, Some(self.plain.finish())),
         };
         counted.file.sync_all()?;

@@ -164,7 +164,7 @@ impl Exposition {
             self.value(&format!("{label}{comma}state=\"online\""), figures.online);
             self.value(&format!("{label}{comma}state=\"offline\""), figures.offline);
         }
-        let each: [(&'static str, &str, fn(&Figures) -> u64); 6] = [
+        let each: [Gauge; 6] = [
             ("cordon_endpoints_contained", "Endpoints on which something stands.", |one| {
                 count(one.contained)
             }),
@@ -188,6 +188,9 @@ impl Exposition {
         }
     }
 }
+
+/// A figure of each client: its name, what it is, and where it is read.
+type Gauge = (&'static str, &'static str, fn(&Figures) -> u64);
 
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)

@@ -73,17 +73,8 @@ fn live(deeds: &[Deed], limits: SpoolLimits) -> Collector {
             Deed::Deliver { batches, acknowledged, at_once } => {
                 while collector.fetch(&mut spool, Lane::Control, *batches) {}
                 collector.fetch(&mut spool, Lane::Telemetry, *batches);
-                for lane in Lane::ALL {
-                    let upto = collector.cursor(lane);
-                    match (*acknowledged, *at_once) {
-                        (true, true) => spool.forget(lane, upto).unwrap(),
-                        (true, false) => {
-                            let mut forgets = Forgets::default();
-                            forgets.note(lane, upto);
-                            spool.forget_later(forgets);
-                        }
-                        (false, _) => {}
-                    }
+                if *acknowledged {
+                    forget(&mut spool, &collector, *at_once);
                 }
             }
             Deed::Sync => spool.sync(now).unwrap(),
@@ -121,6 +112,20 @@ fn live(deeds: &[Deed], limits: SpoolLimits) -> Collector {
     let missing = lines - u64::try_from(seen.len()).unwrap();
     assert!(missing <= collector.told(Class::Log), "{missing} lines are missing untold");
     collector
+}
+
+/// What the collector has need not be kept.
+fn forget(spool: &mut Spool, collector: &Collector, at_once: bool) {
+    for lane in Lane::ALL {
+        let upto = collector.cursor(lane);
+        if at_once {
+            spool.forget(lane, upto).unwrap();
+        } else {
+            let mut forgets = Forgets::default();
+            forgets.note(lane, upto);
+            spool.forget_later(forgets);
+        }
+    }
 }
 
 /// What the spool believes to hold is what it holds.

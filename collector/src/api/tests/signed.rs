@@ -5,15 +5,8 @@ use cordon_proto::policy::Policy;
 use super::*;
 
 fn policy(version: u64, critical: &[&Host]) -> Policy {
-    Policy {
-        client: "acme".parse().unwrap(),
-        version,
-        exemptions: vec![],
-        critical: critical.iter().map(|host| host.endpoint).collect(),
-        redactions: None,
-        responses: None,
-        protected: None,
-    }
+    let critical = critical.iter().map(|host| host.endpoint).collect();
+    Policy { critical, ..Policy::new("acme".parse().unwrap(), version) }
 }
 
 fn words(differences: &Value) -> String {
