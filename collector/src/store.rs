@@ -3,6 +3,8 @@
 //! [`Log`] holds the signed batches as received and is the truth; [`State`] holds what is known
 //! about clients and endpoints. Everything else is derived and can be made again.
 
+mod account;
+mod api_token;
 mod audit;
 mod brake;
 mod command;
@@ -10,6 +12,7 @@ mod command;
 mod conformance;
 mod derived;
 mod endpoint;
+mod invitation;
 #[cfg(test)]
 mod log_model;
 mod log_read;
@@ -35,6 +38,7 @@ use cordon_proto::sign::document::{self, Kind};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
+pub use api_token::role_name;
 pub use command::{NewCommand, StoredCommand, Taken};
 pub use derived::{Fared, Laggard, StoredWayOut, ToldGap};
 pub use endpoint::{Endpoint, EndpointFilter, NotedClone, Registration};

@@ -11,6 +11,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0003_presence", include_str!("../../migrations/0003_presence.sql")),
     ("0004_way_out", include_str!("../../migrations/0004_way_out.sql")),
     ("0005_reaction", include_str!("../../migrations/0005_reaction.sql")),
+    ("0006_accounts", include_str!("../../migrations/0006_accounts.sql")),
 ];
 
 /// Takes the steps that are missing, each whole or not at all.
