@@ -19,6 +19,7 @@ mod health;
 mod invitations;
 mod live;
 mod page;
+mod passkeys;
 mod password;
 mod person;
 mod preview;
@@ -151,6 +152,8 @@ fn people() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(password::password))
         .routes(routes!(password::second))
+        .routes(routes!(passkeys::challenge))
+        .routes(routes!(passkeys::sign_in))
         .routes(routes!(set_up::begin))
         .routes(routes!(set_up::confirm))
         .routes(routes!(sessions::current))
@@ -162,6 +165,9 @@ fn people() -> OpenApiRouter<App> {
         .routes(routes!(account::put_password))
         .routes(routes!(account::begin_totp, account::put_totp))
         .routes(routes!(account::renew_recovery_codes))
+        .routes(routes!(passkeys::list, passkeys::create))
+        .routes(routes!(passkeys::begin))
+        .routes(routes!(passkeys::remove))
         .routes(routes!(invitations::accounts))
         .routes(routes!(invitations::list, invitations::create))
         .routes(routes!(invitations::revoke))

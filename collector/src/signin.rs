@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod api_token;
+pub mod ceremony;
 pub mod gate;
 mod limit;
 pub mod name;
@@ -26,6 +27,7 @@ use cordon_proto::sign::VerifyingKey;
 use cordon_proto::sign::document::{self, Kind};
 use minicbor::bytes::ByteVec;
 
+use ceremony::Ceremonies;
 use gate::{Gate, network};
 pub use limit::{Backoff, Limit, TooMany, Tried};
 use pending::Pendings;
@@ -57,6 +59,8 @@ pub struct SignIn {
     pub gate: Gate,
     /// Passwords that were right and await their second factor.
     pub pendings: Pendings,
+    /// Passkeys that are awaited.
+    pub ceremonies: Ceremonies,
     challenges: BTreeMap<[u8; SECRET_BYTES], Waiting>,
     per_key: Limit<(KeyId, IpAddr)>,
 }
@@ -73,6 +77,7 @@ impl Default for SignIn {
         Self {
             gate: Gate::default(),
             pendings: Pendings::default(),
+            ceremonies: Ceremonies::default(),
             challenges: BTreeMap::new(),
             per_key: Limit::new(20, Duration::from_secs(60)),
         }

@@ -4,6 +4,7 @@ mod accounts;
 mod api_tokens;
 mod commands;
 mod events;
+mod passkeys;
 mod people;
 mod preview;
 mod queries;
