@@ -463,16 +463,7 @@ mod tests {
             process: None,
             user: None,
         };
-        let client = "acme".parse().unwrap();
-        let policy = Policy {
-            client,
-            version: 1,
-            exemptions: vec![exempt],
-            critical: vec![],
-            redactions: None,
-            responses: None,
-            protected: None,
-        };
+        let policy = Policy { exemptions: vec![exempt], ..Policy::new("acme".parse().unwrap(), 1) };
         let mut containment = Containment::default();
         let may = authorised(1, ActionKind::Isolate);
         containment.handle_isolate(&may, &Isolate::default(), Some(&policy), ways(), 0);

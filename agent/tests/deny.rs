@@ -1,15 +1,16 @@
 //! Programs that may not start, on this kernel. Needs root; every test is in a mount namespace of
 //! its own, with a file system of its own, so that nobody else's programs are asked about.
 
+#[path = "support/ensure.rs"]
+mod ensure;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use cordon_agent::action::deed::{Done, Hand, NotDone, Seen, Tools};
 use cordon_agent::action::deny;
-use cordon_agent::clock::Clock;
 use cordon_agent::identity::StateDir;
 use cordon_agent::sensor::Report;
 use cordon_proto::Text;
@@ -21,6 +22,8 @@ use cordon_proto::policy::Policy;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::process::{WaitId, WaitIdOptions};
 use tokio::sync::mpsc;
+
+use ensure::{ensure, until};
 
 type Outcome = Result<(), Failed>;
 
@@ -39,8 +42,6 @@ const TESTS: [Test; 8] = [
 
 /// By this the program knows that it is in the namespace, and which test it is.
 const INSIDE: &str = "CORDON_DENY_INSIDE";
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(deny::WORD) {
@@ -114,15 +115,8 @@ impl Scene {
         let tools = Tools::new(StateDir::open(state)?, true);
         let (sender, reports) = mpsc::channel(64);
         tools.warden.connect(sender);
-        let policy = Policy {
-            client: "acme".parse()?,
-            version: 1,
-            exemptions: Vec::new(),
-            critical: Vec::new(),
-            redactions: None,
-            responses: None,
-            protected: Some(vec![Text::from("/bin/cat")]),
-        };
+        let protected = Some(vec![Text::from("/bin/cat")]);
+        let policy = Policy { protected, ..Policy::new("acme".parse()?, 1) };
         let hand = Hand { policy: Some(policy), ..Hand::new(tools) };
         Ok(Self { folder: folder.to_owned(), hand, reports: reports.into() })
     }
@@ -193,25 +187,10 @@ fn at(path: &Path) -> Executable {
 /// Whether it starts; an error if it fails otherwise than denied.
 fn starts(path: &Path) -> Result<bool, Failed> {
     match Command::new(path).stdin(Stdio::null()).status() {
-        Ok(status) => ensure(status.success(), "it ran and failed").map(|()| true),
+        Ok(status) => ensure(status.success(), "it ran well").map(|()| true),
         Err(error) if error.raw_os_error() == Some(1) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-fn ensure(is: bool, what: &str) -> Outcome {
-    if is { Ok(()) } else { Err(what.into()) }
-}
-
-fn until(what: &str, mut is: impl FnMut() -> bool) -> Outcome {
-    let clock = Clock::start();
-    while !is() {
-        if clock.now() > PATIENCE {
-            return Err(format!("waited in vain until {what}").into());
-        }
-        std::thread::yield_now();
-    }
-    Ok(())
 }
 
 fn by_hash(scene: &Scene) -> Outcome {

@@ -6,7 +6,7 @@
     reason = "every line of this program is a test; clippy knows only #[test]"
 )]
 
-#[path = "disk/platform.rs"]
+#[path = "support/platform.rs"]
 mod platform;
 
 use std::fs::OpenOptions;

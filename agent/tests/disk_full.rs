@@ -22,7 +22,7 @@ use cordon_proto::sign::{SigningKey, batch};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::mount::{MountFlags, mount};
 
-#[path = "disk/platform.rs"]
+#[path = "support/platform.rs"]
 mod platform;
 
 use platform::leave_mount_namespace;

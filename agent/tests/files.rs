@@ -9,7 +9,7 @@
 
 #[path = "files/actor.rs"]
 mod actor;
-#[path = "disk/platform.rs"]
+#[path = "support/platform.rs"]
 mod platform;
 #[path = "files/scene.rs"]
 mod scene;

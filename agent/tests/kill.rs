@@ -3,6 +3,8 @@
 
 #[path = "kill/ending.rs"]
 mod ending;
+#[path = "support/ensure.rs"]
+mod ensure;
 #[path = "kill/refusals.rs"]
 mod refusals;
 #[path = "kill/reuse.rs"]

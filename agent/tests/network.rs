@@ -2,10 +2,14 @@
 //! talks only in network namespaces that it makes, and hangs programs only on a control group that
 //! it makes.
 
+#[path = "support/ensure.rs"]
+mod ensure;
 #[path = "network/lab.rs"]
 mod lab;
 #[path = "network/watched.rs"]
 mod watched;
+#[path = "support/watching.rs"]
+mod watching;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -19,8 +23,9 @@ use cordon_proto::event::network::{Direction, Means, Owner, Peer, Transport};
 use cordon_proto::event::process::Tier;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use ensure::{ensure, ensure_eq};
 use lab::{ANSWERED, ASKED, Group, HERE, Lab, THERE, ask, done_within, echo, serve, within};
-use watched::{Found, Sensors, ensure, ensure_eq};
+use watched::{Found, Sensors};
 
 type Outcome = Result<(), Failed>;
 

@@ -2,12 +2,16 @@
 //!
 //! Every process of the machine passes by: those started here are known by their first argument.
 
+#[path = "support/ensure.rs"]
+mod ensure;
 #[path = "process/program.rs"]
 mod program;
 #[path = "process/surroundings.rs"]
 mod surroundings;
 #[path = "process/watched.rs"]
 mod watched;
+#[path = "support/watching.rs"]
+mod watching;
 
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -25,8 +29,9 @@ use cordon_proto::id::Hash;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::thread::{CapabilitySet, LinkNameSpaceType};
 
+use ensure::{ensure, ensure_eq};
 use program::{Part, Storm, storm_if_asked, tiny_program};
-use watched::{Found, Sensor, ensure, ensure_eq};
+use watched::{Found, Sensor};
 
 type Outcome = Result<(), Failed>;
 

@@ -102,6 +102,20 @@ impl Policy {
 
     /// Critical endpoints in one policy.
     pub const CRITICAL_MAX: usize = 4096;
+
+    /// One that leaves everything as it is without a policy.
+    #[must_use]
+    pub fn new(client: ClientId, version: u64) -> Self {
+        Self {
+            client,
+            version,
+            exemptions: Vec::new(),
+            critical: Vec::new(),
+            redactions: None,
+            responses: None,
+            protected: None,
+        }
+    }
 }
 
 /// An IP address as 4 or 16 bytes.

@@ -78,15 +78,7 @@ fn target(name: &[u8]) -> Target {
 }
 
 fn policy(version: u64) -> Policy {
-    Policy {
-        client: "acme".parse().unwrap(),
-        version,
-        exemptions: vec![],
-        critical: vec![],
-        redactions: None,
-        responses: None,
-        protected: None,
-    }
+    Policy::new("acme".parse().unwrap(), version)
 }
 
 fn sign(command: Command, signers: &[&str]) -> Vec<u8> {

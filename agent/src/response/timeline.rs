@@ -14,15 +14,7 @@ use super::*;
 const PATH: &str = "/tmp/x";
 
 fn policy(responses: Vec<Response>) -> Policy {
-    Policy {
-        client: "acme".parse().unwrap(),
-        version: 3,
-        exemptions: Vec::new(),
-        critical: Vec::new(),
-        redactions: None,
-        responses: Some(responses),
-        protected: None,
-    }
+    Policy { responses: Some(responses), ..Policy::new("acme".parse().unwrap(), 3) }
 }
 
 fn response(field: Field, value: &str, then: Reaction, per_hour_max: u32) -> Response {

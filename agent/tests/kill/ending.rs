@@ -9,7 +9,8 @@ use cordon_proto::command::ProcessTarget;
 use cordon_proto::id::Hash;
 use libtest_mimic::Failed;
 
-use crate::scene::{Home, Outcome, act, ensure, field, kill, pids, proved, target, until};
+use crate::ensure::{ensure, until};
+use crate::scene::{Home, Outcome, act, field, kill, pids, proved, target};
 
 pub(crate) fn one(home: &Home) -> Outcome {
     let (victim, neighbour) = (home.sleeper(&home.group)?, home.sleeper(&home.group)?);
@@ -18,8 +19,8 @@ pub(crate) fn one(home: &Home) -> Outcome {
     let hand = home.hand(&[])?;
     let (_, done) = act(&hand, &action).map_err(|why| why.to_string())?;
     proved(&done)?;
-    ensure(victim.has_ended(), "it lives")?;
-    ensure(field(neighbour.pid(), 3).as_deref() == Some("S"), "its neighbour was touched")?;
+    ensure(victim.has_ended(), "it has ended")?;
+    ensure(field(neighbour.pid(), 3).as_deref() == Some("S"), "its neighbour was left alone")?;
     // Asked once more it says that there is nothing to end.
     match act(&hand, &action) {
         Err(NotDone::Failed(why)) if why.contains("is gone") || why.contains("has ended") => Ok(()),
@@ -38,12 +39,12 @@ pub(crate) fn tree(home: &Home) -> Outcome {
     let (_, done) =
         act(&home.hand(&[])?, &kill(root.target()?, true)).map_err(|why| why.to_string())?;
     proved(&done)?;
-    ensure(root.has_ended(), "the root lives")?;
+    ensure(root.has_ended(), "the root has ended")?;
     until("only the neighbour is left", || {
         pids(&group).is_ok_and(|pids| pids == [neighbour.pid()])
     })?;
     let frozen = fs::read_to_string(group.join("cgroup.freeze"))?;
-    ensure(frozen.trim() == "0", "the group stays frozen")?;
+    ensure(frozen.trim() == "0", "the group is let go")?;
     until("the neighbour goes on", || field(neighbour.pid(), 3).as_deref() == Some("S"))
 }
 
@@ -79,7 +80,7 @@ fn caught(home: &Home, group: &Path) -> Result<Vec<String>, Failed> {
     })?;
     let action = kill(root.target()?, true);
     let (_, done) = act(&home.hand(&[])?, &action).map_err(|why| why.to_string())?;
-    ensure(root.has_ended(), "the root lives")?;
+    ensure(root.has_ended(), "the root has ended")?;
     Ok(done.missing)
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn worm_in_a_group(home: &Home) -> Outcome {
     let group = home.inner("worm")?;
     for _ in 0..5 {
         let missing = caught(home, &group)?;
-        ensure(missing.is_empty(), &format!("{missing:?}"))?;
+        ensure(missing.is_empty(), &format!("nothing is missing: {missing:?}"))?;
         until("the last are waited for", || pids(&group).is_ok_and(|pids| pids.is_empty()))?;
     }
     Ok(())
@@ -103,7 +104,7 @@ pub(crate) fn worm_beside(home: &Home) -> Outcome {
 fn worm_beside_once(home: &Home) -> Outcome {
     let missing = caught(home, &home.group)?;
     // A group in which the agent is cannot be frozen: the worm's process group is stopped at once.
-    ensure(missing.is_empty(), &format!("{missing:?}"))?;
+    ensure(missing.is_empty(), &format!("nothing is missing: {missing:?}"))?;
     let own = std::process::id();
     let left = || pids(&home.group).map(|pids| pids.iter().filter(|pid| **pid != own).count());
     until("nobody is left", || left().is_ok_and(|left| left == 0))
@@ -120,8 +121,8 @@ pub(crate) fn after_a_crash(home: &Home) -> Outcome {
     let second = home.hand(&[])?;
     let deed = second.deed(&action).map_err(|why| why.to_string())?;
     proved(&deed.apply(&before).map_err(|why| why.to_string())?)?;
-    ensure(victim.has_ended(), "it lives")?;
+    ensure(victim.has_ended(), "it has ended")?;
     proved(&deed.apply(&before).map_err(|why| why.to_string())?)?;
     let frozen = fs::read_to_string(group.join("cgroup.freeze"))?;
-    ensure(frozen.trim() == "0" && neighbour.target().is_ok(), "the neighbour stays frozen")
+    ensure(frozen.trim() == "0" && neighbour.target().is_ok(), "the neighbour is let go")
 }

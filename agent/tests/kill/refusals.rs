@@ -8,9 +8,8 @@ use cordon_proto::command::ProcessTarget;
 use cordon_proto::id::Hash;
 use libtest_mimic::Failed;
 
-use crate::scene::{
-    Home, Outcome, ensure, is_stopped, kill, pids, refused, suspend, target, until,
-};
+use crate::ensure::{ensure, until};
+use crate::scene::{Home, Outcome, is_stopped, kill, pids, refused, suspend, target};
 
 pub(crate) fn essential(home: &Home) -> Outcome {
     let hand = home.hand(&[])?;
@@ -52,8 +51,8 @@ pub(crate) fn other(home: &Home) -> Outcome {
     let named = ProcessTarget { pid: thread_of_this()?, ..is };
     refused(&hand, &kill(named, false), "is a thread of process")?;
     drop(ends);
-    ensure(thread.join().is_ok_and(|ended| ended), "the thread lives")?;
-    ensure(!victim.has_ended() && !is_stopped(victim.pid()), "it was touched")
+    ensure(thread.join().is_ok_and(|ended| ended), "the thread has ended")?;
+    ensure(!victim.has_ended() && !is_stopped(victim.pid()), "it was left alone")
 }
 
 /// A thread that is not the first of this process.
@@ -91,7 +90,7 @@ fn beside_is_refused(
     until("it has moved", || pids(beside).is_ok_and(|pids| pids.len() == 2))?;
     refused(hand, &kill(root.target()?, true), words)?;
     let frozen = fs::read_to_string(beside.join("cgroup.freeze"))?;
-    ensure(!victim.has_ended() && !root.has_ended() && frozen.trim() == "0", "it was touched")
+    ensure(!victim.has_ended() && !root.has_ended() && frozen.trim() == "0", "it was left alone")
 }
 
 pub(crate) fn policy(home: &Home) -> Outcome {
@@ -114,5 +113,5 @@ pub(crate) fn policy(home: &Home) -> Outcome {
         refused(&hand, &kill(root.target()?, true), "is protected: it runs")?;
         refused(&hand, &suspend(root.target()?, true), "is protected: it runs")?;
     }
-    ensure(!is_stopped(pid) && !is_stopped(root.pid()) && !root.has_ended(), "it was touched")
+    ensure(!is_stopped(pid) && !is_stopped(root.pid()) && !root.has_ended(), "it was left alone")
 }

@@ -9,7 +9,8 @@ use cordon_agent::action::deed::{Hand, NotDone};
 use cordon_proto::command::{Action, ProcessTarget};
 use libtest_mimic::Failed;
 
-use crate::scene::{Home, Outcome, act, ensure, is_stopped, kill, said, suspend};
+use crate::ensure::ensure;
+use crate::scene::{Home, Outcome, act, is_stopped, kill, said, suspend};
 
 /// By this the program knows that it is in the namespace.
 const INSIDE: &str = "CORDON_KILL_INSIDE";
@@ -46,13 +47,13 @@ fn inside() -> Outcome {
     let (mut twice, mut rounds) = (0, 0);
     while twice < ROUNDS {
         rounds += 1;
-        ensure(rounds < ROUNDS * 4, "the kernel does not give numbers anew")?;
+        ensure(rounds < ROUNDS * 4, "the kernel gives numbers anew")?;
         let first = home.sleeper(&group)?;
         let old = first.target()?;
         let actions = [false, true].map(|tree| [kill(old, tree), suspend(old, tree)]).concat();
         let befores = prepare(&hand, &actions)?;
         let (_, done) = act(&hand, &kill(old, false)).map_err(|why| why.to_string())?;
-        ensure(done.missing.is_empty(), "the first was not ended")?;
+        ensure(done.missing.is_empty(), "the first was ended")?;
         let Some(second) = again(&home, &group, old)? else { continue };
         twice += 1;
         for (action, before) in actions.iter().zip(befores) {
@@ -63,11 +64,11 @@ fn inside() -> Outcome {
             }
             // It was looked at while the number was the first one's, and is done now.
             deed.apply(&before).map_err(|why| why.to_string())?;
-            ensure(!is_stopped(second.pid()), "the wrong one was stopped")?;
+            ensure(!is_stopped(second.pid()), "the wrong one was left alone")?;
         }
-        ensure(!second.has_ended(), "the wrong one was ended")?;
+        ensure(!second.has_ended(), "the wrong one lives")?;
         act(&hand, &kill(second.target()?, false)).map_err(|why| why.to_string())?;
-        ensure(second.has_ended(), "the right one was not ended")?;
+        ensure(second.has_ended(), "the right one has ended")?;
     }
     Ok(())
 }

@@ -3,20 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use cordon_agent::action::deed::{Done, Hand, NotDone, Seen, Tools};
-use cordon_agent::clock::Clock;
 use cordon_agent::identity::StateDir;
 use cordon_proto::Text;
 use cordon_proto::command::{Action, Kill, ProcessTarget, Suspend};
 use cordon_proto::policy::Policy;
 use libtest_mimic::Failed;
 
-pub(crate) type Outcome = Result<(), Failed>;
+use crate::ensure::{ensure, until};
 
-/// How long anything may take that is sure to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) type Outcome = Result<(), Failed>;
 
 /// The test itself is in this group while it lives; all else in it ends with it.
 pub(crate) struct Home {
@@ -46,15 +43,8 @@ impl Home {
     pub(crate) fn hand(&self, protected: &[&Path]) -> Result<Hand, Failed> {
         let dir = StateDir::open(self.state.path().join("state"))?;
         let protected = protected.iter().map(|path| Text::from(path.to_string_lossy().as_ref()));
-        let policy = Policy {
-            client: "acme".parse()?,
-            version: 1,
-            exemptions: Vec::new(),
-            critical: Vec::new(),
-            redactions: None,
-            responses: None,
-            protected: Some(protected.collect()),
-        };
+        let protected = Some(protected.collect());
+        let policy = Policy { protected, ..Policy::new("acme".parse()?, 1) };
         Ok(Hand { policy: Some(policy), ..Hand::new(Tools::new(dir, true)) })
     }
 
@@ -186,22 +176,6 @@ pub(crate) fn refused(hand: &Hand, action: &Action, words: &str) -> Outcome {
 
 pub(crate) fn look(hand: &Hand, action: &Action, before: &[u8]) -> Result<Seen, Failed> {
     Ok(hand.deed(action).map_err(|why| why.to_string())?.look(before))
-}
-
-pub(crate) fn ensure(is: bool, what: &str) -> Outcome {
-    if is { Ok(()) } else { Err(what.into()) }
-}
-
-/// Looks until it is so.
-pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) -> Outcome {
-    let clock = Clock::start();
-    while !is() {
-        if clock.now() > PATIENCE {
-            return Err(format!("waited in vain until {what}").into());
-        }
-        std::thread::yield_now();
-    }
-    Ok(())
 }
 
 /// All processes in a group.

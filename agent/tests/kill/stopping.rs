@@ -8,8 +8,9 @@ use std::process::Command;
 use cordon_agent::action::deed::{NotDone, Seen};
 use libtest_mimic::Failed;
 
+use crate::ensure::{ensure, until};
 use crate::scene::{
-    Home, Outcome, act, ensure, field, is_stopped, look, name, pids, proved, signal, suspend, until,
+    Home, Outcome, act, field, is_stopped, look, name, pids, proved, signal, suspend,
 };
 
 pub(crate) fn one(home: &Home) -> Outcome {
@@ -87,7 +88,7 @@ pub(crate) fn before(home: &Home) -> Outcome {
     let undone = deed.undo(&before).map_err(|why: NotDone| why.to_string())?;
     proved(&undone)?;
     let left: Vec<u32> = pids(&group)?.into_iter().filter(|pid| is_stopped(*pid)).collect();
-    ensure(left == [child], &format!("{left:?} are stopped"))
+    ensure(left == [child], &format!("just one of {left:?} is stopped"))
 }
 
 /// Those that sleep, once nobody else but the root of the tree is left.
@@ -119,5 +120,5 @@ pub(crate) fn born_between(home: &Home) -> Outcome {
     ensure(stopped()? == 3, "the tree is stopped, its neighbour is not")?;
     root.end()?;
     proved(&deed.undo(&before).map_err(|why| why.to_string())?)?;
-    ensure(stopped()? == 0, "somebody stays stopped")
+    ensure(stopped()? == 0, "nobody stays stopped")
 }

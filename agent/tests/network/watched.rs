@@ -1,9 +1,7 @@
 //! The network and name sensors on a thread of their own, and what they have reported.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
-use std::io;
-use std::thread::JoinHandle;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use cordon_agent::clock;
@@ -13,15 +11,9 @@ use cordon_agent::sensor::{Condition, Outlet, Report, Sample};
 use cordon_proto::event::network::{Connection, Ended, Listener, Opened, Traffic};
 use cordon_proto::event::{Body, Class, DnsEvent, NetworkEvent};
 use libtest_mimic::Failed;
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::lab;
-
-/// How long anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-type Reports = mpsc::Receiver<(&'static str, Report)>;
+use crate::watching::Watching;
 
 /// The sensors at work.
 pub(crate) struct Sensors {
@@ -29,12 +21,7 @@ pub(crate) struct Sensors {
     pub(crate) condition: Condition,
     /// What was reported so far.
     pub(crate) found: Found,
-    runtime: Runtime,
-    reports: Reports,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<io::Result<()>>>,
-    /// The number of the thread.
-    task: i32,
+    watching: Watching,
 }
 
 /// What was reported.
@@ -96,108 +83,54 @@ fn is_of(connection: &Connection, pid: u32) -> bool {
 impl Sensors {
     /// Starts both in a namespace and waits for their conditions.
     pub(crate) fn start(namespace: &str, settings: NetworkSettings) -> Result<Self, Failed> {
-        let (sender, mut reports) = mpsc::channel(1);
-        let (stop, stopped) = oneshot::channel();
-        let (told_task, task) = std::sync::mpsc::sync_channel(1);
         let namespace = namespace.to_owned();
-        let thread = std::thread::spawn(move || {
-            told_task.send(rustix::thread::gettid()).map_err(io::Error::other)?;
-            lab::enter(&namespace)?;
-            watch(settings, sender, stopped)
-        });
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let mut watching = Watching::start(
+            move || lab::enter(&namespace),
+            async move |sender| {
+                let names = Names::default();
+                let dns_outlet = Outlet::new(dns::NAME, sender.clone());
+                let outlet = Outlet::new(network::NAME, sender);
+                tokio::join!(
+                    dns::run(clock::stamp, names.clone(), dns_outlet),
+                    network::run(settings, clock::stamp, names.clone(), outlet),
+                )
+            },
+        )?;
         let mut found = Found::default();
         let mut conditions = HashMap::new();
-        let started = async {
-            while conditions.len() < 2 {
-                match reports.recv().await {
-                    Some((name, Report::Condition(condition))) => {
-                        conditions.insert(name, condition);
-                    }
-                    Some((_, Report::Sample(sample))) => found.take(sample)?,
-                    Some((_, Report::Proved)) => found.proved += 1,
-                    None => return Err(Failed::from("the sensors have ended")),
-                }
+        let condition = watching.take(|name, report| {
+            match report {
+                Report::Condition(condition) => drop(conditions.insert(name, condition)),
+                Report::Sample(sample) => found.take(sample)?,
+                Report::Proved => found.proved += 1,
             }
-            Ok(())
-        };
-        runtime.block_on(async { tokio::time::timeout(PATIENCE, started).await })??;
-        let condition = conditions.remove(network::NAME).ok_or("the network sensor's condition")?;
-        let (stop, thread) = (Some(stop), Some(thread));
-        let task = task.recv()?.as_raw_nonzero().get();
-        Ok(Self { condition, found, runtime, reports, stop, thread, task })
+            let both = conditions.len() == 2;
+            let condition = if both { conditions.remove(network::NAME) } else { None };
+            Ok(condition.map_or(ControlFlow::Continue(()), ControlFlow::Break))
+        })?;
+        Ok(Self { condition, found, watching })
     }
 
     /// Takes reports until it is there.
     pub(crate) fn look(&mut self, is_there: impl Fn(&Found) -> bool) -> Result<(), Failed> {
-        let Self { found, runtime, reports, .. } = self;
-        let look = async {
-            while !is_there(found) {
-                match reports.recv().await {
-                    Some((_, Report::Sample(sample))) => found.take(sample)?,
-                    Some((_, Report::Proved)) => found.proved += 1,
-                    Some((_, Report::Condition(condition))) => {
-                        return Err(format!("a sensor fares differently: {condition:?}").into());
-                    }
-                    None => return Err("the sensors have ended".into()),
+        let Self { found, watching, .. } = self;
+        if is_there(found) {
+            return Ok(());
+        }
+        watching.take(|_name, report| {
+            match report {
+                Report::Sample(sample) => found.take(sample)?,
+                Report::Proved => found.proved += 1,
+                Report::Condition(condition) => {
+                    return Err(format!("a sensor fares differently: {condition:?}").into());
                 }
             }
-            Ok(())
-        };
-        let looked = runtime.block_on(async { tokio::time::timeout(PATIENCE, look).await });
-        looked.map_err(|_elapsed| "what was looked for was not reported")?
+            Ok(if is_there(found) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
     }
 
     /// The processor time that the sensors' thread has taken, in user and kernel.
     pub(crate) fn processor_time(&self) -> Result<Duration, Failed> {
-        let times = std::fs::read_to_string(format!("/proc/self/task/{}/schedstat", self.task))?;
-        let running_ns = times.split(' ').next().ok_or("the time of a thread")?;
-        Ok(Duration::from_nanos(running_ns.parse()?))
+        self.watching.processor_time()
     }
-}
-
-impl Drop for Sensors {
-    fn drop(&mut self) {
-        self.reports.close();
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
-    }
-}
-
-/// Runs the sensors until they are told to stop.
-fn watch(
-    settings: NetworkSettings,
-    sender: mpsc::Sender<(&'static str, Report)>,
-    stopped: oneshot::Receiver<()>,
-) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let names = Names::default();
-    let dns_outlet = Outlet::new(dns::NAME, sender.clone());
-    let outlet = Outlet::new(network::NAME, sender);
-    runtime.block_on(async {
-        let both = async {
-            tokio::join!(
-                dns::run(clock::stamp, names.clone(), dns_outlet),
-                network::run(settings, clock::stamp, names.clone(), outlet),
-            )
-        };
-        tokio::select! {
-            _ended = both => {}
-            _dropped = stopped => {}
-        }
-    });
-    Ok(())
-}
-
-pub(crate) fn ensure(is_so: bool, what: &str) -> Result<(), Failed> {
-    if is_so { Ok(()) } else { Err(format!("not so: {what}").into()) }
-}
-
-#[track_caller]
-pub(crate) fn ensure_eq<T: Debug + PartialEq>(found: &T, expected: &T) -> Result<(), Failed> {
-    let line = std::panic::Location::caller().line();
-    let difference = || format!("line {line}: found {found:?}, expected {expected:?}");
-    if found == expected { Ok(()) } else { Err(difference().into()) }
 }

@@ -14,8 +14,9 @@ use cordon_proto::event::process::{Exec, Tier};
 use cordon_proto::id::Hash;
 use libtest_mimic::Failed;
 
+use crate::ensure::{ensure, ensure_eq};
 use crate::program::{Part, Storm, tiny_program};
-use crate::watched::{Found, Sensor, ensure, ensure_eq};
+use crate::watched::{Found, Sensor};
 use crate::{Outcome, Running, bytes, finish, say};
 
 pub(crate) fn whole() -> Outcome {

@@ -1,10 +1,9 @@
 //! A process sensor on a thread of its own, and what it has reported.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cordon_agent::clock;
@@ -13,13 +12,9 @@ use cordon_agent::sensor::{Condition, Outlet, Report, Sample};
 use cordon_proto::event::process::{Exec, Exit, Fork, ImageHash, split_args};
 use cordon_proto::event::{Body, GapReason, ProcessEvent};
 use libtest_mimic::Failed;
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
 
-/// How long anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-type Reports = mpsc::Receiver<(&'static str, Report)>;
+use crate::ensure::ensure_eq;
+use crate::watching::Watching;
 
 /// The sensor at work.
 pub(crate) struct Sensor {
@@ -28,12 +23,7 @@ pub(crate) struct Sensor {
     /// What it has reported so far.
     pub(crate) found: Found,
     marker: String,
-    runtime: Runtime,
-    reports: Reports,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<io::Result<()>>>,
-    /// The number of the thread.
-    task: i32,
+    watching: Watching,
 }
 
 /// What was reported; starts only of processes with the marker, by what follows it.
@@ -114,24 +104,14 @@ impl Sensor {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let serial = STARTED.fetch_add(1, Ordering::Relaxed);
         let marker = format!("cordon-{}-{serial}-", std::process::id());
-        let (sender, mut reports) = mpsc::channel(1);
-        let (stop, stopped) = oneshot::channel();
-        let (told_task, task) = std::sync::mpsc::sync_channel(1);
-        let thread = std::thread::spawn(move || {
-            told_task.send(rustix::thread::gettid()).map_err(io::Error::other)?;
-            prepare()?;
-            watch(settings, sender, stopped)
-        });
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let first =
-            runtime.block_on(async { tokio::time::timeout(PATIENCE, reports.recv()).await });
-        let Some((process::NAME, Report::Condition(condition))) = first? else {
-            return Err("the first report was not the sensor's condition".into());
-        };
-        let (stop, thread) = (Some(stop), Some(thread));
-        let task = task.recv()?.as_raw_nonzero().get();
-        let found = Found::default();
-        Ok(Self { condition, found, marker, runtime, reports, stop, thread, task })
+        let mut watching = Watching::start(prepare, async move |sender| {
+            process::run(settings, clock::stamp, Outlet::new(process::NAME, sender)).await
+        })?;
+        let condition = watching.take(|name, report| match (name, report) {
+            (process::NAME, Report::Condition(condition)) => Ok(ControlFlow::Break(condition)),
+            _ => Err("the first report was not the sensor's condition".into()),
+        })?;
+        Ok(Self { condition, found: Found::default(), marker, watching })
     }
 
     /// What a process must have as its first argument in order to be found under this name.
@@ -142,69 +122,27 @@ impl Sensor {
     /// Takes reports until it is there.
     pub(crate) fn look(&mut self, is_there: impl Fn(&Found) -> bool) -> Result<(), Failed> {
         let tier = self.condition.tier;
-        let Self { found, marker, runtime, reports, .. } = self;
-        let look = async {
-            while !is_there(found) {
-                match reports.recv().await {
-                    Some((_, Report::Sample(sample))) => found.take(marker, sample)?,
-                    Some((_, Report::Condition(condition))) if condition.tier == tier => {
-                        found.condition = Some(condition);
-                    }
-                    Some((_, Report::Proved)) => {}
-                    Some((_, Report::Condition(condition))) => {
-                        return Err(format!("the sensor fares differently: {condition:?}").into());
-                    }
-                    None => return Err("the sensor has ended".into()),
+        let Self { found, marker, watching, .. } = self;
+        if is_there(found) {
+            return Ok(());
+        }
+        watching.take(|_name, report| {
+            match report {
+                Report::Sample(sample) => found.take(marker, sample)?,
+                Report::Condition(condition) if condition.tier == tier => {
+                    found.condition = Some(condition);
+                }
+                Report::Proved => {}
+                Report::Condition(condition) => {
+                    return Err(format!("the sensor fares differently: {condition:?}").into());
                 }
             }
-            Ok(())
-        };
-        let looked = runtime.block_on(async { tokio::time::timeout(PATIENCE, look).await });
-        looked.map_err(|_elapsed| "what was looked for was not reported")?
+            Ok(if is_there(found) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
     }
 
     /// The processor time that the sensor's thread has taken, in user and kernel.
     pub(crate) fn processor_time(&self) -> Result<Duration, Failed> {
-        let times = std::fs::read_to_string(format!("/proc/self/task/{}/schedstat", self.task))?;
-        let running_ns = times.split(' ').next().ok_or("the time of a thread")?;
-        Ok(Duration::from_nanos(running_ns.parse()?))
+        self.watching.processor_time()
     }
-}
-
-impl Drop for Sensor {
-    fn drop(&mut self) {
-        self.reports.close();
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
-    }
-}
-
-/// Runs the sensor until it is told to stop.
-fn watch(
-    settings: ProcessSettings,
-    sender: mpsc::Sender<(&'static str, Report)>,
-    stopped: oneshot::Receiver<()>,
-) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let outlet = Outlet::new(process::NAME, sender);
-    runtime.block_on(async {
-        tokio::select! {
-            _ended = process::run(settings, clock::stamp, outlet) => {}
-            _dropped = stopped => {}
-        }
-    });
-    Ok(())
-}
-
-pub(crate) fn ensure(is_so: bool, what: &str) -> Result<(), Failed> {
-    if is_so { Ok(()) } else { Err(format!("not so: {what}").into()) }
-}
-
-#[track_caller]
-pub(crate) fn ensure_eq<T: Debug + PartialEq>(found: &T, expected: &T) -> Result<(), Failed> {
-    let line = std::panic::Location::caller().line();
-    let difference = || format!("line {line}: found {found:?}, expected {expected:?}");
-    if found == expected { Ok(()) } else { Err(difference().into()) }
 }

@@ -108,9 +108,8 @@ fn later_events() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn policy(redactions: Option<Redactions>) -> Policy {
-    let (version, exemptions, critical) = (4, Vec::new(), vec![endpoint()]);
-    let (client, responses, protected) = ("acme".parse().unwrap(), None, None);
-    Policy { client, version, exemptions, critical, redactions, responses, protected }
+    let critical = vec![endpoint()];
+    Policy { critical, redactions, ..Policy::new("acme".parse().unwrap(), 4) }
 }
 
 fn redactions() -> Redactions {

@@ -26,13 +26,9 @@ fn policy() -> Policy {
         response("told", vec![failed], Reaction::Raise),
     ];
     Policy {
-        client: "acme".parse().unwrap(),
-        version: 5,
-        exemptions: Vec::new(),
         critical: vec![endpoint()],
-        redactions: None,
         responses: Some(responses),
-        protected: None,
+        ..Policy::new("acme".parse().unwrap(), 5)
     }
 }
 

@@ -71,15 +71,7 @@ impl Forge {
     }
 
     pub(super) fn policy(&self) -> Policy {
-        Policy {
-            client: self.roster.client.clone(),
-            version: 1,
-            exemptions: Vec::new(),
-            critical: Vec::new(),
-            redactions: None,
-            responses: None,
-            protected: None,
-        }
+        Policy::new(self.roster.client.clone(), 1)
     }
 
     /// Under good signatures, and impossible all the same.

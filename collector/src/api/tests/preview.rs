@@ -79,13 +79,9 @@ async fn exempt_backup(world: &World, host: &Host) {
         user: None,
     };
     let policy = Policy {
-        client: host.client.clone(),
-        version: 4,
         exemptions: vec![exempt],
         critical: vec![host.endpoint],
-        redactions: None,
-        responses: None,
-        protected: None,
+        ..Policy::new(host.client.clone(), 4)
     };
     let command = Command { action: Action::SetPolicy(policy), ..isolation(77, &[host]) };
     let signed = SignedCommand::sign(command.clone(), &key("ann"));
