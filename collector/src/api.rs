@@ -4,6 +4,8 @@
 //! may see is decided by the rosters on every request; ids of other clients answer as if they were
 //! not there. Nothing here trusts a text that an endpoint sent: it goes out as JSON text.
 
+mod account;
+mod api_tokens;
 mod audit;
 mod clients;
 mod collections;
@@ -15,16 +17,21 @@ mod endpoints;
 mod events;
 mod export;
 mod health;
+mod invitations;
 mod live;
 mod metrics;
 mod once;
 mod page;
+mod passkeys;
+mod password;
 mod person;
 mod policies;
 mod preview;
 mod problem;
 mod proof;
 mod rows;
+mod sessions;
+mod set_up;
 mod shell;
 mod sign_in;
 mod sites;
@@ -34,7 +41,7 @@ mod tokens;
 mod way_out;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::{Router, middleware};
 use tokio::sync::{Semaphore, watch};
@@ -47,6 +54,7 @@ pub use problem::Problem;
 use crate::carriers::Carriers;
 use crate::collector::Collector;
 use crate::signin::SignIn;
+use crate::signin::password::Passwords;
 use crate::tenant::Tenants;
 
 /// Under this path everything but the console's page stands.
@@ -70,6 +78,7 @@ pub(crate) struct Shared {
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) sign_in: Mutex<SignIn>,
+    pub(crate) passwords: Passwords,
     pub(crate) searches: Semaphore,
     pub(crate) feeds: Arc<Semaphore>,
     pub(crate) exports: Semaphore,
@@ -95,6 +104,11 @@ impl App {
         std::array::from_fn(|class| self.answers[class].load(Ordering::Relaxed))
     }
 
+    /// Who tried what lately.
+    pub(crate) fn sign_in(&self) -> MutexGuard<'_, SignIn> {
+        self.sign_in.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does something that blocks on the disk.
     pub(crate) async fn work<T: Send + 'static>(
         &self,
@@ -110,7 +124,7 @@ impl App {
 #[openapi(info(
     title = "Cordon",
     description = "What people and programs may ask a Cordon collector. Sign in with an operator's \
-                   key; times are RFC 3339 in UTC with nanoseconds, and numbers that may pass 2^53 \
+                   key, an account, or an API token; times are RFC 3339 in UTC with nanoseconds, and numbers that may pass 2^53 \
                    are strings.",
     license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
 ))]
@@ -125,6 +139,7 @@ fn list() -> OpenApiRouter<App> {
         .routes(routes!(metrics::metrics))
         .routes(routes!(sign_in::challenge))
         .routes(routes!(sign_in::sign_in, sign_in::sign_out))
+        .merge(people())
         .routes(routes!(clients::list))
         .routes(routes!(clients::roster, clients::put_roster))
         .routes(routes!(tokens::list, tokens::create))
@@ -171,6 +186,34 @@ pub fn describe() -> String {
     parts().1
 }
 
+/// How people and their programs get in.
+fn people() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(password::password))
+        .routes(routes!(password::second))
+        .routes(routes!(passkeys::challenge))
+        .routes(routes!(passkeys::sign_in))
+        .routes(routes!(set_up::begin))
+        .routes(routes!(set_up::confirm))
+        .routes(routes!(sessions::current))
+        .routes(routes!(sessions::prove))
+        .routes(routes!(sessions::list, sessions::revoke_all))
+        .routes(routes!(sessions::revoke))
+        .routes(routes!(account::show, account::remove))
+        .routes(routes!(account::invite_myself))
+        .routes(routes!(account::put_password))
+        .routes(routes!(account::begin_totp, account::put_totp))
+        .routes(routes!(account::renew_recovery_codes))
+        .routes(routes!(passkeys::list, passkeys::create))
+        .routes(routes!(passkeys::begin))
+        .routes(routes!(passkeys::remove))
+        .routes(routes!(invitations::accounts))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::revoke))
+        .routes(routes!(api_tokens::list, api_tokens::create))
+        .routes(routes!(api_tokens::revoke))
+}
+
 /// The people's door, ready to be served. A request should carry the caller's address as
 /// `ConnectInfo`, or limits on tries count everybody as one. Live feeds end when `stop` turns true.
 pub fn router(
@@ -184,6 +227,7 @@ pub fn router(
         tenants,
         stop,
         sign_in: Mutex::default(),
+        passwords: Passwords::default(),
         searches: Semaphore::new(SEARCHES_MAX),
         feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
         exports: Semaphore::new(EXPORTS_MAX),

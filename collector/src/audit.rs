@@ -17,7 +17,7 @@ pub struct Act {
     pub client: ClientId,
     /// Who did it.
     pub who: OperatorId,
-    /// The key that the session was opened with.
+    /// The person's rostered key, whether the session was opened with it or with an account.
     pub key: KeyId,
     /// What was done.
     pub what: Deed,
@@ -67,6 +67,33 @@ pub enum Deed {
     /// What people say of an endpoint was changed.
     #[n(19)]
     EndpointNote,
+    /// Somebody who knew a name or a password failed, and must wait or begin anew.
+    #[n(32)]
+    SignInRefused,
+    /// A session was ended by somebody.
+    #[n(33)]
+    SessionRevoke,
+    /// Somebody was invited to set an account up.
+    #[n(34)]
+    AccountInvite,
+    /// An invitation was taken back.
+    #[n(35)]
+    AccountUninvite,
+    /// An account was set up, or set up anew.
+    #[n(36)]
+    AccountSetUp,
+    /// What an account is signed in with was changed.
+    #[n(37)]
+    AccountChange,
+    /// An account was removed.
+    #[n(38)]
+    AccountRemove,
+    /// An API token was made.
+    #[n(39)]
+    ApiTokenCreate,
+    /// An API token was taken back.
+    #[n(40)]
+    ApiTokenRevoke,
 }
 
 impl Deed {
@@ -86,6 +113,15 @@ impl Deed {
             Self::SiteChange => "site.change",
             Self::SiteRemove => "site.remove",
             Self::EndpointNote => "endpoint.note",
+            Self::SignInRefused => "sign-in.refuse",
+            Self::SessionRevoke => "session.revoke",
+            Self::AccountInvite => "account.invite",
+            Self::AccountUninvite => "account.uninvite",
+            Self::AccountSetUp => "account.set-up",
+            Self::AccountChange => "account.change",
+            Self::AccountRemove => "account.remove",
+            Self::ApiTokenCreate => "api-token.create",
+            Self::ApiTokenRevoke => "api-token.revoke",
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::collections::Collections;
 use crate::config::Config;
 use crate::links::Links;
+use crate::signin::seal::Seal;
 use crate::store::{Log, State};
 
 /// One collector. Both doors hold it; it holds no door.
@@ -34,6 +35,8 @@ pub struct Collector {
     pub collections: Arc<Collections>,
     /// The public keys that rosters are signed with.
     pub authority: Authority,
+    /// What accounts' secrets are sealed with.
+    pub seal: Seal,
     /// What issues certificates.
     pub ca: Arc<Ca>,
     /// SHA-256 of the root certificate (DER): what agents and operators pin.

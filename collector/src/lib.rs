@@ -24,6 +24,7 @@ pub mod link;
 pub mod links;
 pub mod listen;
 pub mod number;
+pub mod operator;
 pub mod people;
 pub mod presence;
 pub mod preview;

@@ -7,14 +7,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use cordon_collector::clock::Clock;
 use cordon_collector::config::{self, Config};
+use cordon_collector::operator::{self, Invite};
 use cordon_collector::setup::{self, Init, Made};
+use cordon_proto::id::{ClientId, OperatorId};
 
 const AFTER: &str = "\
 First steps:
   1. On your own machine, never here: `cordon authority init` makes the keys that stay with you.
   2. Bring authority.pub and the roster here, and run `cordon-collector init`.
   3. `cordon-collector serve` (or `systemctl start cordon-collector`).
-  4. On your own machine: `cordon profile add`, with the CA pin that `init` printed.";
+  4. On your own machine: `cordon profile add`, with the CA pin that `init` printed.
+  5. For the browser: `cordon account set-up` there, or `cordon-collector operator invite NAME` here.";
 
 /// Takes in what Cordon's agents see, keeps it provable, and passes signed commands on.
 #[derive(Parser)]
@@ -55,8 +58,32 @@ enum Verb {
         #[arg(long, default_value = config::PATH_DEFAULT)]
         config: PathBuf,
     },
+    /// Lets operators sign in without their keys.
+    #[command(subcommand)]
+    Operator(OperatorVerb),
     /// Says how this collector stands: clients, endpoints, rosters, the log.
     Status {
+        /// The settings.
+        #[arg(long, default_value = config::PATH_DEFAULT)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum OperatorVerb {
+    /// Makes a one-time code with which an operator sets a sign-in account up, or up anew.
+    ///
+    /// For the first operator, and for one who lost password, app and key. The code is a way in as
+    /// that operator until it is used or expires: hand it over as you would a password.
+    Invite {
+        /// The operator, as the roster names him.
+        operator: OperatorId,
+        /// In this client's roster, where rosters give the name to different keys.
+        #[arg(long, value_name = "CLIENT")]
+        client: Option<ClientId>,
+        /// How many hours the code is good.
+        #[arg(long, value_name = "HOURS", default_value_t = 48)]
+        hours: u64,
         /// The settings.
         #[arg(long, default_value = config::PATH_DEFAULT)]
         config: PathBuf,
@@ -95,6 +122,10 @@ fn act(verb: Verb) -> anyhow::Result<()> {
             ])
         }
         Verb::Serve { config } => cordon_collector::run::serve(Config::read(&config)?),
+        Verb::Operator(OperatorVerb::Invite { operator, client, hours, config }) => {
+            let asked = Invite { operator, client, valid_secs: hours.saturating_mul(3600) };
+            print(&operator::invite(&Config::read(&config)?, &asked, &Clock::system())?)
+        }
         Verb::Status { config } => {
             print(&setup::status(&Config::read(&config)?, &Clock::system())?)
         }

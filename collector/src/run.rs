@@ -23,7 +23,8 @@ use crate::door::{self, Admission};
 use crate::handover::hand_over_on_connect;
 use crate::links::Links;
 use crate::listen::Listeners;
-use crate::setup::{authority_file, ca_folder};
+use crate::setup::{authority_file, ca_folder, seal_file};
+use crate::signin::seal::Seal;
 use crate::store::{LogOptions, LogWriter, SqliteLog, State};
 use crate::tenant::Tenants;
 use crate::tls::{self, Identity};
@@ -59,6 +60,7 @@ pub fn open_with(config: Config, clock: Clock, options: LogOptions) -> anyhow::R
     let bus = Bus::default();
     let (log, writer) = SqliteLog::open(&config.file(&config.log), options, bus.clone())?;
     let state = Arc::new(State::open(&config.file(&config.state))?);
+    let seal = Seal::open(&seal_file(&config))?;
     let (bytes_max, free) = (config.collections_bytes_max, config.free_bytes_min);
     let collections = Collections::new(config.state_dir.join("collections"), bytes_max, free);
     let collector = Collector {
@@ -71,6 +73,7 @@ pub fn open_with(config: Config, clock: Clock, options: LogOptions) -> anyhow::R
         answers: Arc::new(Answers::default()),
         collections: Arc::new(collections),
         authority,
+        seal,
         ca_pin: ca.pin(),
         ca,
     };

@@ -50,6 +50,12 @@ pub fn authority_file(config: &Config) -> PathBuf {
     config.state_dir.join("authority.pub")
 }
 
+/// Where the key is that accounts' secrets are sealed with.
+#[must_use]
+pub fn seal_file(config: &Config) -> PathBuf {
+    config.state_dir.join("accounts.key")
+}
+
 /// Makes the certificate authority, the server's certificate and the state. Everything given is
 /// checked before anything is made.
 pub fn init(init: &Init, clock: &Clock) -> anyhow::Result<Made> {

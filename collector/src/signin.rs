@@ -2,9 +2,21 @@
 //!
 //! Pure: random numbers and the time come in. The answer is signed over the collector's identity
 //! too, so that one given to another server is worth nothing here. Tries are limited per address,
-//! and per key and address, so that a stranger elsewhere cannot lock an operator out.
+//! and per key and address, so that a stranger elsewhere cannot lock an operator out. Signing in
+//! without the key, and what programs sign in with, is beside it.
 
+pub mod account;
+pub mod api_token;
+pub mod ceremony;
+pub mod gate;
 mod limit;
+pub mod name;
+pub mod password;
+pub mod pending;
+pub mod seal;
+pub mod secret;
+pub mod session;
+pub mod totp;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,24 +27,16 @@ use cordon_proto::sign::VerifyingKey;
 use cordon_proto::sign::document::{self, Kind};
 use minicbor::bytes::ByteVec;
 
-pub use limit::{Limit, TooMany};
-
-use crate::time::Time;
+use ceremony::Ceremonies;
+use gate::{Gate, network};
+pub use limit::{Backoff, Limit, TooMany, Tried};
+use pending::Pendings;
 
 /// How long a challenge may be answered.
 pub const CHALLENGE_SECS: u64 = 60;
 
 /// Challenges waiting for an answer; the oldest goes first.
 const CHALLENGES_MAX: usize = 1024;
-
-/// How long a session lasts at most.
-pub const SESSION_SECS_MAX: u64 = 8 * 3600;
-
-/// How long a session lasts unused.
-pub const SESSION_IDLE_SECS_MAX: u64 = 30 * 60;
-
-/// How often a session's use is written down; between, it only ends that much early.
-pub const SESSION_NOTE_SECS: u64 = 60;
 
 /// Bytes of a challenge and of a session's token.
 pub const SECRET_BYTES: usize = 32;
@@ -51,8 +55,13 @@ pub enum SignInRefused {
 /// Challenges that wait for their answer, and how often somebody tried.
 #[derive(Debug)]
 pub struct SignIn {
+    /// Who tried what lately.
+    pub gate: Gate,
+    /// Passwords that were right and await their second factor.
+    pub pendings: Pendings,
+    /// Passkeys that are awaited.
+    pub ceremonies: Ceremonies,
     challenges: BTreeMap<[u8; SECRET_BYTES], Waiting>,
-    per_address: Limit<IpAddr>,
     per_key: Limit<(KeyId, IpAddr)>,
 }
 
@@ -66,8 +75,10 @@ impl Default for SignIn {
     fn default() -> Self {
         // A sign-in takes two tries: the challenge and the answer.
         Self {
+            gate: Gate::default(),
+            pendings: Pendings::default(),
+            ceremonies: Ceremonies::default(),
             challenges: BTreeMap::new(),
-            per_address: Limit::new(120, Duration::from_secs(60)),
             per_key: Limit::new(20, Duration::from_secs(60)),
         }
     }
@@ -122,49 +133,8 @@ impl SignIn {
     }
 
     fn count(&mut self, key: KeyId, from: IpAddr, now: Duration) -> Result<(), TooMany> {
-        let from = network(from);
-        self.per_address.count(from, now)?;
-        self.per_key.count((key, from), now)
-    }
-}
-
-/// Who counts as one address: a whole /64 of IPv6, because one machine may have all of it.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-    }
-}
-
-/// A session as it is kept: under the hash of its token, so that the state holds no way in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Session {
-    /// The key that proved itself.
-    pub key: KeyId,
-    /// When.
-    pub made: Time,
-    /// When it was last used, to the minute.
-    pub used: Time,
-}
-
-impl Session {
-    /// Whether it still stands.
-    #[must_use]
-    pub fn stands(&self, now: Time) -> bool {
-        now.secs_since(self.made) < SESSION_SECS_MAX
-            && now.secs_since(self.used) < SESSION_IDLE_SECS_MAX
-    }
-
-    /// When it ends however much it is used.
-    #[must_use]
-    pub fn ends(&self) -> Time {
-        self.made.plus_secs(SESSION_SECS_MAX)
-    }
-
-    /// Whether its use is to be written down again.
-    #[must_use]
-    pub fn to_note(&self, now: Time) -> bool {
-        now.secs_since(self.used) >= SESSION_NOTE_SECS
+        self.gate.address(from, now)?;
+        self.per_key.count((key, network(from)), now)
     }
 }
 
@@ -240,28 +210,5 @@ mod tests {
         }
         assert_eq!(sign_in.challenges.len(), CHALLENGES_MAX);
         assert!(!sign_in.challenges.contains_key(&[0; SECRET_BYTES]));
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_count_as_one() {
-        let one = network("2001:db8::1".parse().unwrap());
-        assert_eq!(one, network("2001:db8::ffff:2".parse().unwrap()));
-        assert_ne!(one, network("2001:db8:0:1::1".parse().unwrap()));
-        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()).to_string(), "192.0.2.1");
-    }
-
-    #[track_caller]
-    fn check_session(made: u64, used: u64, now: u64, stands: bool) {
-        let at = |secs| Time(0).plus_secs(secs);
-        let session = Session { key: KeyId::default(), made: at(made), used: at(used) };
-        assert_eq!(session.stands(at(now)), stands);
-    }
-
-    #[test]
-    fn a_session_ends_after_half_an_hour_unused_and_after_eight_in_any_case() {
-        check_session(0, 0, 1799, true);
-        check_session(0, 0, 1800, false);
-        check_session(0, 28_000, 28_799, true);
-        check_session(0, 28_700, 28_800, false);
     }
 }

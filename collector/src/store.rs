@@ -3,6 +3,8 @@
 //! [`Log`] holds the signed batches as received and is the truth; [`State`] holds what is known
 //! about clients and endpoints. Everything else is derived and can be made again.
 
+mod account;
+mod api_token;
 mod audit;
 mod brake;
 mod command;
@@ -12,12 +14,14 @@ mod derived;
 mod endpoint;
 mod endpoint_list;
 mod estate;
+mod invitation;
 #[cfg(test)]
 mod log_model;
 mod log_read;
 mod log_sqlite;
 mod log_write;
 mod migrate;
+mod passkey;
 mod reaction;
 mod repeat;
 mod roster;
@@ -38,6 +42,7 @@ use cordon_proto::sign::document::{self, Kind};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
+pub use api_token::role_name;
 pub use command::{NewCommand, OpenTargets, StoredCommand, Taken};
 pub use derived::{Fared, Laggard, StoredWayOut, ToldGap};
 pub use endpoint::{Endpoint, EndpointFilter, NotedClone, Registration};
@@ -45,6 +50,7 @@ pub use endpoint_list::{Narrow, Sought};
 pub use estate::EstateChange;
 pub use log_sqlite::{LogOptions, SqliteLog};
 pub use log_write::LogWriter;
+pub use passkey::StoredPasskey;
 pub use reaction::Reaction;
 pub use repeat::Before;
 pub use roster::{RosterVersion, StoredRoster};

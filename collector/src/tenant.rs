@@ -49,6 +49,20 @@ impl View {
         Self { key, clients: rosters.into_iter().filter_map(seat).collect() }
     }
 
+    /// The same at these clients only.
+    #[must_use]
+    pub fn only(mut self, clients: &[ClientId]) -> Self {
+        self.clients.retain(|client, _| clients.contains(client));
+        self
+    }
+
+    /// The same with no role above this.
+    #[must_use]
+    pub fn at_most(mut self, role_max: Role) -> Self {
+        self.clients.values_mut().for_each(|seat| seat.role = seat.role.min(role_max));
+        self
+    }
+
     /// Whose key it is about.
     #[must_use]
     pub fn key(&self) -> KeyId {
@@ -155,13 +169,20 @@ impl Tenants {
         View::of(key, rosters.values().map(|held| &held.roster))
     }
 
+    /// Who holds a key, by the first name that a roster gives.
+    #[must_use]
+    pub fn name_of(&self, key: KeyId) -> Option<OperatorId> {
+        let rosters = self.rosters.read().unwrap_or_else(PoisonError::into_inner);
+        rosters.values().find_map(|held| Some(held.roster.key(key)?.0.id.clone()))
+    }
+
     /// The public half of an operator's key file, if any roster has it.
     #[must_use]
     pub fn operator_key(&self, id: KeyId) -> Option<VerifyingKey> {
         let rosters = self.rosters.read().unwrap_or_else(PoisonError::into_inner);
         rosters.values().find_map(|held| match held.roster.key(id)?.1 {
             OperatorKey::File(key) => Some(*key),
-            // Passkeys sign in at a web origin, which this door does not have yet.
+            // What signs commands at a signing origin signs nobody in here.
             OperatorKey::Passkey { .. } => None,
         })
     }
@@ -228,6 +249,23 @@ mod tests {
         check("cy", "zeta", Role::Viewer, Ok("cy"));
         check("cy", "acme", Role::Viewer, Err(Denied::NotFound));
         check("ann", "nowhere", Role::Viewer, Err(Denied::NotFound));
+    }
+
+    #[test]
+    fn a_view_can_be_made_smaller_and_never_larger() {
+        let rosters = [
+            roster("acme", &[("ann", &[Role::Administrator])]),
+            roster("zeta", &[("ann", &[Role::Viewer])]),
+        ];
+        let (acme, zeta) = ("acme".parse().unwrap(), "zeta".parse().unwrap());
+        let view = View::of(key("ann").id(), &rosters);
+        let lower = view.clone().at_most(Role::Responder);
+        assert!(lower.require(&acme, Role::Responder).is_ok());
+        assert!(lower.require(&acme, Role::Administrator).is_err());
+        assert_eq!(lower.require(&zeta, Role::Responder), Err(Denied::Role(Role::Responder)));
+        let fewer = view.only(&[zeta.clone(), "nowhere".parse().unwrap()]);
+        assert_eq!(fewer.clients(), [zeta]);
+        assert_eq!(fewer.require(&acme, Role::Viewer), Err(Denied::NotFound));
     }
 
     #[test]

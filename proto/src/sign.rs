@@ -10,7 +10,10 @@ mod passkey;
 mod sealing;
 
 pub use key::{SignatureError, SigningKey, VerifyingKey};
-pub use passkey::{PasskeyAlgorithm, PasskeyError, verify_passkey};
+pub use passkey::{
+    CREDENTIAL_BYTES_MAX, Ceremony, Passkey, PasskeyAlgorithm, PasskeyError, Registered,
+    challenge_of, verify_assertion, verify_passkey, verify_registration,
+};
 pub use sealing::SealingKey;
 
 /// SHA-256.

@@ -20,7 +20,6 @@ use super::{App, FEEDS_MAX, Problem};
 use crate::bus::{Heard, Listener};
 use crate::search::{Cursor, Query};
 use crate::store::{Arrival, Position};
-use crate::time::Time;
 
 /// Batches read at once while catching up.
 const CATCH_UP_BATCHES: usize = 16;
@@ -32,13 +31,15 @@ const READY_MAX: usize = 1024;
 /// How often a silent feed shows that it lives; keeps proxies from cutting it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How often a silent feed looks whether its session still lasts.
-const LOOK_UP: Duration = Duration::from_secs(60);
+/// How often a feed looks whether its session or token was ended.
+const LOOK_UP: Duration = Duration::from_secs(15);
 
 /// One reader.
 struct Feed {
     app: App,
     person: Person,
+    /// When it was last looked whether the person may still read.
+    looked: Duration,
     query: Query,
     listener: Listener,
     /// Everything up to here was looked at.
@@ -53,7 +54,7 @@ struct Feed {
 /// Events as they come in. The `id` of each is a cursor: a reader that connects again with it as
 /// `Last-Event-ID` misses nothing and gets nothing twice. A reader that is too slow is sent an
 /// event `missed` with the count of batches it missed and where it left off. The feed ends with the
-/// session, and when the roster no longer has its key.
+/// session or token, and when the roster no longer has its key.
 #[utoipa::path(get, path = "/events/live", tag = "events",
     params(AskedLive, ("Last-Event-ID" = Option<String>, Header, description = "go on after this")),
     responses((status = 200, content_type = "text/event-stream", body = String),
@@ -85,7 +86,8 @@ pub(super) async fn feed(
             let at = resume.unwrap_or(Cursor::behind(until));
             let ready = VecDeque::new();
             let (app, stop) = (app.clone(), app.stop.clone());
-            Ok(Feed { app, person, query, listener, at, until, ready, stop, _seat: seat })
+            let looked = app.collector.clock.now();
+            Ok(Feed { app, person, looked, query, listener, at, until, ready, stop, _seat: seat })
         })
         .await?;
     let events = stream::unfold(feed, |mut feed| async move {
@@ -102,7 +104,7 @@ impl Feed {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            if !self.may_go_on() {
+            if !self.may_go_on().await {
                 return None;
             }
             if self.at < Cursor::behind(self.until) {
@@ -170,11 +172,19 @@ impl Feed {
         self.ready.push_back(Event::default().event("missed").data(told.to_string()));
     }
 
-    /// Whether the session still lasts and the roster still has its key.
-    fn may_go_on(&self) -> bool {
-        let now = Time(self.app.collector.clock.wall_ns());
+    /// Whether the person may still read all of it: by the roster at every event, by the session or
+    /// token once in a while. Reading counts as use.
+    async fn may_go_on(&mut self) -> bool {
+        let now = self.app.collector.clock.now();
+        if now >= self.looked + LOOK_UP {
+            self.looked = now;
+            match self.person.again(&self.app).await {
+                Ok(person) => self.person = person,
+                Err(_) => return false,
+            }
+        }
         let view = self.app.tenants.view(self.person.view.key());
-        now < self.person.session.ends()
-            && self.query.clients.iter().all(|client| view.sees(client))
+        let sees = |client| view.sees(client) && self.person.view.sees(client);
+        self.query.clients.iter().all(sees)
     }
 }

@@ -8,6 +8,10 @@ use cordon_proto::roster::Role;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::signin::account::InvitationRefused;
+use crate::signin::password::{PasswordsError, Unfit};
+use crate::signin::seal::SealError;
+use crate::signin::session::FRESH_SECS;
 use crate::signin::{SignInRefused, TooMany};
 use crate::store::{LogError, StateError};
 use crate::tenant::Denied;
@@ -18,11 +22,18 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     retry_secs: Option<u64>,
+    /// What a 401 asks for, as RFC 6750 and RFC 9470 say it.
+    challenge: &'static str,
 }
 
 /// The body of such an answer.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Problem)]
+#[schema(as = Problem, example = json!({
+    "type": "about:blank",
+    "title": "Not Found",
+    "status": 404,
+    "detail": "there is no such thing, or it is not for you to see",
+}))]
 pub(crate) struct ProblemBody {
     /// What kind of problem it is, and where that kind is explained: `/api/v1/problems/NAME`.
     #[serde(rename = "type")]
@@ -107,7 +118,7 @@ pub(super) async fn kind(Path(name): Path<String>) -> Result<Json<ProblemKind>, 
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), retry_secs: None }
+        Self { status, detail: detail.into(), retry_secs: None, challenge: "Bearer" }
     }
 
     /// The request cannot be read.
@@ -135,10 +146,36 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "sign in first, or again: the session is over")
     }
 
+    /// Somebody is signed in, and must prove once more to be who it was.
+    pub(crate) fn prove_again() -> Self {
+        let detail = format!(
+            "this needs a session in which you proved who you are in the last {FRESH_SECS} s; do so \
+             again (POST /session/proof), or sign in anew with your key"
+        );
+        let challenge = "Bearer error=\"insufficient_user_authentication\", max_age=300";
+        Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// What was tried is not right; which part of it is not said.
+    pub(crate) fn wrong() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "this is not right; try again")
+    }
+
+    /// The person may do it, and not in this way.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
     /// Too fast, or too much at once.
     pub(crate) fn too_many(detail: impl Into<String>, retry_secs: u64) -> Self {
-        let detail = detail.into();
-        Self { status: StatusCode::TOO_MANY_REQUESTS, detail, retry_secs: Some(retry_secs) }
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, detail);
+        Self { retry_secs: Some(retry_secs), ..problem }
+    }
+
+    /// The operating system is not up to it.
+    pub(crate) fn no_random() -> Self {
+        let detail = "the operating system gave no random numbers";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
     /// The collector is going down.
@@ -155,7 +192,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, detail, retry_secs } = self;
+        let Self { status, detail, retry_secs, challenge } = self;
         let title = status.canonical_reason().unwrap_or("Error");
         let kind = Kind::of(status).uri();
         let body = ProblemBody { kind, title, status: status.as_u16(), detail };
@@ -164,7 +201,7 @@ impl IntoResponse for Problem {
         let kind = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, kind);
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(secs) = retry_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
@@ -211,6 +248,38 @@ impl From<LogError> for Problem {
 impl From<TooMany> for Problem {
     fn from(error: TooMany) -> Self {
         Self::too_many(error.to_string(), error.retry_secs)
+    }
+}
+
+impl From<PasswordsError> for Problem {
+    fn from(error: PasswordsError) -> Self {
+        match error {
+            PasswordsError::Busy(too_many) => {
+                let detail = "others are signing in at this moment; try again shortly";
+                Self::too_many(detail, too_many.retry_secs)
+            }
+            PasswordsError::Machine => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+        }
+    }
+}
+
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        Self::refused(unfit.to_string())
+    }
+}
+
+impl From<InvitationRefused> for Problem {
+    fn from(refused: InvitationRefused) -> Self {
+        Self::conflict(refused.to_string())
+    }
+}
+
+impl From<SealError> for Problem {
+    fn from(error: SealError) -> Self {
+        Self::inside(&error)
     }
 }
 

@@ -1,19 +1,25 @@
-//! Opening and ending a session with an operator's key.
+//! Opening a session with an operator's key, and what every way of opening and ending one shares.
+
+use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use cordon_proto::id::{Hash, KeyId, OperatorId};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::page::{Body, from_b64, to_b64};
-use super::person::{Peer, Person};
+use super::person::{COOKIE, Peer, Person, acts};
 use super::problem::ProblemBody;
 use super::{App, Problem};
-use crate::audit::{Act, Deed};
-use crate::signin::{CHALLENGE_SECS, SECRET_BYTES, SESSION_SECS_MAX, Session};
+use crate::audit::Deed;
+use crate::signin::account::{Account, reach};
+use crate::signin::name::SessionId;
+use crate::signin::session::{SESSION_SECS_MAX, Session, Way, agent_kept, csrf};
+use crate::signin::{CHALLENGE_SECS, SECRET_BYTES};
 use crate::time::Time;
 
 /// Whose challenge it is to be.
@@ -49,13 +55,27 @@ pub(crate) struct SignInRequest {
 /// A session.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Opened {
-    /// Goes into `Authorization: Bearer`.
-    token: String,
-    /// Whose key it is.
+    /// Goes into `Authorization: Bearer`; none if the session is in a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// Goes into `X-CSRF-Token` with every change; only if the session is in a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    csrf: Option<String>,
+    /// Who it is.
     #[schema(value_type = String)]
     operator: OperatorId,
     /// How long it lasts at most; half an hour without use ends it too.
     expires_secs: u64,
+}
+
+/// Who gets a session, and where it lives.
+pub(super) struct Opening {
+    pub(super) key: KeyId,
+    pub(super) account: Option<Account>,
+    pub(super) way: Way,
+    pub(super) cookie: bool,
+    pub(super) from: IpAddr,
+    pub(super) agent: String,
 }
 
 /// Asks for a challenge.
@@ -69,7 +89,7 @@ pub(super) async fn challenge(
     let ChallengeRequest { key } = body.read()?;
     let challenge = random::<SECRET_BYTES>()?;
     let now = app.collector.clock.now();
-    lock(&app).challenge(key, from, challenge, now)?;
+    app.sign_in().challenge(key, from, challenge, now)?;
     Ok(Json(Challenge { challenge: to_b64(challenge), expires_secs: CHALLENGE_SECS }))
 }
 
@@ -80,65 +100,98 @@ pub(super) async fn challenge(
 pub(super) async fn sign_in(
     State(app): State<App>,
     Peer(from): Peer,
+    headers: HeaderMap,
     body: Body,
-) -> Result<Json<Opened>, Problem> {
+) -> Result<Response, Problem> {
     let SignInRequest { key, answer } = body.read()?;
     let answer = from_b64("answer", &answer)?;
     let public = app.tenants.operator_key(key);
     let (now, pin) = (app.collector.clock.now(), app.collector.ca_pin);
-    let checked = lock(&app).answer(key, public.as_ref(), from, &answer, pin, now);
+    let checked = app.sign_in().answer(key, public.as_ref(), from, &answer, pin, now);
     if let Err(refused) = checked {
         tracing::warn!(key = %key.short(), %from, %refused, "a sign-in was refused");
         return Err(refused.into());
     }
-    let token = random::<SECRET_BYTES>()?;
-    app.work(move |app| {
-        let view = app.tenants.view(key);
-        let act = |(client, seat): (&_, &crate::tenant::Seat)| Act {
-            client: Clone::clone(client),
-            who: seat.operator.clone(),
-            key,
-            what: Deed::SignIn,
-            to: "a session".to_owned(),
-            detail: format!("from {from}"),
-        };
-        let acts: Vec<Act> = view.seats().map(act).collect();
-        let operator = acts.first().map(|act| act.who.clone()).ok_or_else(Problem::nobody)?;
-        let now = Time(app.collector.clock.wall_ns());
-        app.collector.state.record(acts, now.0)?;
-        let session = Session { key, made: now, used: now };
-        app.collector.state.add_session(Hash::of(&token), &session)?;
-        let token = to_b64(token);
-        Ok(Json(Opened { token, operator, expires_secs: SESSION_SECS_MAX }))
-    })
-    .await
+    let (account, way, agent) = (None, Way::Key, agent(&headers));
+    let opening = Opening { key, account, way, cookie: false, from, agent };
+    app.work(move |app| open(app, &opening)).await
+}
+
+/// Opens a session, if a roster has the key and the account was vouched for at one of its clients.
+pub(super) fn open(app: &App, opening: &Opening) -> Result<Response, Problem> {
+    let Opening { key, account, way, cookie, from, agent } = opening;
+    let vouched = account.as_ref().and_then(|account| account.clients.clone());
+    let view = reach(app.tenants.view(*key), vouched.as_deref());
+    let operator = view.seats().next().map(|(_, seat)| seat.operator.clone());
+    let operator = operator.ok_or_else(Problem::wrong)?;
+    let (id, token) = (SessionId(random()?), random::<SECRET_BYTES>()?);
+    let detail = format!("with {} from {from}", way.words());
+    let now = Time(app.collector.clock.wall_ns());
+    let state = &app.collector.state;
+    state.record(acts(&view, Deed::SignIn, &format!("session {id}"), &detail), now.0)?;
+    let session = Session {
+        id,
+        key: *key,
+        account: account.as_ref().map(|account| account.id),
+        clients: vouched,
+        way: *way,
+        cookie: *cookie,
+        address: from.to_string(),
+        agent: agent.clone(),
+        made: now,
+        used: now,
+        proved: now,
+    };
+    state.add_session(Hash::of(&token), &session)?;
+    if let Some(account) = account {
+        state.note_network(account.id, *from, now)?;
+    }
+    let mut opened = Opened { token: None, csrf: None, operator, expires_secs: SESSION_SECS_MAX };
+    if !cookie {
+        opened.token = Some(to_b64(token));
+        return Ok(Json(opened).into_response());
+    }
+    opened.csrf = Some(to_b64(csrf(&token)));
+    let mut response = Json(opened).into_response();
+    set_cookie(&mut response, &to_b64(token), SESSION_SECS_MAX);
+    Ok(response)
+}
+
+fn set_cookie(response: &mut Response, value: &str, secs: u64) {
+    let cookie =
+        format!("{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={secs}");
+    // Only letters, digits and signs that headers take.
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+}
+
+/// What the asking program says of itself.
+pub(super) fn agent(headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    agent_kept(agent.unwrap_or_default())
 }
 
 /// Ends the session.
 #[utoipa::path(delete, path = "/sign-in", tag = "session",
     responses((status = 204), (status = 401, body = ProblemBody)))]
-pub(super) async fn sign_out(
-    State(app): State<App>,
-    person: Person,
-) -> Result<StatusCode, Problem> {
+pub(super) async fn sign_out(State(app): State<App>, person: Person) -> Result<Response, Problem> {
+    let (id, cookie) = person.session().map(|session| (session.id, session.cookie))?;
     app.work(move |app| {
-        app.collector.state.end_session(person.token)?;
-        Ok(StatusCode::NO_CONTENT)
+        app.collector.state.end_session(id)?;
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        if cookie {
+            set_cookie(&mut response, "", 0);
+        }
+        Ok(response)
     })
     .await
-}
-
-fn lock(app: &App) -> std::sync::MutexGuard<'_, crate::signin::SignIn> {
-    app.sign_in.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Random bytes of the operating system.
 pub(super) fn random<const N: usize>() -> Result<[u8; N], Problem> {
     let mut bytes = [0; N];
     let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|ring::error::Unspecified| {
-        let detail = "the operating system gave no random numbers";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-    })?;
+    filled.ok().ok_or_else(Problem::no_random)?;
     Ok(bytes)
 }

@@ -1,14 +1,18 @@
 //! The people's door over a real log and state, with time turned by hand.
 
+mod accounts;
+mod api_tokens;
 mod commands;
 mod described;
 mod estate;
 mod events;
+mod passkeys;
 mod people;
 mod preview;
 mod queries;
 mod repeats;
 mod routes;
+mod sessions;
 mod signed;
 mod ways_out;
 
@@ -113,6 +117,7 @@ const ZETA: &[(&str, Role)] = &[("zoe", Role::Administrator), ("zed", Role::Resp
 struct World {
     _folder: tempfile::TempDir,
     collector: Arc<Collector>,
+    tenants: Arc<Tenants>,
     router: Router,
     clock: Clock,
     stop: watch::Sender<bool>,
@@ -149,12 +154,25 @@ impl World {
         std::thread::spawn(move || writer.run());
         let tenants = Arc::new(Tenants::load(&collector.state).unwrap());
         let (stop, stopping) = watch::channel(false);
-        let router = super::router(Arc::clone(&collector), tenants, stopping);
-        Self { _folder: folder, collector, router, clock, stop }
+        let router = super::router(Arc::clone(&collector), Arc::clone(&tenants), stopping);
+        Self { _folder: folder, collector, tenants, router, clock, stop }
     }
 
     fn pass(&self, secs: u64) {
         self.clock.turn(std::time::Duration::from_secs(secs));
+    }
+
+    /// Puts a newer roster in a client's place.
+    fn roster(&self, client: &str, version: u64, people: &[(&str, Role)]) {
+        let document = roster(client, version, people);
+        let (held, stored) = self.collector.authority.verify_roster(document).unwrap();
+        self.collector.state.put_roster(&stored, self.clock.wall_ns()).unwrap();
+        let held = crate::tenant::HeldRoster {
+            named: stored.named,
+            roster: held,
+            document: stored.document,
+        };
+        self.tenants.hold(held);
     }
 
     async fn send(

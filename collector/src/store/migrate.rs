@@ -13,6 +13,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0005_reaction", include_str!("../../migrations/0005_reaction.sql")),
     ("0006_estate", include_str!("../../migrations/0006_estate.sql")),
     ("0007_repeat", include_str!("../../migrations/0007_repeat.sql")),
+    ("0008_accounts", include_str!("../../migrations/0008_accounts.sql")),
 ];
 
 /// Takes the steps that are missing, each whole or not at all.

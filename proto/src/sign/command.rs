@@ -15,8 +15,7 @@ use crate::command::Command;
 use crate::id::KeyId;
 use crate::limits;
 use crate::roster::{Operator, OperatorKey, Roster};
-use crate::sign::passkey::Passkey;
-use crate::sign::{SigningKey, verify_passkey};
+use crate::sign::{Passkey, SigningKey, verify_passkey};
 
 /// The private COSE algorithm of a passkey's assertion.
 pub const PASSKEY_ALGORITHM: i64 = -65_600;

@@ -1,7 +1,10 @@
-//! Passkeys (WebAuthn level 3, section 7.2): an assertion as a signature over a document.
+//! Passkeys (WebAuthn level 3, section 7.2): an assertion as a signature over a document, or as the
+//! answer to a challenge where somebody signs in.
 //!
-//! The challenge is SHA-256 of the COSE Sig_structure, so that the assertion is bound to the
-//! document, its kind and its signer. The counter means nothing here and is not looked at.
+//! For a document the challenge is SHA-256 of the COSE Sig_structure, so that the assertion is bound
+//! to the document, its kind and its signer; the counter means nothing there and is not looked at.
+
+mod registration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::sign::sha256;
+
+pub use registration::{CREDENTIAL_BYTES_MAX, Ceremony, Registered, verify_registration};
+
+/// Longest client data or authenticator data that is read.
+const DATA_BYTES_MAX: usize = 8 << 10;
 
 /// The signature algorithm of a passkey, as the roster fixes it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Encode, Decode, Serialize, Deserialize)]
@@ -76,6 +84,39 @@ pub struct Passkey<'a> {
     pub origins: &'a [String],
 }
 
+impl ClientData {
+    fn read(client: &[u8]) -> Result<Self, PasskeyError> {
+        let fits = client.len() <= DATA_BYTES_MAX;
+        let read = fits.then(|| serde_json::from_slice(client).ok()).flatten();
+        let wrong = "the client data is not JSON with the members required";
+        read.ok_or(PasskeyError::Form(wrong))
+    }
+}
+
+/// The challenge that client data names: for looking up, never for believing.
+#[must_use]
+pub fn challenge_of(client: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(ClientData::read(client).ok()?.challenge).ok()
+}
+
+fn check_client(
+    client: &ClientData,
+    kind: &str,
+    challenge: &[u8],
+    origins: &[String],
+) -> Result<(), PasskeyError> {
+    if client.kind != kind {
+        return Err(PasskeyError::Mismatch("type"));
+    }
+    if client.challenge != URL_SAFE_NO_PAD.encode(challenge) {
+        return Err(PasskeyError::Mismatch("challenge"));
+    }
+    if client.cross_origin || !origins.contains(&client.origin) {
+        return Err(PasskeyError::Mismatch("origin"));
+    }
+    Ok(())
+}
+
 const USER_PRESENT: u8 = 1;
 const USER_VERIFIED: u8 = 4;
 
@@ -88,40 +129,45 @@ pub fn verify_passkey(
     let Ok(assertion) = codec::decode_strict::<Assertion>(assertion) else {
         return Err(PasskeyError::Form("it is not [authenticator data, client data, signature]"));
     };
-    let Ok(client) = serde_json::from_slice::<ClientData>(&assertion.client) else {
-        return Err(PasskeyError::Form("the client data is not JSON with the members required"));
-    };
-    if client.kind != "webauthn.get" {
-        return Err(PasskeyError::Mismatch("type"));
+    let Assertion { authenticator, client, signature } = &assertion;
+    verify_assertion(key, &sha256(signed), authenticator, client, signature).map(|_counter| ())
+}
+
+/// Verifies that a passkey answered a challenge at one of its origins, with its user verified.
+/// Answers how often the authenticator says it was used; 0 where it does not count.
+pub fn verify_assertion(
+    key: &Passkey<'_>,
+    challenge: &[u8],
+    authenticator: &[u8],
+    client: &[u8],
+    signature: &[u8],
+) -> Result<u32, PasskeyError> {
+    check_client(&ClientData::read(client)?, "webauthn.get", challenge, key.origins)?;
+    if authenticator.len() > DATA_BYTES_MAX {
+        return Err(PasskeyError::Form("the authenticator data is too long"));
     }
-    if client.challenge != URL_SAFE_NO_PAD.encode(sha256(signed)) {
-        return Err(PasskeyError::Mismatch("challenge"));
-    }
-    if client.cross_origin || !key.origins.contains(&client.origin) {
-        return Err(PasskeyError::Mismatch("origin"));
-    }
-    let Some((rp_hash, rest)) = assertion.authenticator.split_first_chunk::<32>() else {
-        return Err(PasskeyError::Form("the authenticator data is too short"));
-    };
-    let Some(flags) = rest.first().filter(|_| rest.len() >= 5) else {
-        return Err(PasskeyError::Form("the authenticator data is too short"));
-    };
+    let short = || PasskeyError::Form("the authenticator data is too short");
+    let (rp_hash, rest) = authenticator.split_first_chunk::<32>().ok_or_else(short)?;
+    let (flags, rest) = rest.split_first().ok_or_else(short)?;
+    let counter = rest.first_chunk::<4>().ok_or_else(short)?;
     if *rp_hash != sha256(key.rp_id.as_bytes()) {
         return Err(PasskeyError::Mismatch("relying party"));
     }
     if flags & USER_PRESENT == 0 || flags & USER_VERIFIED == 0 {
         return Err(PasskeyError::User);
     }
-    let mut over = assertion.authenticator.clone();
-    over.extend_from_slice(&sha256(&assertion.client));
+    let mut over = authenticator.to_vec();
+    over.extend_from_slice(&sha256(client));
     let verified = match key.algorithm {
-        PasskeyAlgorithm::Es256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public)
-            .verify(&over, &assertion.signature),
+        PasskeyAlgorithm::Es256 => {
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public).verify(&over, signature)
+        }
         PasskeyAlgorithm::EdDsa => {
-            UnparsedPublicKey::new(&ED25519, key.public).verify(&over, &assertion.signature)
+            UnparsedPublicKey::new(&ED25519, key.public).verify(&over, signature)
         }
     };
-    verified.map_err(|ring::error::Unspecified| PasskeyError::Signature)
+    verified.map_err(|ring::error::Unspecified| PasskeyError::Signature)?;
+    Ok(u32::from_be_bytes(*counter))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 pub use error::ApiError;
 use session::{Session, SessionStore};
@@ -40,6 +41,8 @@ pub struct Api<'a> {
     signer: &'a OperatorSigner,
     store: SessionStore,
     session: RefCell<Option<Session>>,
+    /// Takes the place of signing in.
+    token: Option<Zeroizing<String>>,
 }
 
 /// What is asked, apart from where.
@@ -69,7 +72,14 @@ impl<'a> Api<'a> {
         }
         let http = client.build().map_err(ApiError::local)?;
         let session = RefCell::new(store.load(signer.key_id()));
-        Ok(Self { http, base, profile, signer, store, session })
+        Ok(Self { http, base, profile, signer, store, session, token: None })
+    }
+
+    /// The same with an API token: nobody signs in, and what the token may not do is refused.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<Zeroizing<String>>) -> Self {
+        self.token = token;
+        self
     }
 
     /// The address in sentences.
@@ -116,6 +126,27 @@ impl<'a> Api<'a> {
     /// Takes something away.
     pub async fn delete(&self, path: &[&str]) -> Result<(), ApiError> {
         self.send(Method::DELETE, path, &[], &Body::Nothing, Some(ANSWER)).await.map(drop)
+    }
+
+    /// Takes away what a query describes; answers what the collector says of it.
+    pub async fn delete_where(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Value, ApiError> {
+        let answer = self.send(Method::DELETE, path, query, &Body::Nothing, Some(ANSWER)).await?;
+        self.json(answer).await
+    }
+
+    /// Hands JSON over without signing in, where what is handed over is itself the way in.
+    pub async fn post_unsigned(&self, path: &[&str], body: Value) -> Result<Value, ApiError> {
+        let url = self.url(path, &[]);
+        let answer = self.carry(self.http.post(url).timeout(ANSWER).json(&body)).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            let detail = self.problem(answer).await.sentence();
+            return Err(ApiError::Denied { detail });
+        }
+        self.json(self.accepted(answer).await?).await
     }
 
     /// Asks for bytes that may take as long as they keep coming.
@@ -226,6 +257,14 @@ impl<'a> Api<'a> {
         &self,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<Response, ApiError> {
+        if let Some(token) = &self.token {
+            let answer = self.carry(request().bearer_auth(token.as_str())).await?;
+            if answer.status() == StatusCode::UNAUTHORIZED {
+                let detail = self.problem(answer).await.sentence();
+                return Err(ApiError::Token { detail });
+            }
+            return self.accepted(answer).await;
+        }
         let kept = self.session.borrow().as_ref().map(|session| session.token.clone());
         if let Some(token) = kept {
             let answer = self.carry(request().bearer_auth(token.as_str())).await?;
@@ -238,7 +277,7 @@ impl<'a> Api<'a> {
         self.accepted(answer).await
     }
 
-    async fn sign_in(&self) -> Result<zeroize::Zeroizing<String>, ApiError> {
+    async fn sign_in(&self) -> Result<Zeroizing<String>, ApiError> {
         let key_id = self.signer.key_id();
         let key = serde_json::json!({ "key": key_id });
         let url = self.url(&["sign-in", "challenge"], &[]);

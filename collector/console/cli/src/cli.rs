@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    act, audit, authority, break_glass, client, collection, collector, commands, completions,
-    containment, endpoint, events, export, man, operator, policy, profile, query, roster, site,
-    token, verify,
+    account, act, api_token, audit, authority, break_glass, client, collection, collector,
+    commands, completions, containment, endpoint, events, export, man, operator, policy, profile,
+    query, roster, session, site, token, verify,
 };
 use crate::exit;
 
@@ -20,7 +20,8 @@ const FIRST_STEPS: &str = "First steps:
   cordon endpoint list
   cordon isolate web-01 --reason 'beaconing to 203.0.113.7' --wait
 
-`cordon help exit-codes` lists what the exit codes mean.";
+With an API token in CORDON_TOKEN (or a file that the profile names) nobody signs in; see
+`cordon api-token create --help`. `cordon help exit-codes` lists what the exit codes mean.";
 
 /// Watch endpoints, cut them off and let them back, and check what is claimed about them.
 ///
@@ -82,6 +83,15 @@ pub enum Command {
     /// Let endpoints join
     #[command(subcommand)]
     Token(token::Command),
+    /// Sign in to the web console: set an account up, let others, change how you sign in
+    #[command(subcommand)]
+    Account(account::Command),
+    /// See who is signed in, and end it
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Let programs look, or act, in your name
+    #[command(subcommand)]
+    ApiToken(api_token::Command),
     /// Look at clients
     #[command(subcommand)]
     Client(client::Command),

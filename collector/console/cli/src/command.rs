@@ -1,6 +1,8 @@
 //! What the program can do: one command a file, and the list of them.
 
+pub mod account;
 pub mod act;
+pub mod api_token;
 pub mod audit;
 pub mod authority;
 pub mod break_glass;
@@ -21,6 +23,7 @@ pub mod policy;
 pub mod profile;
 pub mod query;
 pub mod roster;
+pub mod session;
 pub mod site;
 pub mod token;
 pub mod verify;
@@ -45,6 +48,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         config_dir,
         profile: global.profile,
         passphrase_file: global.passphrase_file,
+        token: context::token_of_environment(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start")?.block_on(dispatch(&mut context, cli.command))
@@ -57,6 +61,9 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Profile(command) => profile::run(context, command),
         Command::Roster(command) => roster::run(context, command).await,
         Command::Token(command) => token::run(context, command).await,
+        Command::Account(command) => account::run(context, command).await,
+        Command::Session(command) => session::run(context, command).await,
+        Command::ApiToken(command) => api_token::run(context, command).await,
         Command::Client(command) => client::run(context, &command).await,
         Command::Site(command) => site::run(context, command).await,
         Command::Endpoint(command) => endpoint::run(context, command).await,

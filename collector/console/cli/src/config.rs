@@ -49,6 +49,9 @@ pub struct Profile {
     pub recovery: VerifyingKey,
     /// The operator's key file.
     pub key: PathBuf,
+    /// A file (mode 600) with an API token, used instead of signing in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
     /// The client meant where none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientId>,
@@ -212,6 +215,7 @@ mod tests {
             authority: key,
             recovery: key,
             key: "/home/ann/operator-ann.key".into(),
+            token_file: None,
             client: Some("acme".parse().unwrap()),
             agents: vec!["collector.example:7443".to_owned()],
         }

@@ -10,6 +10,8 @@ use cordon_proto::id::{ClientId, KeyId};
 use cordon_proto::limits;
 use cordon_proto::sign::{SigningKey, VerifyingKey};
 
+use zeroize::Zeroizing;
+
 use crate::api::session::SessionStore;
 use crate::api::{Api, model};
 use crate::config::{Config, ConfigError, Profile};
@@ -29,6 +31,22 @@ pub struct Context {
     pub profile: Option<String>,
     /// Where passphrases come from, if not from the terminal.
     pub passphrase_file: Option<PathBuf>,
+    /// An API token from the environment; it goes before the profile's.
+    pub token: Option<Zeroizing<String>>,
+}
+
+/// The variable that an API token may stand in.
+pub const TOKEN_VARIABLE: &str = "CORDON_TOKEN";
+
+/// The longest file with an API token that is read.
+const TOKEN_FILE_BYTES_MAX: u64 = 4096;
+
+/// The API token that the environment holds.
+#[must_use]
+pub fn token_of_environment() -> Option<Zeroizing<String>> {
+    let token = std::env::var(TOKEN_VARIABLE).ok()?;
+    let token = Zeroizing::new(token.trim().to_owned());
+    (!token.is_empty()).then_some(token)
 }
 
 /// Where settings are kept if the command line does not say.
@@ -44,19 +62,55 @@ impl Context {
     /// The desk at which a command of the chosen profile works.
     pub fn desk(&self) -> anyhow::Result<Desk> {
         let config = Config::read(&self.config_dir)?;
-        let (name, profile) = config.profile(self.profile.as_deref())?;
-        let file = KeyFile::read_kind(&profile.key, KeyKind::Operator)
-            .with_context(|| format!("profile '{name}' has no usable key"))?;
-        let passphrase_file = self.passphrase_file.clone();
-        let signer = OperatorSigner::new(file, profile.key.clone(), passphrase_file);
-        let (name, dir) = (name.to_owned(), self.config_dir.clone());
-        Ok(Desk { name, profile: profile.clone(), signer, dir })
+        let (_, profile) = config.profile(self.profile.as_deref())?;
+        let token = match (&self.token, &profile.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(file)) => Some(token_of_file(file)?),
+            (None, None) => None,
+        };
+        self.desk_with(token)
     }
+
+    /// The same for the person alone: an API token does not count.
+    pub fn own_desk(&self) -> anyhow::Result<Desk> {
+        self.desk_with(None)
+    }
+
+    /// The same for who has no key (yet).
+    pub fn guest_desk(&self) -> anyhow::Result<Desk> {
+        self.desk_with(Some(Zeroizing::default()))
+    }
+
+    fn desk_with(&self, token: Option<Zeroizing<String>>) -> anyhow::Result<Desk> {
+        let config = Config::read(&self.config_dir)?;
+        let (name, profile) = config.profile(self.profile.as_deref())?;
+        let file = KeyFile::read_kind(&profile.key, KeyKind::Operator);
+        let (path, passphrase_file) = (profile.key.clone(), self.passphrase_file.clone());
+        let signer = match file {
+            Ok(file) => OperatorSigner::new(file, path, passphrase_file),
+            // Who only looks, with a token, needs no key; who signs is told then.
+            Err(_) if token.is_some() => OperatorSigner::without_file(path, passphrase_file),
+            Err(error) => {
+                let says = format!("profile '{name}' has no usable key");
+                return Err(anyhow::Error::new(error).context(says));
+            }
+        };
+        let (name, dir) = (name.to_owned(), self.config_dir.clone());
+        Ok(Desk { name, profile: profile.clone(), signer, dir, token })
+    }
+}
+
+fn token_of_file(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let doing = || format!("cannot take the API token from {}", path.display());
+    let bytes =
+        Zeroizing::new(file::read_existing(path, TOKEN_FILE_BYTES_MAX).with_context(doing)?);
+    file::check_closed(path).with_context(doing)?;
+    Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 
 /// The operator's key: its public half at once, its private half when something must be signed.
 pub struct OperatorSigner {
-    file: KeyFile,
+    file: Option<KeyFile>,
     path: PathBuf,
     passphrase_file: Option<PathBuf>,
     key: OnceCell<SigningKey>,
@@ -66,13 +120,19 @@ impl OperatorSigner {
     /// The key in a file; nothing is asked yet.
     #[must_use]
     pub fn new(file: KeyFile, path: PathBuf, passphrase_file: Option<PathBuf>) -> Self {
-        Self { file, path, passphrase_file, key: OnceCell::new() }
+        Self { file: Some(file), path, passphrase_file, key: OnceCell::new() }
+    }
+
+    /// No key: its id is nobody's, and signing fails with the reason.
+    #[must_use]
+    pub fn without_file(path: PathBuf, passphrase_file: Option<PathBuf>) -> Self {
+        Self { file: None, path, passphrase_file, key: OnceCell::new() }
     }
 
     /// The key's id.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        self.file.public.id()
+        self.file.as_ref().map_or_else(KeyId::default, |file| file.public.id())
     }
 
     /// The key; asks for the passphrase the first time.
@@ -80,7 +140,14 @@ impl OperatorSigner {
         if let Some(key) = self.key.get() {
             return Ok(key);
         }
-        let key = open(&self.file, &self.path, self.passphrase_file.as_deref())?;
+        let passphrase_file = self.passphrase_file.as_deref();
+        let key = match &self.file {
+            Some(file) => open(file, &self.path, passphrase_file)?,
+            None => {
+                let file = KeyFile::read_kind(&self.path, KeyKind::Operator)?;
+                open(&file, &self.path, passphrase_file)?
+            }
+        };
         Ok(self.key.get_or_init(|| key))
     }
 }
@@ -107,6 +174,7 @@ pub struct Desk {
     /// The operator's key.
     pub signer: OperatorSigner,
     dir: PathBuf,
+    token: Option<Zeroizing<String>>,
 }
 
 impl Desk {
@@ -114,7 +182,7 @@ impl Desk {
     pub fn api(&self) -> anyhow::Result<Api<'_>> {
         let file = format!("{}.json", self.name);
         let store = SessionStore::at(self.dir.join("sessions").join(file));
-        Ok(Api::new(&self.profile, &self.signer, store)?)
+        Ok(Api::new(&self.profile, &self.signer, store)?.with_token(self.token.clone()))
     }
 
     /// The client named, or the profile's own.

@@ -97,7 +97,9 @@ fn of_api(error: &ApiError) -> Exit {
         | ApiError::Clock { .. }
         | ApiError::Name { .. }
         | ApiError::Tls { .. } => Exit::Unreachable,
-        ApiError::NotInRoster { .. } | ApiError::Denied { .. } => Exit::Denied,
+        ApiError::NotInRoster { .. } | ApiError::Denied { .. } | ApiError::Token { .. } => {
+            Exit::Denied
+        }
         ApiError::NotFound { .. }
         | ApiError::Problem { .. }
         | ApiError::Answer { .. }

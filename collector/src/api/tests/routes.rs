@@ -18,7 +18,10 @@ struct Expected {
 enum Stranger {
     NotFound,
     Empty,
+    /// It is about the asker alone.
     OwnSession,
+    /// The same, and what it takes is good only once: it succeeds in a test of its own.
+    Once,
 }
 
 #[rustfmt::skip]
@@ -89,6 +92,48 @@ fn table(host: &Host, command: &Command) -> Vec<Expected> {
     ]
 }
 
+/// How people and their programs get in.
+#[rustfmt::skip]
+fn ways_in() -> Vec<Expected> {
+    use Stranger::{Empty, NotFound, Once, OwnSession};
+    let viewer = Some(Role::Viewer);
+    let admin = Some(Role::Administrator);
+    let row = |method, path, least, call, body, stranger| Expected { method, path, least, call, body, stranger };
+    vec![
+        row("post", "/sign-in/password", None, "", None, Empty),
+        row("post", "/sign-in/second", None, "", None, Empty),
+        row("post", "/sign-in/passkey/challenge", None, "", None, Empty),
+        row("post", "/sign-in/passkey", None, "", None, Empty),
+        row("post", "/set-up", None, "", None, Empty),
+        row("post", "/set-up/confirm", None, "", None, Empty),
+        row("get", "/session", viewer, "/session", None, OwnSession),
+        row("post", "/session/proof", viewer, "/session/proof", Some(json!({ "password": "x", "code": "1" })), Once),
+        row("get", "/sessions", viewer, "/sessions", None, OwnSession),
+        row("get", "/sessions", admin, "/sessions?client=acme", None, NotFound),
+        row("delete", "/sessions", viewer, "/sessions", None, OwnSession),
+        row("delete", "/sessions/{id}", admin, "/sessions/SESSION", None, NotFound),
+        row("get", "/account", viewer, "/account", None, OwnSession),
+        row("delete", "/account", viewer, "/account", None, OwnSession),
+        row("post", "/account/invitation", viewer, "/account/invitation", None, OwnSession),
+        row("put", "/account/password", viewer, "/account/password", Some(json!({ "password": "correct horse 2" })), OwnSession),
+        row("post", "/account/totp", viewer, "/account/totp", None, OwnSession),
+        row("put", "/account/totp", viewer, "/account/totp", Some(json!({ "draft": "", "code": "1" })), Once),
+        row("post", "/account/recovery-codes", viewer, "/account/recovery-codes", None, OwnSession),
+        row("get", "/account/passkeys", viewer, "/account/passkeys", None, OwnSession),
+        row("post", "/account/passkeys", viewer, "/account/passkeys", Some(json!({ "name": "x" })), Once),
+        row("post", "/account/passkeys/challenge", viewer, "/account/passkeys/challenge", None, OwnSession),
+        row("delete", "/account/passkeys/{id}", viewer, "/account/passkeys/PASSKEY", None, Once),
+        row("get", "/clients/{client}/operators", admin, "/clients/acme/operators", None, NotFound),
+        row("get", "/clients/{client}/invitations", admin, "/clients/acme/invitations", None, NotFound),
+        row("post", "/clients/{client}/invitations", admin, "/clients/acme/invitations", Some(json!({ "operator": "ria" })), NotFound),
+        row("delete", "/clients/{client}/invitations/{id}", admin, "/clients/acme/invitations/INVITATION", None, NotFound),
+        row("get", "/api-tokens", viewer, "/api-tokens", None, OwnSession),
+        row("get", "/api-tokens", admin, "/api-tokens?client=acme", None, NotFound),
+        row("post", "/api-tokens", viewer, "/api-tokens", Some(json!({ "name": "x", "valid_secs": 60, "clients": ["acme"] })), NotFound),
+        row("delete", "/api-tokens/{id}", admin, "/api-tokens/APITOKEN", None, NotFound),
+    ]
+}
+
 #[tokio::test]
 async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
     let world = World::new();
@@ -106,7 +151,10 @@ async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
         let site = json!({ "name": name });
         world.call("POST", "/clients/acme/sites", Some(&ann), Some(site)).await;
     }
-    let table = table(&host, &command);
+    let table: Vec<_> = table(&host, &command).into_iter().chain(ways_in()).collect();
+    let body = json!({ "name": "looks on", "valid_secs": 86_400, "role_max": "viewer" });
+    let (_, made) = world.call("POST", "/api-tokens", Some(&ann), Some(body)).await;
+    let looks_on = made["token"].as_str().unwrap();
 
     let openapi = serde_json::to_value(list().into_openapi()).unwrap();
     let mut walked = 0;
@@ -116,7 +164,7 @@ async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
                 table.iter().filter(|row| row.path == path && row.method == method).collect();
             assert!(!rows.is_empty(), "{method} {path} is not in this test's table");
             for row in rows {
-                check(&world, row, &host, &command).await;
+                check(&world, row, &host, &command, looks_on).await;
                 walked += 1;
             }
         }
@@ -124,14 +172,21 @@ async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
     assert_eq!(walked, table.len(), "a row of the table is no route");
 }
 
-async fn check(world: &World, row: &Expected, host: &Host, command: &Command) {
+async fn check(world: &World, row: &Expected, host: &Host, command: &Command, looks_on: &str) {
     let Some(least) = row.least else { return };
     world.pass(60); // as many sign-ins as this are too many for one minute
+    for who in ["vic", "zoe"] {
+        accounts::give_account(world, who);
+    }
+    let theirs = Theirs::make(world).await;
     let token = TokenId::of(host.name.as_bytes()).to_string();
     let path = row
         .call
         .replace("ENDPOINT", &host.endpoint.to_string())
         .replace("COMMAND", &command.id.to_string())
+        .replace("APITOKEN", &theirs.api_token)
+        .replace("SESSION", &theirs.session)
+        .replace("INVITATION", &theirs.invitation)
         .replace("TOKEN", &token);
     let method = row.method.to_uppercase();
     let call = |token: Option<String>| {
@@ -145,6 +200,12 @@ async fn check(world: &World, row: &Expected, host: &Host, command: &Command) {
     assert_eq!(body["status"], 401, "{}", says("nobody"));
     let (status, _) = call(Some(b64([0; 32]))).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{}", says("a made-up token"));
+    let (status, _) = call(Some(format!("cordon_{}", "a".repeat(48)))).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{}", says("a made-up API token"));
+    if method != "GET" || least > Role::Viewer {
+        let (status, body) = call(Some(looks_on.to_owned())).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{}: {body}", says("a token that only looks"));
+    }
 
     let (status, body) = call(Some(world.sign_in("zoe").await)).await;
     match row.stranger {
@@ -154,7 +215,8 @@ async fn check(world: &World, row: &Expected, host: &Host, command: &Command) {
             let shown = body.to_string();
             assert!(!shown.contains("acme") && !shown.contains("web-01"), "{shown}");
         }
-        Stranger::OwnSession => assert!(status.is_success(), "{}", says("a stranger")),
+        Stranger::OwnSession => assert!(status.is_success(), "{}: {body}", says("a stranger")),
+        Stranger::Once => return,
     }
     let below = match least {
         Role::Viewer => None,
@@ -178,6 +240,29 @@ async fn check(world: &World, row: &Expected, host: &Host, command: &Command) {
     }
     let (status, body) = call(Some(world.sign_in(enough).await)).await;
     assert!(status.is_success(), "{}: {status} {body}", says(enough));
+}
+
+/// What is ria's, an operator of acme, and nobody else's.
+struct Theirs {
+    session: String,
+    api_token: String,
+    invitation: String,
+}
+
+impl Theirs {
+    async fn make(world: &World) -> Self {
+        let ria = world.sign_in("ria").await;
+        let session = world.get("/session", &ria).await["session"]["id"].clone();
+        let body = json!({ "name": "ria's", "valid_secs": 60 });
+        let (_, token) = world.call("POST", "/api-tokens", Some(&ria), Some(body)).await;
+        let (_, invited) = world.call("POST", "/account/invitation", Some(&ria), None).await;
+        let text = |id: &Value| id.as_str().unwrap().to_owned();
+        Self {
+            session: text(&session),
+            api_token: text(&token["id"]),
+            invitation: text(&invited["id"]),
+        }
+    }
 }
 
 #[tokio::test]

@@ -87,6 +87,15 @@ pub enum ApiError {
         /// The collector's words.
         detail: String,
     },
+    /// The API token is none, or no more.
+    #[error(
+        "the collector does not accept the API token{detail}. It may have expired or been revoked: \
+         `cordon api-token list` shows those that are good"
+    )]
+    Token {
+        /// The collector's words.
+        detail: String,
+    },
     /// A fresh session was refused.
     #[error("the collector does not accept the session it has just granted{detail}")]
     SignIn {
@@ -150,6 +159,7 @@ impl ApiError {
             | Self::Tls { .. }
             | Self::NotInRoster { .. }
             | Self::SignIn { .. }
+            | Self::Token { .. }
             | Self::Denied { .. }
             | Self::NotFound { .. }
             | Self::Answer { .. }

@@ -51,6 +51,10 @@ pub struct AddArgs {
     /// Your key file
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    /// A file (mode 600) with an API token to be used instead of signing in; CORDON_TOKEN goes
+    /// before it
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// The client meant where a command names none
     #[arg(long, value_name = "CLIENT")]
     client: Option<ClientId>,
@@ -92,7 +96,12 @@ fn add(context: &mut Context, args: AddArgs) -> anyhow::Result<Exit> {
         if args.agents.is_empty() { vec![format!("{host}:{AGENTS_PORT}")] } else { args.agents };
     let collector = args.collector.trim_end_matches('/').to_owned();
     let (pin, client) = (args.pin, args.client);
-    let profile = Profile { collector, pin, authority, recovery, key, client, agents };
+    let token_file = args
+        .token_file
+        .as_ref()
+        .map(|path| path.canonicalize().with_context(|| format!("cannot find {}", path.display())));
+    let token_file = token_file.transpose()?;
+    let profile = Profile { collector, pin, authority, recovery, key, token_file, client, agents };
     config.profiles.insert(args.name.clone(), profile);
     config.current.get_or_insert(args.name.clone());
     config.write(&context.config_dir)?;

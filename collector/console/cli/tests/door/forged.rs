@@ -80,6 +80,7 @@ fn at_terminal(server: &Server, answer: &str) -> String {
         authority: key().verifying(),
         recovery: key().verifying(),
         key: path,
+        token_file: None,
         client: None,
         agents: vec![],
     };

@@ -16,6 +16,7 @@ use cordon::keyfile::{KeyFile, KeyKind};
 use cordon_proto::id::Hash;
 use cordon_proto::sign::SigningKey;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use server::{Certificate, Reply, Request, Server};
 
@@ -25,6 +26,16 @@ fn key() -> SigningKey {
 
 /// Asks for the list of clients, so many times with one client; tells what came of each.
 fn ask(address: &str, pin: Hash, times: usize) -> Vec<Result<Value, ApiError>> {
+    ask_with(address, pin, times, None)
+}
+
+/// The same with an API token.
+fn ask_with(
+    address: &str,
+    pin: Hash,
+    times: usize,
+    token: Option<&str>,
+) -> Vec<Result<Value, ApiError>> {
     let dir = tempfile::tempdir().unwrap();
     let profile = Profile {
         collector: address.to_owned(),
@@ -32,13 +43,15 @@ fn ask(address: &str, pin: Hash, times: usize) -> Vec<Result<Value, ApiError>> {
         authority: key().verifying(),
         recovery: key().verifying(),
         key: PathBuf::from("ann.key"),
+        token_file: None,
         client: None,
         agents: vec![],
     };
     let file = KeyFile::new(KeyKind::Operator, "ann", &key(), None).unwrap();
     let signer = OperatorSigner::new(file, profile.key.clone(), None);
     let store = SessionStore::at(dir.path().join("session.json"));
-    let api = Api::new(&profile, &signer, store).unwrap();
+    let token = token.map(|token| Zeroizing::new(token.to_owned()));
+    let api = Api::new(&profile, &signer, store).unwrap().with_token(token);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     (0..times).map(|_| runtime.block_on(api.get(&["clients"], &[]))).collect()
 }
@@ -105,6 +118,19 @@ fn a_session_is_opened_once_and_again_when_it_is_over() {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     let opened = server.paths().iter().filter(|path| *path == "/api/v1/sign-in").count();
     assert_eq!(opened, 2, "{:?}", server.paths());
+}
+
+#[test]
+fn with_an_api_token_nobody_signs_in_and_one_that_is_over_is_told_as_such() {
+    let server =
+        Server::start(Certificate::Good, |request| match request.header("authorization") {
+            Some("Bearer cordon_good") => Reply(200, json!([])),
+            _ => Reply(401, json!({ "detail": "because" })),
+        });
+    let with = |token| ask_with(&server.address, server.pin, 2, Some(token));
+    assert!(with("cordon_good").iter().all(Result::is_ok));
+    check_sentence(with("cordon_over").remove(0), "does not accept the API token: because");
+    assert!(server.paths().iter().all(|path| path == "/api/v1/clients"), "{:?}", server.paths());
 }
 
 #[test]
