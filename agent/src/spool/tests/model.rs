@@ -74,15 +74,8 @@ fn live(deeds: &[Deed], limits: SpoolLimits) -> Collector {
                 while collector.fetch(&mut spool, Lane::Control, *batches) {}
                 collector.fetch(&mut spool, Lane::Telemetry, *batches);
                 for lane in Lane::ALL {
-                    let upto = collector.cursor(lane);
-                    match (*acknowledged, *at_once) {
-                        (true, true) => spool.forget(lane, upto).unwrap(),
-                        (true, false) => {
-                            let mut forgets = Forgets::default();
-                            forgets.note(lane, upto);
-                            spool.forget_later(forgets);
-                        }
-                        (false, _) => {}
+                    if *acknowledged {
+                        acknowledge(&mut spool, lane, collector.cursor(lane), *at_once);
                     }
                 }
             }
@@ -121,6 +114,15 @@ fn live(deeds: &[Deed], limits: SpoolLimits) -> Collector {
     let missing = lines - u64::try_from(seen.len()).unwrap();
     assert!(missing <= collector.told(Class::Log), "{missing} lines are missing untold");
     collector
+}
+
+fn acknowledge(spool: &mut Spool, lane: Lane, upto: Cursor, at_once: bool) {
+    if at_once {
+        return spool.forget(lane, upto).unwrap();
+    }
+    let mut forgets = Forgets::default();
+    forgets.note(lane, upto);
+    spool.forget_later(forgets);
 }
 
 /// What the spool believes to hold is what it holds.
