@@ -120,7 +120,7 @@ pub(crate) fn invite(
 }
 
 /// A client's operators, and who of them has an account.
-#[utoipa::path(get, path = "/clients/{client}/operators", tag = "account",
+#[utoipa::path(get, path = "/clients/{client}/accounts", tag = "account",
     params(("client" = String, Path, description = "the client's name")),
     responses((status = 200, body = Page<OperatorShown>), (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody), (status = 404, body = ProblemBody)))]

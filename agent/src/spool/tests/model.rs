@@ -73,8 +73,10 @@ fn live(deeds: &[Deed], limits: SpoolLimits) -> Collector {
             Deed::Deliver { batches, acknowledged, at_once } => {
                 while collector.fetch(&mut spool, Lane::Control, *batches) {}
                 collector.fetch(&mut spool, Lane::Telemetry, *batches);
-                if *acknowledged {
-                    forget(&mut spool, &collector, *at_once);
+                for lane in Lane::ALL {
+                    if *acknowledged {
+                        acknowledge(&mut spool, lane, collector.cursor(lane), *at_once);
+                    }
                 }
             }
             Deed::Sync => spool.sync(now).unwrap(),
@@ -114,18 +116,13 @@ fn live(deeds: &[Deed], limits: SpoolLimits) -> Collector {
     collector
 }
 
-/// What the collector has need not be kept.
-fn forget(spool: &mut Spool, collector: &Collector, at_once: bool) {
-    for lane in Lane::ALL {
-        let upto = collector.cursor(lane);
-        if at_once {
-            spool.forget(lane, upto).unwrap();
-        } else {
-            let mut forgets = Forgets::default();
-            forgets.note(lane, upto);
-            spool.forget_later(forgets);
-        }
+fn acknowledge(spool: &mut Spool, lane: Lane, upto: Cursor, at_once: bool) {
+    if at_once {
+        return spool.forget(lane, upto).unwrap();
     }
+    let mut forgets = Forgets::default();
+    forgets.note(lane, upto);
+    spool.forget_later(forgets);
 }
 
 /// What the spool believes to hold is what it holds.

@@ -162,7 +162,7 @@ async fn an_invited_operator_sets_an_account_up_and_signs_in_with_each_code_once
     let clients = world.get("/clients", vic).await;
     assert_eq!(clients["items"][0]["role"], "viewer", "what the roster says, and no more");
     assert_eq!(world.get("/account", vic).await["account"]["recovery_codes_left"], 9);
-    let operators = world.get("/clients/acme/operators", &ann).await;
+    let operators = world.get("/clients/acme/accounts", &ann).await;
     let vics = operators["items"].as_array().unwrap().iter().find(|o| o["operator"] == "vic");
     assert_eq!(
         (&vics.unwrap()["account"], &vics.unwrap()["sessions"]),

@@ -123,7 +123,7 @@ fn ways_in() -> Vec<Expected> {
         row("post", "/account/passkeys", viewer, "/account/passkeys", Some(json!({ "name": "x" })), Once),
         row("post", "/account/passkeys/challenge", viewer, "/account/passkeys/challenge", None, OwnSession),
         row("delete", "/account/passkeys/{id}", viewer, "/account/passkeys/PASSKEY", None, Once),
-        row("get", "/clients/{client}/operators", admin, "/clients/acme/operators", None, NotFound),
+        row("get", "/clients/{client}/accounts", admin, "/clients/acme/accounts", None, NotFound),
         row("get", "/clients/{client}/invitations", admin, "/clients/acme/invitations", None, NotFound),
         row("post", "/clients/{client}/invitations", admin, "/clients/acme/invitations", Some(json!({ "operator": "ria" })), NotFound),
         row("delete", "/clients/{client}/invitations/{id}", admin, "/clients/acme/invitations/INVITATION", None, NotFound),
