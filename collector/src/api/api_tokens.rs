@@ -91,6 +91,7 @@ pub(crate) struct ApiTokenShown {
 
 /// Whose tokens.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// Those that reach this client, for its administrators; the asker's own if not said.

@@ -3,12 +3,15 @@
 
 use serde_json::{Map, Value, json};
 
+use super::person::COOKIE;
 use super::shell::{ANSWER_SECS_MAX, BODY_BYTES_MAX};
 
 /// What each tag is about.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 11] = [
     ("collector", "The collector itself: health, figures, this document, kinds of problems."),
     ("session", "Signing in and out."),
+    ("account", "What people sign in with beside their keys, and how they get it."),
+    ("api-tokens", "What programs sign in with."),
     ("clients", "Clients, their sites, and the tokens that endpoints enrol with."),
     ("rosters", "Who may act for a client, version by version."),
     ("policies", "What endpoints are configured to; set by signed commands."),
@@ -38,6 +41,9 @@ const STATUSES: [(&str, &str); 16] = [
     ("500", "The collector failed."),
 ];
 
+/// Below these nobody is somebody yet.
+const WAYS_IN: [&str; 2] = ["/sign-in", "/set-up"];
+
 /// What paths are made of, as an example shows it.
 const EXAMPLES: [(&str, &str); 6] = [
     ("client", "acme"),
@@ -53,28 +59,37 @@ pub(super) fn complete(mut document: Value) -> String {
     let tags = TAGS.map(|(name, description)| json!({ "name": name, "description": description }));
     document["tags"] = json!(tags);
     document["servers"] = json!([{ "url": "/" }]);
-    document["security"] = json!([{ "bearer": [] }]);
+    document["security"] = json!([{ "bearer": [] }, { "cookie": [] }]);
     document["components"]["securitySchemes"]["bearer"] = json!({
         "type": "http", "scheme": "bearer",
         "description": "A session's token, or an API token.",
     });
+    document["components"]["securitySchemes"]["cookie"] = json!({
+        "type": "apiKey", "in": "cookie", "name": COOKIE,
+        "description": "A browser's session; what changes anything needs the word of its page, too.",
+    });
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
-    for (_, item) in paths.into_iter().flatten() {
+    for (path, item) in paths.into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            complete_operation(method, operation);
+            let is_way_in = method == "post" && WAYS_IN.iter().any(|way| path.contains(way));
+            complete_operation(method, operation, is_way_in);
         }
     }
     document.to_string()
 }
 
-fn complete_operation(method: &str, operation: &mut Value) {
-    let is_open = !has(operation, "401");
+fn complete_operation(method: &str, operation: &mut Value, is_way_in: bool) {
+    let is_open = is_way_in || !has(operation, "401");
     if is_open {
         operation["security"] = json!([]);
     }
     let takes_body = operation.get("requestBody").is_some();
     let is_json = is_json(operation);
     let mut also = vec!["500", "503"];
+    if !is_open {
+        // A token may be narrower than its person, and made-up ones are looked for only so fast.
+        also.extend(["403", "429"]);
+    }
     if takes_body {
         also.extend(["400", "413"]);
         operation["requestBody"]["required"] = json!(true);

@@ -77,7 +77,7 @@ pub(crate) struct InvitationShown {
 
 /// An operator of a client and how he signs in.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct OperatorShown {
+pub(crate) struct AccountHolder {
     /// Who.
     #[schema(value_type = String)]
     operator: OperatorId,
@@ -122,13 +122,13 @@ pub(crate) fn invite(
 /// A client's operators, and who of them has an account.
 #[utoipa::path(get, path = "/clients/{client}/accounts", tag = "account",
     params(("client" = String, Path, description = "the client's name")),
-    responses((status = 200, body = Page<OperatorShown>), (status = 401, body = ProblemBody),
+    responses((status = 200, body = Page<AccountHolder>), (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody), (status = 404, body = ProblemBody)))]
 pub(super) async fn accounts(
     State(app): State<App>,
     person: Person,
     Path(client): Path<String>,
-) -> Result<Json<Page<OperatorShown>>, Problem> {
+) -> Result<Json<Page<AccountHolder>>, Problem> {
     let client = person.client(&client, Role::Administrator)?;
     app.work(move |app| {
         let held = app.tenants.roster(&client).ok_or_else(Problem::not_found)?;
@@ -145,7 +145,7 @@ pub(super) async fn accounts(
                 };
                 found = found.or(account.filter(|account| vouched(&account.clients)));
             }
-            items.push(OperatorShown {
+            items.push(AccountHolder {
                 operator: operator.id.clone(),
                 role: operator.roles.iter().max().copied(),
                 made_at: found.as_ref().map(|account| account.made),

@@ -86,6 +86,7 @@ pub(crate) struct SessionShown {
 
 /// Whose sessions.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// Those of all operators of this client, for its administrators; the asker's own if not said.
@@ -94,6 +95,7 @@ pub(crate) struct Asked {
 
 /// Which to end.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ended {
     /// Whether the session that asks is to go on.

@@ -280,7 +280,7 @@ async fn list(
             Cell::new(word(item, "/sessions")),
         ]
     };
-    let path = ["clients", client.as_str(), "operators"];
+    let path = ["clients", client.as_str(), "accounts"];
     find_list::show(context, api, &path, &[], LISTED_MAX, &mut table, row).await
 }
 
