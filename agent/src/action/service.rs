@@ -9,7 +9,9 @@ mod protected;
 mod systemctl;
 mod unit;
 
+use std::fs::{Permissions, create_dir_all, set_permissions};
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cordon_proto::codec;
@@ -58,6 +60,17 @@ struct Before {
     /// Of the unit, its triggers and what needs it: those that ran.
     #[n(3)]
     ran: Vec<String>,
+}
+
+impl Before {
+    /// What ran, in the order in which it can be started: systemd starts no socket of a service that
+    /// runs already.
+    fn in_order(&self) -> Vec<String> {
+        let is_trigger = |unit: &&String| self.triggers.contains(unit);
+        let (mut order, rest): (Vec<&String>, Vec<_>) = self.ran.iter().partition(is_trigger);
+        order.extend(rest);
+        order.into_iter().cloned().collect()
+    }
 }
 
 impl Deed for Service<'_> {
@@ -142,7 +155,7 @@ impl Deed for Service<'_> {
         if self.wanted.disable {
             missing = self.unmask(&before).map_err(NotDone::Failed)?;
         }
-        let started = self.systemctl().start(&before.ran);
+        let started = self.systemctl().start(&before.in_order());
         let mut probes = Vec::new();
         for unit in self.show(&before.ran)? {
             let passed = unit.runs();
@@ -219,8 +232,14 @@ impl<'a> Service<'a> {
 
     fn mask(&self, before: &Before) -> Result<(), String> {
         let folder = self.root.join(MASKS);
-        std::fs::create_dir_all(&folder)
-            .map_err(|e| format!("making {}: {e}", folder.display()))?;
+        // Everybody may read units; what the agent makes is otherwise its own alone.
+        let made = if folder.is_dir() {
+            Ok(())
+        } else {
+            let readable = Permissions::from_mode(0o755);
+            create_dir_all(&folder).and_then(|()| set_permissions(&folder, readable))
+        };
+        made.map_err(|error| format!("making {}: {error}", folder.display()))?;
         for name in &before.names {
             let link = self.link(name);
             match std::os::unix::fs::symlink(NOTHING, &link) {

@@ -72,7 +72,8 @@ pub(super) fn stops(here: &mut Endpoint<'_>) -> Result<()> {
 pub(super) fn stands(here: &mut Endpoint<'_>) -> Result<()> {
     let stands = "! systemctl is-active web.service && ! systemctl is-active web.socket && \
                   ! systemctl is-active plain.service && \
-                  systemctl show --value -p LoadState web.service | grep -x masked";
+                  systemctl show --value -p LoadState web.service | grep -x masked && \
+                  stat -c %a /etc/systemd/system.control | grep -x 755";
     here.system.run(stands).map(drop).context("a service that was stopped")
 }
 

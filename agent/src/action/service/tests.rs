@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Stops what needs a unit along with it, starts nothing that is masked, and asks for a reload where
+/// Stops what needs a unit along with it, starts nothing that is masked and no socket of a service
+/// that runs, and asks for a reload where
 /// links were changed since the last, as systemd does.
 const PROGRAM: &str = r#"#!/bin/sh
 set -eu
@@ -56,8 +57,15 @@ start)
     for name in "$@"; do
         unit=$(canon "$name")
         if is_masked "$unit"; then echo "Unit $unit is masked." >&2; exit 1; fi
+        service="${unit%.socket}.service"
+        if [ "$service" != "$unit.service" ] && [ "$(prop "$service" active)" = active ]; then
+            echo "Socket service $service already active, refusing." >&2
+            refused=yes
+            continue
+        fi
         echo active > "$state/$unit.active"
-    done ;;
+    done
+    [ -z "${refused:-}" ] ;;
 daemon-reload)
     ls "$masks" > "$state/masked" 2>/dev/null || true ;;
 *) exit 9 ;;
