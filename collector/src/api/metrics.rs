@@ -137,6 +137,9 @@ fn own(app: &App, page: &mut Exposition) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A figure: its name, what it is, and where it stands.
+type Figure = (&'static str, &'static str, fn(&Figures) -> u64);
+
 /// A page of figures.
 #[derive(Default)]
 struct Exposition(String, &'static str);
@@ -164,7 +167,7 @@ impl Exposition {
             self.value(&format!("{label}{comma}state=\"online\""), figures.online);
             self.value(&format!("{label}{comma}state=\"offline\""), figures.offline);
         }
-        let each: [(&'static str, &str, fn(&Figures) -> u64); 6] = [
+        let each: [Figure; 6] = [
             ("cordon_endpoints_contained", "Endpoints on which something stands.", |one| {
                 count(one.contained)
             }),

@@ -71,7 +71,7 @@ pub(super) async fn set(
         ("matters", word(&noted, "/criticality")),
         ("role", word(&noted, "/role")),
     ] {
-        context.output.line(&format!("{name:<9} {}", plain(&words)).trim_end().to_owned())?;
+        context.output.line(format!("{name:<9} {}", plain(&words)).trim_end())?;
     }
     Ok(Exit::Done)
 }
