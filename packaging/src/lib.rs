@@ -17,6 +17,7 @@ pub mod process;
 pub mod programs;
 pub mod run_command;
 pub mod say;
+pub mod schemathesis;
 pub mod stage;
 pub mod tally;
 pub mod undo;

@@ -17,7 +17,7 @@ use crate::tally::Tally;
 use crate::vm::depot::Depot;
 use crate::vm::{release, system};
 use crate::workspace::Workspace;
-use crate::{demo, need, packages, peers, say};
+use crate::{demo, need, packages, peers, say, schemathesis};
 
 /// Goes on after a failed step, so that one run shows all that is wrong; true if nothing is.
 pub fn run(options: &VerifyOptions) -> Result<bool> {
@@ -30,6 +30,10 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
     match peers::provide() {
         Ok(missing) => missing.iter().for_each(|reason| say::line(&format!("missing: {reason}"))),
         Err(error) => say::line(&format!("missing: who probes an isolation: {error:#}")),
+    }
+    match schemathesis::provide() {
+        Ok(missing) => missing.iter().for_each(|reason| say::line(&format!("missing: {reason}"))),
+        Err(error) => say::line(&format!("missing: who tries the API: {error:#}")),
     }
     if let Err(error) = provide_machines() {
         say::line(&format!("missing: machines for guests: {error:#}"));

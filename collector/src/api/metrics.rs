@@ -137,6 +137,9 @@ fn own(app: &App, page: &mut Exposition) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A figure: its name, what it is, and where it stands.
+type Figure = (&'static str, &'static str, fn(&Figures) -> u64);
+
 /// A page of figures.
 #[derive(Default)]
 struct Exposition(String, &'static str);
@@ -164,7 +167,7 @@ impl Exposition {
             self.value(&format!("{label}{comma}state=\"online\""), figures.online);
             self.value(&format!("{label}{comma}state=\"offline\""), figures.offline);
         }
-        let each: [Gauge; 6] = [
+        let each: [Figure; 6] = [
             ("cordon_endpoints_contained", "Endpoints on which something stands.", |one| {
                 count(one.contained)
             }),
@@ -188,9 +191,6 @@ impl Exposition {
         }
     }
 }
-
-/// A figure of each client: its name, what it is, and where it is read.
-type Gauge = (&'static str, &'static str, fn(&Figures) -> u64);
 
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)

@@ -1,5 +1,8 @@
 //! The command line: what can be asked for, and the help that teaches it.
 
+#[cfg(test)]
+mod pages;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
