@@ -61,7 +61,7 @@ pub fn invite(config: &Config, asked: &Invite, clock: &Clock) -> anyhow::Result<
     };
     state.record(acts(&view), made.0)?;
     state.add_invitation(hash(&code), &invitation)?;
-    Ok(told(config, &invitation, &view, &grouped(&code)))
+    Ok(told(&invitation, &view, &grouped(&code)))
 }
 
 fn acts(view: &View) -> Vec<Act> {
@@ -76,16 +76,14 @@ fn acts(view: &View) -> Vec<Act> {
     view.seats().map(act).collect()
 }
 
-fn told(config: &Config, invitation: &Invitation, view: &View, code: &str) -> Vec<String> {
+fn told(invitation: &Invitation, view: &View, code: &str) -> Vec<String> {
     let clients: Vec<_> = view.clients().iter().map(ToString::to_string).collect();
-    let name = config.names.first().map_or("localhost", String::as_str);
     vec![
         format!("operator     {}", invitation.operator),
         format!("clients      {}", clients.join(", ")),
         format!("invitation   {code}"),
         format!("good until   {}", invitation.expires),
-        format!("set up at    https://{name}:{}", config.people.port()),
-        "or with       cordon account set-up --invitation".to_owned(),
+        "set up with  cordon account set-up --invitation --name NAME".to_owned(),
     ]
 }
 
