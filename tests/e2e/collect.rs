@@ -123,7 +123,7 @@ fn another_key_opens_nothing(fleet: &Fleet, id: &str) -> Result<()> {
     fs::create_dir_all(&stolen)?;
     let (archive, signed) = (stolen.join("a.tar.zst.sealed"), stolen.join("a.tar.zst.signed"));
     fs::copy(file(&folder, id, "archive")?.context("no archive")?, &archive)?;
-    fs::copy(file(&folder, id, "signed")?.context("nothing signed")?, signed)?;
+    fs::copy(file(&folder, id, "collected")?.context("nothing signed")?, signed)?;
     let name = archive.to_string_lossy();
     let (code, said) = cordon(fleet, &["collection", "verify", &name])?;
     ensure!(code == DONE && said.contains("it is sealed"), "{code:?} {said}");

@@ -174,7 +174,7 @@ pub(crate) fn kills() -> Result<()> {
         Ok((said == ["applied", "observed"]).then_some(()))
     })?;
     await_some("that the other may not be ended is told", || {
-        Ok((outcomes(not_done.id)? == ["failed"]).then_some(()))
+        Ok((outcomes(not_done.id)? == ["refused"]).then_some(()))
     })
     .with_context(|| format!("{:?}", outcomes(not_done.id)))?;
     ensure!(!has_ended(outside), "a process outside of the agent's own group was ended");
