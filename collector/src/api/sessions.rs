@@ -105,7 +105,7 @@ pub(crate) struct Ended {
 
 /// How many were ended.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Count {
+pub(crate) struct EndedSessions {
     /// So many.
     ended: usize,
 }
@@ -214,13 +214,13 @@ pub(super) async fn list(
 
 /// Ends all sessions of the asker.
 #[utoipa::path(delete, path = "/sessions", tag = "session", params(Ended),
-    responses((status = 200, body = Count), (status = 400, body = ProblemBody),
+    responses((status = 200, body = EndedSessions), (status = 400, body = ProblemBody),
         (status = 401, body = ProblemBody), (status = 403, body = ProblemBody)))]
 pub(super) async fn revoke_all(
     State(app): State<App>,
     person: Person,
     Params(asked): Params<Ended>,
-) -> Result<Json<Count>, Problem> {
+) -> Result<Json<EndedSessions>, Problem> {
     let (id, key) = person.session().map(|session| (session.id, session.key))?;
     app.work(move |app| {
         let state = &app.collector.state;
@@ -229,7 +229,7 @@ pub(super) async fn revoke_all(
         let acts = acts(&person.view, Deed::SessionRevoke, all, &detail);
         state.record(acts, app.collector.clock.wall_ns())?;
         let ended = state.end_sessions(key, asked.keep_this.then_some(id))?;
-        Ok(Json(Count { ended }))
+        Ok(Json(EndedSessions { ended }))
     })
     .await
 }
