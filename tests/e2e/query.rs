@@ -82,7 +82,7 @@ fn mistaken(fleet: &Fleet) -> Result<()> {
         ("SELEC 1", "syntax error (at byte 0)"),
         ("DELETE FROM processes", "may not be modified"),
         ("ATTACH DATABASE '/etc/passwd' AS a", "not authorized"),
-        ("SELECT load_extension('/tmp/x')", "not authorized to use function: load_extension"),
+        ("SELECT load_extension('/tmp/x')", "no such function: load_extension"),
         ("SELECT * FROM files", "'files' needs to know which"),
     ];
     for (sql, says) in table {
