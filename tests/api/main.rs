@@ -25,7 +25,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
                       response_headers_conformance,response_schema_conformance,unsupported_method";
 
 /// Feeds that do not end, and what would end the session that everything is asked with.
-const LEFT_OUT: &str = "(/events/live|/rows|/sign-in)$";
+const LEFT_OUT: &str = "(/events/live|/rows|/sign-in|/sessions)$";
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -66,7 +66,7 @@ fn try_api(program: &std::path::Path) -> Result<()> {
         .args(["--url", &fleet.people_url(), "--header", &format!("Authorization: Bearer {token}")])
         .args(["--checks", CHECKS, "--exclude-path-regex", LEFT_OUT, "--max-examples", EXAMPLES])
         .args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "30", "--seed", "1"])
-        .args(["--workers", "2", "--continue-on-failure", "--warnings", "off"])
+        .args(["--workers", "1", "--continue-on-failure", "--warnings", "off"])
         .args(["--suppress-health-check", "all"])
         .output()
         .context("running schemathesis")?;
@@ -74,7 +74,8 @@ fn try_api(program: &std::path::Path) -> Result<()> {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "schemathesis found something:\n{said}{errors}");
     ensure!(said.contains("Tested:"), "schemathesis tested nothing:\n{said}{errors}");
-    ensure!(fleet.cordon(&["endpoint", "list"]).is_ok(), "the collector is gone");
+    // Not as somebody: this address has made up tokens, and must wait.
+    fleet.cordon(&["collector", "openapi"]).context("afterwards the collector is gone")?;
     Ok(())
 }
 
