@@ -26,7 +26,7 @@ systemctl start web.socket web.service app.service bound.service plain.service
 
 /// All that the service manager and its folders say, but numbers of processes and times.
 const LOOK: &str = "systemctl show -p Id,Names,LoadState,ActiveState,UnitFileState,FragmentPath \
-    web.service web.socket app.service bound.service plain.service idle.service ssh.service; \
+    web.service web.socket app.service bound.service plain.service idle.service; \
     find /etc/systemd -mindepth 1 -printf '%p %y %l %m %u\\n' | sort";
 
 const STOP: [&str; 4] = ["service", "stop", GUEST, "web"];

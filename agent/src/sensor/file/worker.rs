@@ -35,9 +35,6 @@ use super::{FileSettings, Said, canary, look, report};
 /// How long messages are gathered after a round.
 const GATHER_NS: u64 = 20_000_000;
 
-/// The same while nothing that came matters: a busy machine changes files all the time.
-const GATHER_NOISE_NS: u64 = 80_000_000;
-
 /// The sensor shows that it hears so often.
 const PROOF_NS: u64 = 60_000_000_000;
 
@@ -81,7 +78,6 @@ pub(super) struct Worker {
     problems: Vec<String>,
     sample: Sample,
     heard: Stamp,
-    gather_ns: u64,
     /// When the next proof is due that it hears.
     proof_ns: u64,
     condition: Option<(SensorState, Option<String>)>,
@@ -139,7 +135,6 @@ impl Worker {
             problems,
             sample,
             heard: now,
-            gather_ns: GATHER_NS,
             proof_ns: now.boot_ns,
             condition: None,
             was_settled: false,
@@ -154,14 +149,7 @@ impl Worker {
             self.hand_over()?;
             self.tell_condition()?;
             self.prove()?;
-            let listens = match self.rest() {
-                Some(rest_ns) => {
-                    let within_ns = self.timeout().unwrap_or(rest_ns).min(rest_ns);
-                    self.wait(Some(within_ns), false)?;
-                    false
-                }
-                None => self.wait(self.timeout(), true)?,
-            };
+            let listens = self.wait(self.timeout(), true)?;
             if listens {
                 self.hear()?;
             }
@@ -190,15 +178,6 @@ impl Worker {
         let now = (self.clock)().boot_ns;
         let due = self.watch.poll_timeout().unwrap_or(u64::MAX).min(self.proof_ns);
         Some(due.saturating_sub(now))
-    }
-
-    /// How long not to listen: where only files change that nobody asks for, the kernel's queue can
-    /// wait, and one wake is enough for what came meanwhile.
-    fn rest(&self) -> Option<u64> {
-        let is_noise = self.gather_ns > GATHER_NS && matches!(self.means, Means::Fanotify(_));
-        let due = self.heard.boot_ns.saturating_add(self.gather_ns);
-        let rest_ns = due.saturating_sub((self.clock)().boot_ns);
-        (is_noise && rest_ns > 0).then_some(rest_ns)
     }
 
     /// Once a minute something is done that must be heard. inotify has no such thing: there it is
@@ -253,9 +232,9 @@ impl Worker {
         Ok(heard || rung && matches!(self.means, Means::Inotify { .. }))
     }
 
-    /// Takes what has changed, not sooner than a moment after the last time.
+    /// Takes what has changed, not sooner than 20 ms after the last time.
     fn hear(&mut self) -> Result<(), WorkerError> {
-        let due = self.heard.boot_ns.saturating_add(self.gather_ns);
+        let due = self.heard.boot_ns.saturating_add(GATHER_NS);
         loop {
             let now = (self.clock)().boot_ns;
             if now >= due {
@@ -273,10 +252,6 @@ impl Worker {
             };
             let now = (self.clock)();
             self.heard = now;
-            self.gather_ns = match heard.changes.is_empty() {
-                true => self.gather_ns.saturating_mul(2).min(GATHER_NOISE_NS),
-                false => GATHER_NS,
-            };
             let unfinished = heard.unfinished;
             if heard.proved {
                 self.say(Said::Proved)?;
