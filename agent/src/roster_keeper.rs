@@ -128,28 +128,37 @@ impl RosterKeeper {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use cordon_proto::roster::Ceilings;
-    use cordon_proto::sign::SigningKey;
+    use cordon_proto::command::ActionKind;
+    use cordon_proto::roster::{Grant, Operator, Role};
+    use cordon_proto::sign::{SealingKey, SigningKey};
 
     use super::*;
 
     pub(crate) fn signed(client: &str, version: u64, made_ns: u64, seed: u8) -> Vec<u8> {
-        let roster = Roster {
-            client: client.parse().unwrap(),
-            version,
-            made_ns,
-            operators: vec![],
-            grants: vec![],
-            ceilings: Ceilings {
-                lease_secs_max: 1,
-                exemptions_max: 1,
-                policy_min: 0,
-                autonomy: None,
-            },
-            ca_pins: vec![],
-            collectors: vec![],
-        };
+        let roster = Roster { made_ns, ..Roster::new(client.parse().unwrap(), version) };
         document::sign(Kind::Roster, &roster, b"", &SigningKey::from_seed(&[seed; 32]).unwrap())
+    }
+
+    /// A roster with these people, of whom responders may do this when so many of them agree.
+    pub(crate) fn held(
+        people: &[(&str, Role, Option<SealingKey>)],
+        action: ActionKind,
+        approvals: u8,
+    ) -> Held {
+        let operators = people.iter().map(|(name, role, sealing)| Operator {
+            id: name.parse().unwrap(),
+            keys: vec![],
+            roles: vec![*role],
+            sealing: *sealing,
+        });
+        let grant = Grant { action, role: Role::Responder, approvals, targets_max: 5 };
+        let roster = Roster {
+            operators: operators.collect(),
+            grants: vec![grant],
+            ..Roster::new("acme".parse().unwrap(), 3)
+        };
+        let reference = RosterRef { version: 3, hash: Hash::of(b"roster") };
+        Held { roster, reference, bytes: vec![] }
     }
 
     /// The identity of the tests trusts the key of seed 1.

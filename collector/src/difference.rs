@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cordon_proto::policy::Policy;
-use cordon_proto::roster::{OperatorKey, Role, Roster};
+use cordon_proto::roster::{OperatorKey, Roster};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -86,7 +86,7 @@ fn roster_fields(roster: &Roster) -> Fields {
         put(format!("operators.{id}.break_glass"), json!(sealing));
     }
     for grant in &roster.grants {
-        let (action, role) = (grant.action.name(), role_name(grant.role));
+        let (action, role) = (grant.action.name(), grant.role.name());
         let name = format!("grants.{action}.{role}.{}_approvals.endpoints_max", grant.approvals);
         put(name, json!(grant.targets_max));
     }
@@ -140,21 +140,11 @@ fn key_words(key: &OperatorKey) -> String {
     }
 }
 
-/// A role by its name.
-#[must_use]
-pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Viewer => "viewer",
-        Role::Responder => "responder",
-        Role::Administrator => "administrator",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use cordon_proto::command::ActionKind;
     use cordon_proto::policy::{Exemption, Transport};
-    use cordon_proto::roster::{Ceilings, Grant, Operator};
+    use cordon_proto::roster::{Grant, Operator, Role};
 
     use super::*;
 
@@ -167,19 +157,9 @@ mod tests {
         };
         let (action, role) = (ActionKind::Isolate, Role::Responder);
         Roster {
-            client: "acme".parse().unwrap(),
-            version: u64::from(targets_max),
-            made_ns: 0,
             operators: operators.iter().map(operator).collect(),
             grants: vec![Grant { action, role, approvals: 1, targets_max }],
-            ceilings: Ceilings {
-                lease_secs_max: 60,
-                exemptions_max: 0,
-                policy_min: 0,
-                autonomy: None,
-            },
-            ca_pins: vec![],
-            collectors: vec![],
+            ..Roster::new("acme".parse().unwrap(), u64::from(targets_max))
         }
     }
 

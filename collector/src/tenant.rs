@@ -196,7 +196,7 @@ fn held(stored: StoredRoster) -> Result<HeldRoster, DocumentError> {
 
 #[cfg(test)]
 mod tests {
-    use cordon_proto::roster::{Ceilings, Operator};
+    use cordon_proto::roster::Operator;
     use cordon_proto::sign::SigningKey;
 
     use super::*;
@@ -209,19 +209,8 @@ mod tests {
             sealing: None,
         };
         Roster {
-            client: client.parse().unwrap(),
-            version: 1,
-            made_ns: 0,
             operators: operators.iter().map(operator).collect(),
-            grants: vec![],
-            ceilings: Ceilings {
-                lease_secs_max: 1,
-                exemptions_max: 0,
-                policy_min: 0,
-                autonomy: None,
-            },
-            ca_pins: vec![],
-            collectors: vec![],
+            ..Roster::new(client.parse().unwrap(), 1)
         }
     }
 

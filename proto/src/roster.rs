@@ -41,6 +41,21 @@ pub enum Role {
     Administrator,
 }
 
+impl Role {
+    /// All there are, from the one that may least.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Responder, Self::Administrator];
+
+    /// Its name in files, tables and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Responder => "responder",
+            Self::Administrator => "administrator",
+        }
+    }
+}
+
 /// A key that an operator signs with.
 #[derive(Clone, Debug, Eq, PartialEq, Encode, Decode)]
 pub enum OperatorKey {
@@ -110,8 +125,8 @@ pub struct Grant {
     pub targets_max: u32,
 }
 
-/// What no policy and no command may exceed.
-#[derive(Clone, Debug, Eq, PartialEq, Encode, Decode, Serialize)]
+/// What no policy and no command may exceed; by default there is nothing that they may do.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Encode, Decode, Serialize)]
 pub struct Ceilings {
     /// The longest lease, in seconds.
     #[n(0)]
@@ -205,6 +220,21 @@ pub enum Shortfall {
 }
 
 impl Roster {
+    /// One that names nobody and lets nobody do anything.
+    #[must_use]
+    pub fn new(client: ClientId, version: u64) -> Self {
+        Self {
+            client,
+            version,
+            made_ns: 0,
+            operators: Vec::new(),
+            grants: Vec::new(),
+            ceilings: Ceilings::default(),
+            ca_pins: Vec::new(),
+            collectors: Vec::new(),
+        }
+    }
+
     /// The operator and the key behind a key id.
     #[must_use]
     pub fn key(&self, id: KeyId) -> Option<(&Operator, &OperatorKey)> {
@@ -276,21 +306,8 @@ mod tests {
             approvals: *approvals,
             targets_max: *targets_max,
         });
-        let roster = Roster {
-            client: "acme".parse().unwrap(),
-            version: 1,
-            made_ns: 0,
-            operators: vec![],
-            grants: grants.collect(),
-            ceilings: Ceilings {
-                lease_secs_max: 1,
-                exemptions_max: 1,
-                policy_min: 0,
-                autonomy: None,
-            },
-            ca_pins: vec![],
-            collectors: vec![],
-        };
+        let grants = grants.collect();
+        let roster = Roster { grants, ..Roster::new("acme".parse().unwrap(), 1) };
         let signers: Vec<_> = signers
             .iter()
             .map(|name| match name.strip_prefix("viewer:") {
@@ -345,21 +362,8 @@ mod tests {
 
     #[test]
     fn who_may_act_has_a_granted_role_though_others_must_agree() {
-        let mut roster = Roster {
-            client: "acme".parse().unwrap(),
-            version: 1,
-            made_ns: 0,
-            operators: vec![operator("ann", Role::Responder), operator("eve", Role::Viewer)],
-            grants: vec![],
-            ceilings: Ceilings {
-                lease_secs_max: 1,
-                exemptions_max: 1,
-                policy_min: 0,
-                autonomy: None,
-            },
-            ca_pins: vec![],
-            collectors: vec![],
-        };
+        let operators = vec![operator("ann", Role::Responder), operator("eve", Role::Viewer)];
+        let mut roster = Roster { operators, ..Roster::new("acme".parse().unwrap(), 1) };
         assert_eq!(roster.may(ActionKind::Release).count(), 0);
         let (action, role) = (ActionKind::Release, Role::Responder);
         roster.grants.push(Grant { action, role, approvals: 2, targets_max: 1 });

@@ -111,8 +111,7 @@ fn random(bytes: &mut [u8]) -> Result<(), MakeError> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use cordon_proto::id::Hash;
-    use cordon_proto::roster::{Ceilings, Grant, Operator, Role, RosterRef};
+    use cordon_proto::roster::Role;
     use cordon_proto::sign::SealingKey;
     use hpke::aead::ChaCha20Poly1305;
     use hpke::kdf::HkdfSha256;
@@ -120,6 +119,7 @@ pub(super) mod tests {
     use hpke::{Deserializable, OpModeR, Serializable, single_shot_open};
 
     use super::*;
+    use crate::roster_keeper;
 
     type Private = <X25519HkdfSha256 as Kem>::PrivateKey;
 
@@ -144,30 +144,7 @@ pub(super) mod tests {
     }
 
     fn held(people: &[(&str, Role, Option<SealingKey>)]) -> Held {
-        let operators = people.iter().map(|(name, role, sealing)| Operator {
-            id: name.parse().unwrap(),
-            keys: vec![],
-            roles: vec![*role],
-            sealing: *sealing,
-        });
-        let (action, role) = (ActionKind::Release, Role::Responder);
-        let roster = Roster {
-            client: "acme".parse().unwrap(),
-            version: 3,
-            made_ns: 0,
-            operators: operators.collect(),
-            grants: vec![Grant { action, role, approvals: 2, targets_max: 5 }],
-            ceilings: Ceilings {
-                lease_secs_max: 1,
-                exemptions_max: 0,
-                policy_min: 0,
-                autonomy: None,
-            },
-            ca_pins: vec![],
-            collectors: vec![],
-        };
-        let reference = RosterRef { version: 3, hash: Hash::of(b"roster") };
-        Held { roster, reference, bytes: vec![] }
+        roster_keeper::tests::held(people, ActionKind::Release, 2)
     }
 
     fn open(sealed: &SealedCode, seed: u8, info: &[u8]) -> Option<Code> {

@@ -141,11 +141,12 @@ fn unsealed(_: Unspecified) -> io::Error {
 #[cfg(test)]
 mod tests {
     use cordon_proto::collection::sealed::{self, LEAD_BYTES};
-    use cordon_proto::roster::{Ceilings, Grant, Operator, Role, Roster, RosterRef};
+    use cordon_proto::roster::Role;
     use hpke::kem::{Kem, X25519HkdfSha256};
     use hpke::{Deserializable, Serializable};
 
     use super::*;
+    use crate::roster_keeper;
 
     /// What another implementation seals with the same key under the same header.
     const SAMPLE: &[u8] = include_bytes!("../../../proto/samples/sealed-archive.bin");
@@ -156,30 +157,7 @@ mod tests {
     }
 
     fn held(people: &[(&str, Role, Option<SealingKey>)]) -> Held {
-        let operators = people.iter().map(|(name, role, sealing)| Operator {
-            id: name.parse().unwrap(),
-            keys: vec![],
-            roles: vec![*role],
-            sealing: *sealing,
-        });
-        let (action, role) = (ActionKind::Collect, Role::Responder);
-        let roster = Roster {
-            client: "acme".parse().unwrap(),
-            version: 3,
-            made_ns: 0,
-            operators: operators.collect(),
-            grants: vec![Grant { action, role, approvals: 1, targets_max: 5 }],
-            ceilings: Ceilings {
-                lease_secs_max: 1,
-                exemptions_max: 0,
-                policy_min: 0,
-                autonomy: None,
-            },
-            ca_pins: vec![],
-            collectors: vec![],
-        };
-        let reference = RosterRef { version: 3, hash: Hash::of(b"roster") };
-        Held { roster, reference, bytes: vec![] }
+        roster_keeper::tests::held(people, ActionKind::Collect, 1)
     }
 
     #[track_caller]

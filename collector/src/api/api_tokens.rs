@@ -20,7 +20,6 @@ use crate::signin::api_token::{
     self, ApiToken, CLIENTS_MAX, NAME_BYTES_MAX, PER_PERSON_MAX, TOKEN_BYTES, VALID_SECS_MAX,
 };
 use crate::signin::name::ApiTokenId;
-use crate::store::role_name;
 use crate::time::Time;
 
 /// A token to be made.
@@ -162,7 +161,7 @@ pub(super) async fn create(
         let (used, used_from) = (None, None);
         let view = crate::signin::account::reach(person.view.clone(), clients.as_deref());
         let may = if read_only { "reads" } else { "acts" };
-        let role = role_name(role_max);
+        let role = role_max.name();
         let detail = format!("{name}: {may} as {role} until {expires}; from {}", person.from);
         let acts = acts(&view, Deed::ApiTokenCreate, &format!("API token {id}"), &detail);
         state.record(acts, made.0)?;

@@ -83,9 +83,6 @@ fn roster(client: &str, version: u64, people: &[(&str, Role)]) -> Vec<u8> {
         targets_max,
     };
     let roster = Roster {
-        client: client.parse().unwrap(),
-        version,
-        made_ns: 0,
         operators: people.iter().map(operator).collect(),
         grants: vec![
             grant(ActionKind::Isolate, 1, 1),
@@ -93,14 +90,8 @@ fn roster(client: &str, version: u64, people: &[(&str, Role)]) -> Vec<u8> {
             grant(ActionKind::Release, 1, 10),
             grant(ActionKind::Query, 1, 10),
         ],
-        ceilings: Ceilings {
-            lease_secs_max: 86_400,
-            exemptions_max: 0,
-            policy_min: 0,
-            autonomy: None,
-        },
-        ca_pins: vec![],
-        collectors: vec![],
+        ceilings: Ceilings { lease_secs_max: 86_400, ..Ceilings::default() },
+        ..Roster::new(client.parse().unwrap(), version)
     };
     document::sign(Kind::Roster, &roster, b"", &key("authority"))
 }

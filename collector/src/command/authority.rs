@@ -182,23 +182,14 @@ mod tests {
             targets_max,
         };
         Roster {
-            client: "acme".parse().unwrap(),
-            version: 3,
-            made_ns: 0,
             operators: vec![
                 operator("ann", Role::Responder),
                 operator("bob", Role::Responder),
                 operator("eve", Role::Viewer),
             ],
             grants: vec![grant(1, 1), grant(2, 2)],
-            ceilings: Ceilings {
-                lease_secs_max: 100,
-                exemptions_max: 0,
-                policy_min: 0,
-                autonomy: None,
-            },
-            ca_pins: vec![],
-            collectors: vec![],
+            ceilings: Ceilings { lease_secs_max: 100, ..Ceilings::default() },
+            ..Roster::new("acme".parse().unwrap(), 3)
         }
     }
 

@@ -32,7 +32,7 @@ impl State {
                 token.key.0,
                 account.map(|account| account.0),
                 clients_to_sql(token.clients.as_deref()),
-                role_name(token.role_max),
+                token.role_max.name(),
                 token.read_only,
                 token.name,
                 now,
@@ -93,20 +93,9 @@ impl State {
     }
 }
 
-/// A role's name in the state and in texts.
-#[must_use]
-pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Viewer => "viewer",
-        Role::Responder => "responder",
-        Role::Administrator => "administrator",
-    }
-}
-
 fn role_of(name: &str) -> Role {
     // What cannot be read gives as little as there is.
-    let roles = [Role::Responder, Role::Administrator];
-    roles.into_iter().find(|role| role_name(*role) == name).unwrap_or(Role::Viewer)
+    Role::ALL.into_iter().find(|role| role.name() == name).unwrap_or(Role::Viewer)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<ApiToken> {

@@ -71,11 +71,8 @@ impl State {
             let Site { name, title, time_zone, made_ns } = site;
             let values =
                 params![client.as_str(), name.as_str(), title, time_zone, to_sql(*made_ns)];
-            if change.execute(sql, values)? == 0 {
-                return Ok(EstateChange::Taken);
-            }
-            audit::append(change, act, now_ns)?;
-            Ok(EstateChange::Done)
+            let changed = change.execute(sql, values)?;
+            noted(change, changed, EstateChange::Taken, act, now_ns)
         })
     }
 
@@ -90,11 +87,8 @@ impl State {
         self.write("change a site", |change| {
             let sql = "UPDATE site SET title = ?3, time_zone = ?4 WHERE client = ?1 AND name = ?2";
             let values = params![client.as_str(), site.name.as_str(), site.title, site.time_zone];
-            if change.execute(sql, values)? == 0 {
-                return Ok(EstateChange::NoSite);
-            }
-            audit::append(change, act, now_ns)?;
-            Ok(EstateChange::Done)
+            let changed = change.execute(sql, values)?;
+            noted(change, changed, EstateChange::NoSite, act, now_ns)
         })
     }
 
@@ -114,11 +108,8 @@ impl State {
                 return Ok(EstateChange::InUse(from_sql(used)));
             }
             let sql = "DELETE FROM site WHERE client = ?1 AND name = ?2";
-            if change.execute(sql, values)? == 0 {
-                return Ok(EstateChange::NoSite);
-            }
-            audit::append(change, act, now_ns)?;
-            Ok(EstateChange::Done)
+            let changed = change.execute(sql, values)?;
+            noted(change, changed, EstateChange::NoSite, act, now_ns)
         })
     }
 
@@ -164,6 +155,21 @@ impl State {
             Ok(EstateChange::Done)
         })
     }
+}
+
+/// A change of sites goes into the trail if it changed any; otherwise it was not to be.
+fn noted(
+    change: &Transaction<'_>,
+    changed: usize,
+    otherwise: EstateChange,
+    act: Act,
+    now_ns: u64,
+) -> rusqlite::Result<EstateChange> {
+    if changed == 0 {
+        return Ok(otherwise);
+    }
+    audit::append(change, act, now_ns)?;
+    Ok(EstateChange::Done)
 }
 
 fn put(

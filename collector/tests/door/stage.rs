@@ -13,7 +13,7 @@ use cordon_collector::setup::{self, Init};
 use cordon_collector::store::{LogOptions, NewToken};
 use cordon_collector::tls::Identity;
 use cordon_proto::id::{ClientId, TokenId};
-use cordon_proto::roster::{Ceilings, Roster};
+use cordon_proto::roster::Roster;
 use cordon_proto::sign::SigningKey;
 use cordon_proto::sign::document::{self, Kind};
 use tokio::net::TcpListener;
@@ -40,16 +40,7 @@ pub(crate) fn client(name: &str) -> ClientId {
 }
 
 pub(crate) fn roster(client: &ClientId, version: u64, authority: &SigningKey) -> Vec<u8> {
-    let roster = Roster {
-        client: client.clone(),
-        version,
-        made_ns: 0,
-        operators: vec![],
-        grants: vec![],
-        ceilings: Ceilings { lease_secs_max: 1, exemptions_max: 0, policy_min: 0, autonomy: None },
-        ca_pins: vec![],
-        collectors: vec![],
-    };
+    let roster = Roster::new(client.clone(), version);
     document::sign(Kind::Roster, &roster, b"", authority)
 }
 

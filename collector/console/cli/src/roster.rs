@@ -144,16 +144,6 @@ pub fn first(client: ClientId, operators: Vec<Operator>, made_ns: u64) -> Roster
     }
 }
 
-/// A role's name in files and tables.
-#[must_use]
-pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Viewer => "viewer",
-        Role::Responder => "responder",
-        Role::Administrator => "administrator",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

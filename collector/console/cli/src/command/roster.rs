@@ -28,8 +28,8 @@ use crate::keyfile::{KeyFile, KeyKind};
 use crate::moment;
 use crate::output::table::Tone;
 use crate::output::{Cell, Table};
+use crate::roster::SignedRoster;
 use crate::roster::draft::{self, Draft, PublicKeys};
-use crate::roster::{SignedRoster, role_name};
 
 /// What can be done with rosters.
 #[derive(Debug, Subcommand)]
@@ -180,8 +180,7 @@ fn name_and_sealing(text: &str) -> Result<(OperatorId, SealingKey), String> {
 }
 
 fn role(text: &str) -> Result<Role, String> {
-    let all = [Role::Viewer, Role::Responder, Role::Administrator];
-    let named = all.into_iter().find(|role| role_name(*role) == text);
+    let named = Role::ALL.into_iter().find(|role| role.name() == text);
     named.ok_or_else(|| "known are viewer, responder, administrator".to_owned())
 }
 
@@ -365,7 +364,7 @@ fn tell(context: &mut Context, roster: &Roster) -> anyhow::Result<()> {
     context.output.line(&format!("client {client}, version {version}"))?;
     let mut people = Table::new(&["OPERATOR", "ROLES", "KEYS", "SEALING KEY"]);
     for operator in &roster.operators {
-        let roles: Vec<_> = operator.roles.iter().copied().map(role_name).collect();
+        let roles: Vec<_> = operator.roles.iter().copied().map(Role::name).collect();
         let key = |key: &OperatorKey| match key {
             OperatorKey::File(key) => format!("file {}", key.id().short()),
             OperatorKey::Passkey { rp_id, .. } => {
@@ -388,7 +387,7 @@ fn tell(context: &mut Context, roster: &Roster) -> anyhow::Result<()> {
     for grant in &roster.grants {
         grants.row([
             Cell::new(grant.action.name()),
-            Cell::new(role_name(grant.role)),
+            Cell::new(grant.role.name()),
             Cell::new(grant.approvals.to_string()),
             Cell::new(grant.targets_max.to_string()),
         ]);

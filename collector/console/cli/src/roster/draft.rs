@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 mod error;
 
-use super::role_name;
 use crate::hex;
 use crate::moment;
 
@@ -316,7 +315,7 @@ pub fn changes(from: Option<&Roster>, to: &Roster) -> Vec<String> {
     let Some(from) = from else { return vec![format!("a first roster for client {}", to.client)] };
     let mut said = vec![format!("version {} becomes {}", from.version, to.version)];
     for operator in &to.operators {
-        let roles: Vec<_> = operator.roles.iter().copied().map(role_name).collect();
+        let roles: Vec<_> = operator.roles.iter().copied().map(Role::name).collect();
         let roles = roles.join(", ");
         match from.operators.iter().find(|before| before.id == operator.id) {
             None => said.push(format!("{} is added as {roles}", operator.id)),
