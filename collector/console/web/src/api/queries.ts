@@ -1,0 +1,133 @@
+// What the pages ask, each with the name that its answer is kept under. Every name begins with the
+// client it belongs to, so that nothing of one client is ever shown at another.
+
+import { keepPreviousData, queryOptions } from '@tanstack/react-query';
+
+import { api, setCsrf, take } from './client';
+import type { EventShown } from './types';
+
+/** How often what is live is asked again though no event told of a change. */
+const REFRESH_MS = 20_000;
+
+/** Every client that the person sees, as a name. */
+export const ALL = '*';
+
+const of = (client: string) => (client === ALL ? {} : { client });
+
+export const session = queryOptions({
+  queryKey: ['session'],
+  queryFn: async () => {
+    const current = await take(api.GET('/api/v1/session'));
+    setCsrf(current.csrf);
+    return current;
+  },
+  staleTime: 60_000,
+  retry: false,
+});
+
+export const clients = queryOptions({
+  queryKey: ['clients'],
+  queryFn: () => take(api.GET('/api/v1/clients', { params: { query: { limit: 500 } } })),
+});
+
+export const counts = (client: string) =>
+  queryOptions({
+    queryKey: [client, 'endpoints', 'counts'],
+    queryFn: () => take(api.GET('/api/v1/endpoints/counts', { params: { query: of(client) } })),
+    refetchInterval: REFRESH_MS,
+  });
+
+/** The silent ones, those heard last first. */
+export const silent = (client: string) =>
+  queryOptions({
+    queryKey: [client, 'endpoints', 'silent'],
+    queryFn: () =>
+      take(
+        api.GET('/api/v1/endpoints', {
+          params: { query: { ...of(client), state: 'offline', sort: 'seen', descending: true, limit: 500 } },
+        }),
+      ),
+    refetchInterval: REFRESH_MS,
+  });
+
+/** The ones that matter most, to look through for what is wrong with them. */
+export const weightiest = (client: string) =>
+  queryOptions({
+    queryKey: [client, 'endpoints', 'weightiest'],
+    queryFn: () =>
+      take(
+        api.GET('/api/v1/endpoints', {
+          params: { query: { ...of(client), sort: 'criticality', descending: true, limit: 500 } },
+        }),
+      ),
+    refetchInterval: REFRESH_MS,
+  });
+
+export const containments = (client: string) =>
+  queryOptions({
+    queryKey: [client, 'containments'],
+    queryFn: () => take(api.GET('/api/v1/containments', { params: { query: of(client) } })),
+    refetchInterval: REFRESH_MS,
+  });
+
+export const endpoint = (client: string, id: string) =>
+  queryOptions({
+    queryKey: [client, 'endpoints', 'one', id],
+    queryFn: () => take(api.GET('/api/v1/endpoints/{id}', { params: { path: { id } } })),
+    refetchInterval: REFRESH_MS,
+  });
+
+export const recentCommands = (client: string) =>
+  queryOptions({
+    queryKey: [client, 'commands', 'recent'],
+    queryFn: () =>
+      take(api.GET('/api/v1/commands', { params: { query: { ...of(client), limit: 100 } } })),
+    refetchInterval: REFRESH_MS,
+  });
+
+export const command = (client: string, id: string) =>
+  queryOptions({
+    queryKey: [client, 'commands', 'one', id],
+    queryFn: () => take(api.GET('/api/v1/commands/{id}', { params: { path: { id } } })),
+    refetchInterval: REFRESH_MS,
+  });
+
+export interface EventsAsked {
+  endpoint?: string;
+  class?: string;
+  text?: string;
+  where?: string;
+  since?: string;
+  until?: string;
+  limit?: number;
+}
+
+/** Words of a filter that are not empty. */
+function given(asked: EventsAsked): EventsAsked {
+  return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== '' && value !== undefined));
+}
+
+/** One page of events, newest first. */
+export async function eventsPage(client: string, asked: EventsAsked, cursor?: string) {
+  const query = { ...of(client), ...given(asked), order: 'newest', ...(cursor ? { cursor } : {}) };
+  const page = await take(api.GET('/api/v1/events', { params: { query } }));
+  return { ...page, items: page.items as unknown as EventShown[] };
+}
+
+/** Events newest first, until there are so many or the log's beginning is reached. */
+export const events = (client: string, asked: EventsAsked, countMax: number) =>
+  queryOptions({
+    queryKey: [client, 'events', asked, countMax],
+    queryFn: async () => {
+      const found: EventShown[] = [];
+      let cursor: string | undefined;
+      for (let page = 0; page < 12 && found.length < countMax; page += 1) {
+        const { items, next } = await eventsPage(client, { ...asked, limit: 500 }, cursor);
+        found.push(...items);
+        cursor = next ?? undefined;
+        if (!cursor) break;
+      }
+      return { items: found.slice(0, countMax), whole: cursor === undefined && found.length <= countMax };
+    },
+    placeholderData: keepPreviousData,
+  });

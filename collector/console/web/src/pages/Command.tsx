@@ -1,0 +1,116 @@
+// One command: what was signed, and the five facts at each endpoint with the receipts that show them.
+
+import { useQuery } from '@tanstack/react-query';
+import { Link, useParams } from '@tanstack/react-router';
+import { FileCheck2 } from 'lucide-react';
+import { useState } from 'react';
+import { Button } from 'react-aria-components';
+
+import { command as one } from '../api/queries';
+import type { Command, Json, ReceiptPlace, Target } from '../api/types';
+import { Command as Line, Id } from '../parts/Copy';
+import { Foreign } from '../parts/Foreign';
+import { Badge } from '../parts/Mark';
+import { Answer } from '../parts/Notice';
+import { Field, Fields, Page, Panel } from '../parts/Page';
+import { Ago, Moment } from '../parts/Time';
+import { many, span } from '../words/measure';
+import { actionWord } from '../words/state';
+import { Track } from './commands/Track';
+import { EventDrawer, leaves } from './endpoint/EventDrawer';
+
+export function CommandPage() {
+  const { client, command: id } = useParams({ from: '/shell/c/$client/commands/$command' });
+  const asked = useQuery(one(client, id));
+  return <Answer asked={asked} rows={8}>{(command) => <Whole command={command} />}</Answer>;
+}
+
+function Whole({ command }: { command: Command }) {
+  const [receipt, setReceipt] = useState<string | null>(null);
+  return (
+    <Page
+      title={`${actionWord(command.action)}: ${command.targets.length === 1 ? 'one endpoint' : many(command.targets.length, 'endpoint')}`}
+      lead={
+        <>
+          <strong>{command.signed_by.join(', ')}</strong>: <Foreign text={command.reason} max={400} />
+        </>
+      }
+    >
+      {command.waits_for ? (
+        <div className="waits">
+          <Badge tone="held">Waits for a signature</Badge>
+          <p>{command.waits_for}</p>
+          <Line text={`cordon command approve ${command.id}`} why="Another operator looks at it and adds his" />
+        </div>
+      ) : null}
+      {command.targets.map((target) => (
+        <TargetPanel key={target.endpoint} command={command} target={target} open={setReceipt} />
+      ))}
+      <div className="columns">
+        <Panel title="What was signed">
+          <Fields>
+            <Field name="Command">
+              <Id id={command.id} length={18} />
+            </Field>
+            <Field name="Action">{actionWord(command.action)}</Field>
+            {leaves(command.parameters as unknown as Json).map(([path, value]) => (
+              <Field key={path} name={path.replaceAll('_', ' ')}>
+                <Foreign text={path.endsWith('_secs') ? `${value} s (${span(Number(value))})` : value} max={600} />
+              </Field>
+            ))}
+            <Field name="Counts for">{span(command.age_max_secs)} of endpoint time{command.queued ? ', also where it is switched off now' : ''}</Field>
+            {command.incident ? (
+              <Field name="Incident">
+                <Foreign text={command.incident} max={200} />
+              </Field>
+            ) : null}
+            <Field name="Requested">
+              <Moment at={command.requested_at} />
+            </Field>
+          </Fields>
+        </Panel>
+        <Panel title="See for yourself">
+          <p className="panel-words">
+            This page tells what the collector says. The terminal program verifies each receipt on your machine before it says proved:
+          </p>
+          <Line text={`cordon command show ${command.id}`} />
+        </Panel>
+      </div>
+      {receipt ? <EventDrawer client={command.client} uid={receipt} close={() => setReceipt(null)} /> : null}
+    </Page>
+  );
+}
+
+function TargetPanel({ command, target, open }: { command: Command; target: Target; open: (uid: string) => void }) {
+  const receipts = target.receipts as unknown as ReceiptPlace[];
+  return (
+    <section className="panel target" aria-label="An endpoint">
+      <div className="panel-head">
+        <h2>
+          <Link to="/c/$client/endpoints/$endpoint" params={{ client: command.client, endpoint: target.endpoint }}>
+            <Foreign text={target.host_name} max={120} />
+          </Link>
+        </h2>
+        {target.observed ? (
+          <span className="panel-aside">
+            last seen to be <Badge tone={target.observed.state === 'holds' ? 'good' : 'warn'}>{target.observed.state === 'holds' ? 'holding' : target.observed.state}</Badge>
+            <Ago at={target.observed.at} />
+          </span>
+        ) : null}
+      </div>
+      <div className="panel-body">
+        <Track target={target} command={command} />
+        {receipts.length > 0 ? (
+          <div className="receipts">
+            <h3>Receipts</h3>
+            {receipts.map((receipt) => (
+              <Button key={`${receipt.epoch} ${receipt.seq}`} className="receipt" onPress={() => open(`${target.endpoint}/${receipt.lane}/${receipt.epoch}/${receipt.seq}`)}>
+                <FileCheck2 size={14} aria-hidden /> {receipt.outcome.replaceAll('_', ' ')} <Moment at={receipt.at} precise />
+              </Button>
+            ))}
+          </div>
+        ) : null}
+      </div>
+    </section>
+  );
+}

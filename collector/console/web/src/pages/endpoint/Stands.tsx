@@ -1,0 +1,66 @@
+// What stands on an endpoint with its lease, and how to put something there or take it away.
+
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+
+import { containments } from '../../api/queries';
+import type { EndpointWhole } from '../../api/types';
+import { Command } from '../../parts/Copy';
+import { Foreign } from '../../parts/Foreign';
+import { Badge } from '../../parts/Mark';
+import { Answer } from '../../parts/Notice';
+import { Panel } from '../../parts/Page';
+import { Left, Since } from '../../parts/Time';
+import { actionWord } from '../../words/state';
+import { Hold } from '../overview/ContainmentList';
+
+export function Stands({ endpoint }: { endpoint: EndpointWhole }) {
+  const { client } = endpoint;
+  const asked = useQuery(containments(client));
+  const short = endpoint.id.slice(0, 12);
+  return (
+    <Panel title="What stands on it">
+      <Answer asked={asked}>
+        {({ items }) => {
+          const here = items.filter((one) => one.endpoint === endpoint.id);
+          const isIsolated = here.some((one) => one.action === 'isolate');
+          return (
+            <>
+              {here.length === 0 ? <p className="faint">Nothing: it is as its owner set it up.</p> : null}
+              <ul className="stands">
+                {here.map((one) => (
+                  <li key={one.command}>
+                    <div className="need-first">
+                      <Badge tone="held">{actionWord(one.action)}</Badge>
+                      <Hold containment={one} />
+                      <span className="faint">
+                        for <Since at={one.since} />
+                      </span>
+                      <span className="push">
+                        {one.left_secs === null || one.left_secs === undefined ? 'no end' : <>ends in <Left secs={one.left_secs} since={asked.dataUpdatedAt} /></>}
+                      </span>
+                    </div>
+                    <p>
+                      <strong>{one.by}</strong>: <Foreign text={one.reason} max={400} />
+                    </p>
+                    <div className="row">
+                      <Link to="/c/$client/commands/$command" params={{ client, command: one.command }}>
+                        The command and its proof
+                      </Link>
+                    </div>
+                    {one.action === 'isolate' ? null : <Command text={`cordon undo ${one.command} --on ${short} --reason '…' --wait`} why="Take it away" />}
+                  </li>
+                ))}
+              </ul>
+              {isIsolated ? (
+                <Command text={`cordon release ${short} --reason '…' --wait`} why="Let it back onto the network" />
+              ) : (
+                <Command text={`cordon isolate ${short} --reason '…' --wait`} why="Cut it off from the network. Before it asks you, it shows what would be cut." />
+              )}
+            </>
+          );
+        }}
+      </Answer>
+    </Panel>
+  );
+}
