@@ -14,7 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use cordon_proto::limits::DOCUMENT_BYTES_MAX;
 
-use super::{App, Problem};
+use super::{App, Problem, console};
 
 /// A signed document in base64, with its JSON around it.
 pub(super) const BODY_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 3 * 4 + 1024;
@@ -22,19 +22,18 @@ pub(super) const BODY_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 3 * 4 + 1024;
 /// How long an answer may take to begin; a live feed then goes on.
 pub(super) const ANSWER_SECS_MAX: u64 = 30;
 
-/// On every answer. The console's page has its own policy for content.
-const HEADERS: [(HeaderName, &str); 5] = [
+/// On every answer. The console's files have their own policy for content, and may be kept.
+const HEADERS: [(HeaderName, &str); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
-    (header::CACHE_CONTROL, "no-store"),
 ];
 
 /// Puts all of it around the routes.
 pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
     routes
-        .fallback(nothing)
+        .fallback(console::fallback)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(etag::etag))
@@ -42,10 +41,6 @@ pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
         .layer(middleware::from_fn(timely))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn_with_state(app.clone(), counted))
-}
-
-async fn nothing() -> Problem {
-    Problem::not_found()
 }
 
 async fn other_method() -> Problem {
@@ -95,6 +90,8 @@ async fn headers(request: Request, next: Next) -> Response {
     let nothing = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
     let policy = headers.entry(header::CONTENT_SECURITY_POLICY);
     policy.or_insert(HeaderValue::from_static(nothing));
+    let kept = headers.entry(header::CACHE_CONTROL);
+    kept.or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod api_tokens;
 mod commands;
+mod console;
 mod described;
 mod estate;
 mod events;

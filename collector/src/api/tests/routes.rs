@@ -282,19 +282,6 @@ async fn what_is_not_there_is_a_problem_in_json_and_every_answer_has_its_headers
 }
 
 #[tokio::test]
-async fn the_console_page_runs_no_script_and_its_policy_allows_none() {
-    let world = World::new();
-    let response = world.send("GET", "/", None, None).await;
-    let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
-    assert!(policy.starts_with("default-src 'none'; style-src 'self'"), "{policy}");
-    let page = String::from_utf8(read(response).await.to_vec()).unwrap();
-    assert!(page.contains("not built yet") && !page.contains("<script"), "{page}");
-    assert!(!page.contains("style="), "the policy would not let it through");
-    let style = world.send("GET", "/console.css", None, None).await;
-    assert_eq!(style.status(), StatusCode::OK);
-}
-
-#[tokio::test]
 async fn the_openapi_document_is_3_1_and_names_every_route_under_its_prefix() {
     let world = World::new();
     let (status, document) = world.call("GET", "/openapi.json", None, None).await;
