@@ -47,7 +47,7 @@ pub struct DemoOptions {
 
 /// Checks everything that can be checked here; ends with `N passed, N failed, N skipped`.
 ///
-/// In order: formatting, lints, build, all tests (what needs root skips by name without it),
+/// In order: the web console (where node is), formatting, lints, build, all tests (what needs root skips by name without it),
 /// dependencies (cargo-deny, built once into the cache), the demo end to end.
 /// The full output of each step lies in the build directory under cordon/verify.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use crate::arguments::DemoOptions;
 use crate::fleet::{Fleet, Plan};
 use crate::workspace::Workspace;
-use crate::{lab, need, say};
+use crate::{console, lab, need, say};
 
 pub use step::step;
 
@@ -47,6 +47,7 @@ pub fn check(workspace: &Workspace) -> Result<Option<String>> {
 }
 
 fn build(workspace: &Workspace) -> Result<()> {
+    console::build_if_possible(workspace)?;
     step("built the agent, the collector and the terminal program", || {
         let mut command = crate::run_command::cargo(&["build", "--workspace", "--bins"]);
         command.current_dir(&workspace.root);

@@ -47,6 +47,8 @@ pub struct Plan {
     pub collector_settings: String,
     /// Without a lab though there could be one: collector and agents on this machine's loopback.
     pub on_loopback: bool,
+    /// What endpoints of the stage call themselves, where that is another name than the stage's.
+    pub host_names: BTreeMap<String, String>,
     /// A program and its arguments that start every agent in their place, such as `nsenter` into a
     /// mount namespace; agents start by themselves where there is none.
     pub agents_by: Vec<OsString>,
@@ -298,7 +300,8 @@ impl Fleet {
             return run(Command::new(program).args(arguments)).context("running cordon-agent");
         }
         let mut command = Command::new("unshare");
-        command.args(HOST_NAMED).args([name.as_ref(), program.as_os_str()]).args(arguments);
+        let named = OsStr::new(self.host_name(name));
+        command.args(HOST_NAMED).args([named, program.as_os_str()]).args(arguments);
         self.namespace(name)?.run(|| run(&mut command))?.context("running cordon-agent")
     }
 
@@ -340,7 +343,7 @@ impl Fleet {
         let first = words.next().unwrap_or_default();
         let mut launch = Launch::new("cordon-agent", first)
             .arguments(words)
-            .arguments([name.as_ref(), program.as_os_str()])
+            .arguments([OsStr::new(self.host_name(name)), program.as_os_str()])
             .arguments(run)
             .output(self.log(name)?);
         if let Some(cgroup) = &endpoint.cgroup {
@@ -384,10 +387,15 @@ impl Fleet {
         }
     }
 
+    /// What an endpoint calls itself.
+    fn host_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.plan.host_names.get(name).map_or(name, String::as_str)
+    }
+
     /// What `cordon endpoint list --json` says of one endpoint.
     pub fn endpoint_json(&self, name: &str) -> Result<Value> {
         let list = self.cordon_json(&["endpoint", "list"])?;
-        let found = list.into_iter().find(|endpoint| endpoint["host_name"] == name);
+        let found = list.into_iter().find(|endpoint| endpoint["host_name"] == self.host_name(name));
         found.with_context(|| format!("{name} is not listed"))
     }
 

@@ -1,7 +1,9 @@
 //! The project's own task runner, and the network namespace lab that the demo and the tests share.
 
 pub mod arguments;
+pub mod browser;
 pub mod clock;
+pub mod console;
 pub mod deb;
 pub mod demo;
 pub mod fleet;

@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::arguments::PackOptions;
+use crate::console::Console;
 use crate::run_command::{ask, cargo, find_program, run as run_command};
 use crate::workspace::Workspace;
 use crate::{deb, say};
@@ -26,6 +27,8 @@ pub fn run(options: &PackOptions) -> Result<bool> {
         std::env::consts::OS,
         std::env::consts::ARCH
     );
+    // Who installs the archive is to have a console.
+    Console::find(&workspace).map_err(anyhow::Error::msg)?.build()?;
     let programs = build_programs(&workspace, &folder)?;
     if programs.is_empty() {
         bail!("this checkout builds no programs to pack");

@@ -11,13 +11,14 @@ use anyhow::Result;
 
 use crate::arguments::VerifyOptions;
 use crate::clock::Stopwatch;
+use crate::console::Console;
 use crate::programs::FOLDER_VARIABLE;
 use crate::run_command::{Ran, cargo, run as run_command};
 use crate::tally::Tally;
 use crate::vm::depot::Depot;
 use crate::vm::{release, system};
 use crate::workspace::Workspace;
-use crate::{demo, need, packages, peers, say, schemathesis};
+use crate::{browser, demo, need, packages, peers, say, schemathesis};
 
 /// Goes on after a failed step, so that one run shows all that is wrong; true if nothing is.
 pub fn run(options: &VerifyOptions) -> Result<bool> {
@@ -35,6 +36,10 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
         Ok(missing) => missing.iter().for_each(|reason| say::line(&format!("missing: {reason}"))),
         Err(error) => say::line(&format!("missing: who tries the API: {error:#}")),
     }
+    match browser::provide() {
+        Ok(missing) => missing.iter().for_each(|reason| say::line(&format!("missing: {reason}"))),
+        Err(error) => say::line(&format!("missing: who looks at the console: {error:#}")),
+    }
     if let Err(error) = provide_machines() {
         say::line(&format!("missing: machines for guests: {error:#}"));
     }
@@ -48,7 +53,8 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
         logs,
         journal_writer,
     };
-    let mut tally = steps.build_and_test()?;
+    let mut tally = console(&workspace);
+    tally.add(steps.build_and_test()?);
     if options.quick {
         tally.add(Tally::skip("dependencies", "--quick leaves them out"));
         tally.add(Tally::skip("the demo", "--quick leaves it out"));
@@ -58,6 +64,31 @@ pub fn run(options: &VerifyOptions) -> Result<bool> {
     }
     report(&tally, watch.elapsed());
     Ok(tally.failed == 0)
+}
+
+/// The console's own checks, and its files for the collector that is built afterwards.
+fn console(workspace: &Workspace) -> Tally {
+    let what = "the web console: types, lints, units, build";
+    let console = match Console::find(workspace) {
+        Ok(console) => console,
+        Err(reason) => {
+            say::line(&reason);
+            return Tally::skip("the web console", &reason);
+        }
+    };
+    say::begin(what);
+    let watch = Stopwatch::start();
+    match console.build().and_then(|()| console.check()) {
+        Ok(()) => {
+            say::step("ok", watch.elapsed(), what);
+            Tally::pass()
+        }
+        Err(error) => {
+            say::step("FAIL", watch.elapsed(), what);
+            say::output(&format!("{error:#}"));
+            Tally::fail()
+        }
+    }
 }
 
 /// qemu, a kernel for guests and a disk to start one from, in the cache.
