@@ -29,7 +29,7 @@ function signedOut(error: Error) {
   if (error.kind !== 'signed-out') return;
   const { pathname, href } = router.state.location;
   if (pathname !== '/sign-in' && pathname !== '/set-up') {
-    void router.navigate({ to: '/sign-in', search: { to: href } });
+    void router.navigate({ to: '/sign-in', search: pathname === '/' ? {} : { to: href } });
   }
 }
 

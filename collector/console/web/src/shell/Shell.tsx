@@ -1,7 +1,7 @@
 // What stands around every page: whose endpoints these are, where else to go, who is signed in.
 
 import { useQuery } from '@tanstack/react-query';
-import { Navigate, Outlet, useLocation } from '@tanstack/react-router';
+import { Outlet } from '@tanstack/react-router';
 
 import { Problem } from '../api/client';
 import { type Feed, useFreshness } from '../api/live';
@@ -18,11 +18,11 @@ import { Person } from './Person';
 export function Shell() {
   const { data: current, error } = useQuery(session);
   const client = useClient();
-  const location = useLocation();
-  if (error instanceof Problem && error.status === 401) {
-    return <Navigate to="/sign-in" search={location.pathname === '/' ? {} : { to: location.href }} />;
+  if (!current) {
+    // Whoever is not signed in is on the way to the page for that: see main.tsx.
+    const isRefused = error instanceof Problem && error.status === 401;
+    return <main className="alone">{error && !isRefused ? <Failure error={error} /> : <Waiting />}</main>;
   }
-  if (!current) return <main className="alone">{error ? <Failure error={error} /> : <Waiting />}</main>;
   const isSeen = client === ALL || current.clients.some((seat) => seat.id === client);
   return (
     <div className="shell">

@@ -3,7 +3,7 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { Pause, Play, Search as Glass, Telescope } from 'lucide-react';
-import { useDeferredValue, useState } from 'react';
+import { useDeferredValue, useEffect, useState } from 'react';
 import { Button } from 'react-aria-components';
 
 import { useFeed } from '../../api/live';
@@ -21,6 +21,9 @@ import { EventDrawer } from './EventDrawer';
 
 /** Events that came in live and are kept while the page is open; older ones are asked for. */
 const LIVE_MAX = 2000;
+
+/** Looks of half a second each, by itself, until something is found. */
+const LOOKS_MAX = 20;
 
 const GRAVE = new Set(['high', 'critical', 'fatal']);
 
@@ -83,6 +86,11 @@ export function Timeline({ endpoint }: { endpoint: EndpointWhole }) {
   );
   const fresh = heard.question === question ? heard.events : [];
   const rows = merge(fresh, found.data?.pages.flatMap((page) => page.items) ?? []);
+  const { hasNextPage, isFetching, fetchNextPage } = found;
+  const isLooking = rows.length === 0 && hasNextPage && (found.data?.pages.length ?? 0) < LOOKS_MAX;
+  useEffect(() => {
+    if (isLooking && !isFetching) void fetchNextPage();
+  }, [isLooking, isFetching, fetchNextPage]);
   const more = found.hasNextPage && !found.isFetching ? () => void found.fetchNextPage() : undefined;
   const chosen = search.event ? rows.find((event) => event.metadata.uid === search.event) : undefined;
   return (
@@ -106,9 +114,9 @@ export function Timeline({ endpoint }: { endpoint: EndpointWhole }) {
               height="calc(100dvh - var(--table-top, 20rem))"
             />
           ) : (
-            <Empty icon={Telescope} title={found.hasNextPage ? 'Nothing in what was looked at so far' : 'No such event'}>
+            <Empty icon={Telescope} title={isLooking ? 'Looking further back …' : found.hasNextPage ? 'Nothing in what was looked at so far' : 'No such event'}>
               <p>One look takes half a second at most and goes on where it left off.</p>
-              {found.hasNextPage ? (
+              {found.hasNextPage && !isLooking ? (
                 <Button className="button" isPending={found.isFetching} onPress={() => void found.fetchNextPage()}>
                   Look further back
                 </Button>

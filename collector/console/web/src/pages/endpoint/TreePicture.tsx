@@ -57,7 +57,7 @@ function Box({ node, isChosen, choose }: { node: Placed; isChosen: boolean; choo
   const user = process.launch ? word(process.launch, 'process.user.uid') : '';
   const code = process.end ? word(process.end, 'exit_code') : '';
   const state = !process.launch ? 'before' : process.end ? (code !== '' && code !== '0' ? 'failed' : 'ended') : 'running';
-  const told = [`pid ${process.pid}`, user === '' ? '' : user === '0' ? 'root' : `uid ${user}`, process.launch ? clock(process.launch.time_dt).slice(0, 8) : ''];
+  const told = [`pid ${process.pid}`, user === '' ? '' : user === '0' ? 'root' : `uid ${user}`, process.launch ? clock(process.launch.time_dt).slice(0, 8) : '', state === 'failed' ? `code ${code}` : ''];
   const press = (event: KeyboardEvent) => {
     if (event.key !== 'Enter' && event.key !== ' ') return;
     event.preventDefault();
@@ -70,7 +70,6 @@ function Box({ node, isChosen, choose }: { node: Placed; isChosen: boolean; choo
       role="button"
       tabIndex={0}
       aria-pressed={isChosen}
-      aria-label={`${title}, pid ${process.pid}, ${state}`}
       onClick={() => choose(process.key)}
       onKeyDown={press}
     >

@@ -1,0 +1,93 @@
+//! What the browser looks at: an endpoint that is isolated, one whose agent was stopped, and one that
+//! means harm in everything it says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use cordon_packaging::clock::wait_until;
+use cordon_packaging::fleet::{Fleet, OPERATORS, Plan};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The endpoint of the stage that means harm, and what it calls itself.
+const HOSTILE: &str = "desk-07";
+const HOSTILE_NAME: &str = "<img src=x onerror=window.hacked=3><b>desk";
+
+/// Lines that it writes: markup, an escape sequence of terminals, text that runs backwards.
+const HOSTILE_LINES: &str = "<script>window.hacked=1</script>\n\
+    <svg onload=window.hacked=4>\u{1b}[2J hacked\n\
+    \u{202e}dekcah javascript:window.hacked=5 hacked\n";
+
+/// An argument of a program that is started.
+const HOSTILE_ARGUMENT: &str = "\"><img src=x onerror=window.hacked=2>";
+
+#[derive(Debug)]
+pub(crate) struct Scene {
+    fleet: Fleet,
+    invitation: String,
+}
+
+impl Scene {
+    pub(crate) fn make() -> Result<Self> {
+        let host_names = BTreeMap::from([(HOSTILE.to_owned(), HOSTILE_NAME.to_owned())]);
+        let mut fleet = Fleet::make(Plan { host_names, ..Plan::default() })?;
+        for name in ["web-01", "db-01", HOSTILE] {
+            fleet.enrol(name)?;
+            fleet.wait_for_state(name, "online", PATIENCE)?;
+        }
+        let web = fleet.endpoint_json("web-01")?;
+        let web = web["id"].as_str().context("an endpoint has an id")?.to_owned();
+        let reason = "Beaconing to an address that was seen in two other incidents";
+        fleet.cordon(&["isolate", &web, "--reason", reason, "--yes", "--wait"])?;
+        fleet.stop_agent("db-01")?;
+        harm(&fleet)?;
+        let invitation = invite(&fleet)?;
+        Ok(Self { fleet, invitation })
+    }
+
+    /// What the tests are told of it.
+    pub(crate) fn told(&self) -> Vec<(&'static str, String)> {
+        let log = self.fleet.logs("web-01").join("app.log");
+        vec![
+            ("CORDON_URL", self.fleet.people_url()),
+            ("CORDON_FOLDER", self.fleet.folder().display().to_string()),
+            ("CORDON_INVITATION", self.invitation.clone()),
+            ("CORDON_HOSTILE", HOSTILE_NAME.to_owned()),
+            ("CORDON_LOG_FILE", log.display().to_string()),
+        ]
+    }
+}
+
+/// Lets the hostile endpoint say all of it, and waits until it was heard.
+fn harm(fleet: &Fleet) -> Result<()> {
+    let log = fleet.logs(HOSTILE).join("<img src=x onerror=window.hacked=6>.log");
+    let mut log = fs::File::create(&log).context("making a log with a hostile name")?;
+    fs::write(fleet.logs("web-01").join("app.log"), "the application began\n")?;
+    let status = Command::new("sh").args(["-c", "sleep 1; exit 3", HOSTILE_ARGUMENT]).status()?;
+    ensure!(status.code() == Some(3), "the program with a hostile argument ended otherwise");
+    let mut heard = |class: &str, text: &str| {
+        // What was in a log before it was noticed may be passed over.
+        log.write_all(HOSTILE_LINES.as_bytes())?;
+        let events = fleet.cordon_json(&["events", "--class", class, "--text", text]);
+        Ok::<_, anyhow::Error>(events?.into_iter().next().map(drop))
+    };
+    for (class, text) in [("log", "window.hacked=1"), ("process", "window.hacked=2")] {
+        let found = wait_until(PATIENCE, || heard(class, text))?;
+        found.with_context(|| format!("no {class} event has {text}"))?;
+    }
+    Ok(())
+}
+
+/// A code with which the first operator sets a way into the console up.
+fn invite(fleet: &Fleet) -> Result<String> {
+    let mut command = fleet.command("cordon-collector")?;
+    command.args(["operator", "invite", OPERATORS[0], "--config"]);
+    let output = command.arg(fleet.folder().join("collector.toml")).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let code = said.lines().find_map(|line| line.strip_prefix("invitation"));
+    Ok(code.with_context(|| format!("no invitation in {said:?}"))?.trim().to_owned())
+}

@@ -1,0 +1,102 @@
+//! The web console in a real browser, over the real collector and real agents: signing in, finding,
+//! following, a hostile endpoint, and those who cannot see.
+//!
+//! Needs root for the lab, node with the console's packages, and a chromium; skips by name without.
+//! `cargo shots` makes pictures of every page instead.
+
+mod fleet;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use cordon_packaging::{browser, lab::unavailable, programs, run_command::find_program};
+use fleet::Scene;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// What is shown, and the file that shows it; in this order, for the first signs in.
+const TESTS: [(&str, &str); 4] = [
+    ("an invited person signs in with a password and a code, then a passkey", "sign-in"),
+    ("endpoints, timelines, commands and processes are found and followed live", "pages"),
+    ("an endpoint that is markup and scripts through and through runs nothing", "hostile"),
+    ("no page has a serious fault for those who cannot see, dark or light", "access"),
+];
+
+/// Of every page; made only when asked for, by `cargo shots`: nobody looks at them in a test.
+const SHOTS: &str = "pictures";
+
+static SCENE: OnceLock<Mutex<Option<Scene>>> = OnceLock::new();
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trial = |&(name, file): &(&'static str, &'static str)| {
+        Trial::ignorable_test(name, move || unless(|| run(&[file])))
+    };
+    let mut trials: Vec<Trial> = TESTS.iter().map(trial).collect();
+    let shots = || unless(|| run(&["sign-in", "shots"]));
+    trials.push(Trial::ignorable_test(SHOTS, shots).with_ignored_flag(true));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Nothing that was made outlives this, and statics are never dropped.
+    if let Some(scene) = SCENE.get() {
+        drop(scene.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+    conclusion.exit_code()
+}
+
+fn unless(body: impl FnOnce() -> Result<()>) -> Result<Completion, Failed> {
+    if let Some(reason) = missing() {
+        return Ok(Completion::ignored_with(reason));
+    }
+    body().map(|()| Completion::Completed).map_err(|error| format!("{error:#}").into())
+}
+
+/// Why the console cannot be looked at here.
+fn missing() -> Option<String> {
+    if let Some(reason) = unavailable() {
+        return Some(reason);
+    }
+    for program in ["cordon", "cordon-agent", "cordon-collector"] {
+        if let Err(reason) = programs::find(program) {
+            return Some(reason.to_string());
+        }
+    }
+    if find_program("node").is_none() {
+        return Some("node is not here".to_owned());
+    }
+    for built in ["node_modules/vitest", "dist/console/index.html"] {
+        if !web().join(built).exists() {
+            return Some("the console is not built; `cargo verify` builds it".to_owned());
+        }
+    }
+    browser::find().err()
+}
+
+fn web() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../collector/console/web")
+}
+
+/// Runs files of the console's browser tests over one fleet that all of them share.
+fn run(files: &[&str]) -> Result<()> {
+    let scene = SCENE.get_or_init(Mutex::default);
+    let mut scene = scene.lock().unwrap_or_else(PoisonError::into_inner);
+    let scene = match &mut *scene {
+        Some(scene) => scene,
+        none => none.insert(Scene::make()?),
+    };
+    let shots = std::env::var_os("CORDON_SHOTS")
+        .map_or_else(|| std::env::temp_dir().join("cordon-shots"), PathBuf::from);
+    for file in files {
+        let mut command = Command::new("node");
+        command.current_dir(web()).args(["node_modules/vitest/vitest.mjs", "run"]);
+        command.args(["--config", "tests/vitest.config.ts", &format!("tests/{file}.test.ts")]);
+        command.env("CORDON_CHROMIUM", browser::find().map_err(anyhow::Error::msg)?);
+        command.env("CORDON_SHOTS", &shots);
+        let output = command.envs(scene.told()).output().context("starting node")?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "{file}:\n{said}\n{errors}");
+    }
+    Ok(())
+}
