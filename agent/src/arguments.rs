@@ -1,11 +1,13 @@
 //! What `cordon-agent` is told to do, out of its arguments. Pure.
 //!
-//! Written out and not left to a library: a dozen commands with three options are little to read,
-//! and the library was a fortieth of the whole program.
+//! `lexopt` takes them apart. A library that also writes the help was a fortieth of the whole
+//! program.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::Parser;
 
 use crate::config;
 use crate::health::VERSION;
@@ -89,6 +91,9 @@ pub enum ArgumentError {
     /// An option lacks what belongs to it.
     #[error("'--config' needs a FILE")]
     NoFile,
+    /// Something else, in the words of who takes arguments apart.
+    #[error("{0}; try `cordon-agent --help`")]
+    Other(String),
     /// Too few arguments, or too many.
     #[error("this is how it is used: {0}")]
     Usage(&'static str),
@@ -190,13 +195,13 @@ struct Given {
     config: Option<PathBuf>,
     help: bool,
     version: bool,
-    options: Vec<&'static str>,
+    option: Option<&'static str>,
     words: Vec<OsString>,
 }
 
 /// Understands arguments, without the program's own name.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, ArgumentError> {
-    let Given { config, mut help, version, options, words } = sort(arguments.into_iter())?;
+    let Given { config, mut help, version, option, words } = sort(Parser::from_args(arguments))?;
     let mut words = words.into_iter();
     let mut name = words.next();
     if name.as_deref() == Some(OsStr::new("help")) {
@@ -217,44 +222,41 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Arg
     if let (true, Some(Command { usage, about, .. })) = (help, command) {
         return Ok(Asked::Say(format!("{about}\n\nUsage: {usage} [--config FILE]")));
     }
-    for option in &options {
-        if (name.as_str(), *option) != ("enroll", "--force")
-            && (name.as_str(), *option) != ("doctor", "--json")
-        {
-            return Err(ArgumentError::Option { command: name, option: (*option).to_owned() });
-        }
+    let is_its = |option| matches!((&*name, option), ("enroll", "--force") | ("doctor", "--json"));
+    if let Some(option) = option.filter(|option| !is_its(option)) {
+        return Err(ArgumentError::Option { command: name, option: option.to_owned() });
     }
     let words: Vec<_> = words.collect();
-    let deed = deed(&name, &words, !options.is_empty(), command)?;
+    let deed = deed(&name, &words, option.is_some(), command)?;
     let config = config.unwrap_or_else(|| config::PATH.into());
     Ok(Asked::Do(Arguments { config, deed }))
 }
 
-fn sort(mut arguments: impl Iterator<Item = OsString>) -> Result<Given, ArgumentError> {
+fn sort(mut parser: Parser) -> Result<Given, ArgumentError> {
     let mut given = Given::default();
-    while let Some(argument) = arguments.next() {
-        match argument.as_bytes() {
-            b"--" => {
-                given.words.extend(arguments);
-                break;
+    let fault = |given: &Given, error| match error {
+        lexopt::Error::MissingValue { .. } => ArgumentError::NoFile,
+        lexopt::Error::UnexpectedValue { option, .. } | lexopt::Error::UnexpectedOption(option) => {
+            let command = given.words.first().map(|word| word.to_string_lossy().into_owned());
+            let command = command.unwrap_or_else(|| "cordon-agent".to_owned());
+            ArgumentError::Option { command, option }
+        }
+        other @ (lexopt::Error::UnexpectedArgument(_)
+        | lexopt::Error::ParsingFailed { .. }
+        | lexopt::Error::NonUnicodeValue(_)
+        | lexopt::Error::Custom(_)) => ArgumentError::Other(other.to_string()),
+    };
+    while let Some(argument) = parser.next().map_err(|error| fault(&given, error))? {
+        match argument {
+            Short('h') | Long("help") => given.help = true,
+            Short('V') | Long("version") => given.version = true,
+            Long("force") => given.option = Some("--force"),
+            Long("json") => given.option = Some("--json"),
+            Long("config") => {
+                given.config = Some(parser.value().map_err(|error| fault(&given, error))?.into());
             }
-            b"-h" | b"--help" => given.help = true,
-            b"-V" | b"--version" => given.version = true,
-            b"--force" => given.options.push("--force"),
-            b"--json" => given.options.push("--json"),
-            b"--config" => {
-                given.config = Some(arguments.next().ok_or(ArgumentError::NoFile)?.into());
-            }
-            [b'-', b'-', b'c', b'o', b'n', b'f', b'i', b'g', b'=', file @ ..] => {
-                given.config = Some(OsStr::from_bytes(file).into());
-            }
-            [b'-', _, ..] => {
-                let command = given.words.first().map(|word| word.to_string_lossy().into_owned());
-                let command = command.unwrap_or_else(|| "cordon-agent".to_owned());
-                let option = argument.to_string_lossy().into_owned();
-                return Err(ArgumentError::Option { command, option });
-            }
-            _ => given.words.push(argument),
+            Value(word) => given.words.push(word),
+            Short(_) | Long(_) => return Err(fault(&given, argument.unexpected())),
         }
     }
     Ok(given)
@@ -362,6 +364,7 @@ mod tests {
             ("enroll x --json", "enroll", "--json"),
             ("status --quick", "status", "--quick"),
             ("-q", "cordon-agent", "-q"),
+            ("doctor --json=x", "doctor", "--json"),
         ] {
             let (command, option) = (command.to_owned(), option.to_owned());
             assert_eq!(asked(line), Err(ArgumentError::Option { command, option }), "{line}");

@@ -6,6 +6,8 @@
 //! Name logs, not their rotated copies: a copy that a pattern matches too is recognised by its
 //! name and its beginning, and only by those.
 
+mod account;
+mod beside;
 mod file;
 mod find;
 mod fingerprint;
@@ -16,6 +18,7 @@ mod judge;
 mod limit;
 mod lines;
 mod mark;
+mod past;
 pub(super) mod pattern;
 mod place;
 mod reading;

@@ -13,6 +13,7 @@ mod json;
 mod login;
 mod pam;
 mod sshd;
+mod stamped;
 mod sudo;
 #[cfg(test)]
 mod tests;
@@ -20,3 +21,4 @@ mod when;
 
 pub use head::{Assumed, Head, head};
 pub use interpret::{interpret, interpret_below};
+pub use stamped::Stamped;

@@ -5,6 +5,13 @@
 //! noise of the machine. The agent sees every process of this machine; only those of the burst are
 //! counted, but all cost it time. The whole of it takes a quarter of an hour, of which the peer in a
 //! machine of its own is the last third; `--quick` leaves that and the slower rates out.
+//!
+//! Keys of the last line, each with the suffix of its rate (`_100`, `_400`, `_1600`, `_max`):
+//! `captured_complete_ratio`, `captured_or_counted_ratio`, `uncounted`, `agent_cpu_s_per_10k`, and
+//! `agent_core_percent` at a rate; `workload_cpu_ratio_max`, `workload_noise_ratio_max`. Of the
+//! machine of its own, with `vm_agent_` and with `auditd_` (with LAUREL) before them:
+//! `captured_complete_ratio_max`, `idle_core_percent_max`, `burst_cpu_s_per_10k_max`,
+//! `cpu_s_per_10k_max`, `workload_cpu_ratio_max`.
 
 mod beside;
 mod guest;

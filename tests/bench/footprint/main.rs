@@ -3,6 +3,11 @@
 //!
 //! It sees every process of this machine, so that a busy machine shows as a busy agent: how many
 //! it saw while it was meant to be idle stands in the table.
+//!
+//! Keys of the last line beside those of memory, threads and wake-ups when idle:
+//! `rss_after_load_mib` is what stays resident after the load, `rss_peak_mib` the most during it,
+//! `rss_overload_peak_mib` the most under overload, `gap_mismatch` the lines that are neither there
+//! nor in a gap.
 
 mod overload;
 

@@ -11,6 +11,7 @@ use super::fingerprint::Fingerprint;
 use super::judge::{Facts, Sibling, is_compressed, is_gzip, stem};
 use super::lines::{Cut, Line, Tail};
 use super::mark::Mark;
+use super::past::InHand;
 use super::place::{FileId, Place, born_ns};
 use super::source::Source;
 use super::treat::Treat;
@@ -225,6 +226,34 @@ impl Followed {
     pub(super) fn as_sibling(&self) -> io::Result<Sibling> {
         sibling(&self.source, self.path.clone())
     }
+
+    /// The file as far as judging others asks; none if it is not what was read any more.
+    pub(super) fn in_hand(&self) -> io::Result<Option<InHand>> {
+        let facts = self.source.facts()?;
+        let is_same = facts.continues(&self.fingerprint, self.tail.read_at());
+        let fingerprint = self.fingerprint;
+        Ok(is_same.then_some(InHand { fingerprint, head: facts.head, size: facts.size }))
+    }
+
+    /// Whether it was made before the other.
+    pub(super) fn is_older_than(&self, other: &Sibling) -> bool {
+        self.born_ns != 0 && self.born_ns < other.born_ns
+    }
+
+    /// What is kept of it once it was rotated away and read to its end: its place. What cannot be
+    /// read counts as read, and was told.
+    pub(super) fn past(&self) -> Option<Place> {
+        let metadata = self.source.metadata().ok()?;
+        let disk_bytes = Some(metadata.len());
+        let place = Place { disk_bytes, ..self.place().past() };
+        let is_unread = self.problem.is_some() && !self.is_packed();
+        let offset = if is_unread { metadata.len() } else { place.offset };
+        (!self.fingerprint.is_empty()).then_some(Place { offset, ..place })
+    }
+
+    fn is_packed(&self) -> bool {
+        matches!(self.source, Source::Packed(_))
+    }
 }
 
 fn names(path: &Path) -> [Name; 2] {
@@ -235,26 +264,34 @@ fn names(path: &Path) -> [Name; 2] {
 fn sibling(source: &Source, path: PathBuf) -> io::Result<Sibling> {
     let metadata = source.metadata()?;
     let (id, born_ns) = (FileId::of(&metadata), born_ns(&metadata));
-    Ok(Sibling { path, id, facts: source.facts()?, born_ns })
+    Ok(Sibling { path, id, facts: source.facts()?, born_ns, length: source.length()? })
 }
 
-/// The files beside a log, and beside what it links to, that share its stem or have `inode`;
-/// compressed ones only where `packed` asks for them.
-pub(super) fn siblings(path: &Path, inode: Option<u64>, packed: bool) -> Vec<Sibling> {
-    let mut found = siblings_beside(path, inode, packed);
+/// Opens a file beside a log in order to look at it; none for what is no file or gone.
+pub(super) fn open_sibling(path: &Path) -> io::Result<Option<Sibling>> {
+    match Source::open(path) {
+        Ok(source) => source.map(|source| sibling(&source, path.to_owned())).transpose(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The files beside a log, and beside what it links to, that share its stem or have `inode`.
+pub(super) fn siblings(path: &Path, inode: Option<u64>) -> Vec<Sibling> {
+    let mut found = siblings_beside(path, inode);
     let real = path.canonicalize().ok().filter(|real| real.parent() != path.parent());
-    found.extend(real.map(|real| siblings_beside(&real, inode, packed)).into_iter().flatten());
+    found.extend(real.map(|real| siblings_beside(&real, inode)).into_iter().flatten());
     found
 }
 
-fn siblings_beside(path: &Path, inode: Option<u64>, packed: bool) -> Vec<Sibling> {
+fn siblings_beside(path: &Path, inode: Option<u64>) -> Vec<Sibling> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Vec::new();
     };
     let Ok(entries) = directory.read_dir() else { return Vec::new() };
     let is_sibling = |entry: &DirEntry| {
         let other: OsString = entry.file_name();
-        let is_readable = !is_compressed(&other) || (packed && is_gzip(&other));
+        let is_readable = !is_compressed(&other) || is_gzip(&other);
         Some(entry.ino()) == inode || (stem(&other) == stem(name) && is_readable)
     };
     let entries = entries.filter_map(Result::ok).filter(is_sibling).take(SIBLINGS_MAX);

@@ -7,7 +7,7 @@ use cordon_proto::event::{Body, Encoding, LogLine, Observation, Severity};
 use super::lines::Line;
 use super::run::Gathering;
 use crate::clock::Stamp;
-use crate::sensor::parse::{Assumed, head, interpret_below};
+use crate::sensor::parse::{Assumed, Stamped, head as read_head, interpret_below};
 
 /// What one line may become at most, itself and what it tells; the room of a sample is reckoned
 /// with it.
@@ -27,8 +27,13 @@ pub(super) struct Finish<'a> {
 impl Finish<'_> {
     pub(super) fn lines(mut self, lines: &[Line<'_>]) {
         let mut run: Option<Gathering<'_>> = None;
+        let mut stamped: Option<Stamped<'_>> = None;
         for line in lines {
-            let head = head(&line.bytes, &self.assumed);
+            let mut head = stamped.as_ref().and_then(|stamped| stamped.head_of(&line.bytes));
+            if head.is_none() {
+                head = read_head(&line.bytes, &self.assumed);
+                stamped = head.as_ref().and_then(|head| Stamped::of(&line.bytes, head));
+            }
             let origin = || FileOrigin { offset: line.offset, ..self.origin.clone() };
             let told = head.as_ref().and_then(|head| interpret_below(origin, head));
             let is_alone = told.is_some();

@@ -2,6 +2,7 @@
 //! always stands behind the last of its lines in the same sample.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use cordon_proto::Text;
 use cordon_proto::event::login::FileOrigin;
@@ -37,6 +38,10 @@ impl<'a> Gathered<'a> {
 
     pub(super) fn boot_ns(&self) -> u64 {
         self.now.boot_ns
+    }
+
+    pub(super) fn time_ns(&self) -> u64 {
+        self.now.time_ns
     }
 
     /// How many lines still fit; hands over first what leaves no room.
@@ -78,6 +83,14 @@ impl<'a> Gathered<'a> {
     /// Tells that lines went before they were read; how many, nobody knows.
     pub(super) fn loss(&mut self, detail: String) {
         self.tell(GapReason::SourceGone, 0, detail);
+    }
+
+    /// Tells what nobody can see when a log is copied and emptied.
+    pub(super) fn emptied_after_copy(&mut self, log: &Path) {
+        self.loss(format!(
+            "{} was emptied after it was copied; what was written in between, if anything, is gone",
+            log.display()
+        ));
     }
 
     /// Tells that so many lines of a file were over its limit.

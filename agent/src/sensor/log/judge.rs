@@ -35,6 +35,8 @@ pub(super) struct Sibling {
     pub(super) id: FileId,
     pub(super) facts: Facts,
     pub(super) born_ns: u64,
+    /// How long its content is; of a compressed file the lower 32 bits, as it says itself.
+    pub(super) length: u64,
 }
 
 impl Sibling {
@@ -44,10 +46,36 @@ impl Sibling {
         matches!(names, (Some(name), Some(other)) if is_rotated_name(name, other))
     }
 
-    fn is_packed(&self) -> bool {
+    pub(super) fn is_packed(&self) -> bool {
         self.path.file_name().is_some_and(is_gzip)
     }
+
+    /// Whether its content may be so long.
+    pub(super) fn is_as_long(&self, bytes: u64) -> bool {
+        match self.is_packed() {
+            true => self.length & LENGTH_KEPT == bytes & LENGTH_KEPT,
+            false => self.facts.size == bytes,
+        }
+    }
+
+    /// Whether this is the file of the place, and not one that has its number since. What was empty
+    /// is known by its birth alone.
+    pub(super) fn is_at(&self, place: &Place) -> bool {
+        let is_born_then = !place.fingerprint.is_empty() || self.born_ns == place.born_ns;
+        let continues = self.facts.continues(&place.fingerprint, place.offset);
+        self.id == place.id && is_born_then && continues
+    }
+
+    /// Whether this is the file of the place, and holds something else now.
+    pub(super) fn was_emptied(&self, place: &Place) -> bool {
+        self.id == place.id
+            && self.born_ns == place.born_ns
+            && !self.facts.continues(&place.fingerprint, place.offset)
+    }
 }
+
+/// What a compressed file keeps of the length of its content.
+const LENGTH_KEPT: u64 = 0xffff_ffff;
 
 /// Where a file is that was read up to a place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,8 +95,12 @@ pub(super) fn locate<'a>(place: &Place, siblings: &'a [Sibling]) -> Found<'a> {
     let path = place.path();
     let copy = copy_of(place, siblings);
     match siblings.iter().find(|sibling| sibling.id == place.id) {
-        Some(same) if same.facts.continues(&place.fingerprint, place.offset) => {
-            if same.path == path { Found::Here(same) } else { Found::Moved(same) }
+        Some(same) if same.is_at(place) => {
+            if same.path == path {
+                Found::Here(same)
+            } else {
+                Found::Moved(same)
+            }
         }
         Some(other) if other.path == path => Found::Emptied(other, copy),
         Some(_used_again) => copy.map_or(Found::Gone, Found::Moved),
@@ -88,48 +120,18 @@ pub(super) fn copy_of<'a>(place: &Place, siblings: &'a [Sibling]) -> Option<&'a 
     copies.max_by_key(|copy| (!copy.is_packed(), copy.born_ns))
 }
 
-/// What a file was that is gone, as far as its place tells.
-pub(super) fn remembered(place: &Place) -> Sibling {
-    let facts = Facts { size: place.offset, head: Vec::new(), changed_ns: place.changed_ns() };
-    Sibling { path: place.path(), id: place.id, facts, born_ns: place.born_ns }
-}
-
-/// Files that were made, filled and rotated away since `before` was the log at `path`, the oldest
-/// first. Copies made by hand of what is older look the same if they are younger and changed
-/// later; those are read too, because a doubled line is better than a lost one.
-pub(super) fn rotated_since<'a>(
-    path: &Path,
-    before: &Sibling,
-    siblings: &'a [Sibling],
-) -> Vec<&'a Sibling> {
-    let mut found: Vec<&Sibling> = siblings
-        .iter()
-        .filter(|sibling| {
-            // A compressed file is younger than what is in it, and was changed when that was.
-            let is_later = match sibling.is_packed() || before.is_packed() {
-                true => sibling.facts.changed_ns > before.facts.changed_ns,
-                false => {
-                    before.born_ns != 0
-                        && sibling.born_ns > before.born_ns
-                        && sibling.facts.changed_ns >= before.facts.changed_ns
-                }
-            };
-            is_later
-                && sibling.path != path
-                && sibling.id != before.id
-                && sibling.is_rotated_of(path)
-        })
-        .collect();
-    found.sort_by_key(|sibling| (sibling.facts.changed_ns, sibling.born_ns));
-    found
-}
-
 /// Whether `other` looks like a rotated file of `name`: `app.log.1`, `app.log-20260102`,
-/// `app.log.2.gz`.
+/// `app.log.2.gz`, `app.log.old`. `app.log.err` is a log of its own.
 pub(super) fn is_rotated_name(name: &OsStr, other: &OsStr) -> bool {
+    const SEPARATORS: &[u8] = b".-_:TZ";
+    const WORDS: [&[u8]; 6] = [b"old", b"bak", b"prev", b"save", b"orig", b"gz"];
+    let is_numbered = |part: &[u8]| part.iter().all(u8::is_ascii_digit) || WORDS.contains(&part);
     let rest = other.as_bytes().strip_prefix(name.as_bytes());
-    rest.is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-' | b'_')))
-        && (!is_compressed(other) || is_gzip(other))
+    rest.is_some_and(|rest| {
+        matches!(rest.first(), Some(b'.' | b'-' | b'_'))
+            && rest.last().is_some_and(u8::is_ascii_alphanumeric)
+            && rest.split(|byte| SEPARATORS.contains(byte)).all(is_numbered)
+    })
 }
 
 /// Whether the name says that there is a compressed file of the one kind that is read.
@@ -162,6 +164,7 @@ mod tests {
             let [name, inode, born, content] = words[..] else { panic!("{line}") };
             let head = content.as_bytes().to_vec();
             Sibling {
+                length: head.len() as u64,
                 path: PathBuf::from("/l").join(name),
                 id: FileId { device: 1, inode: inode.parse().unwrap() },
                 facts: Facts { size: head.len() as u64, head, changed_ns: born.parse().unwrap() },
@@ -241,15 +244,42 @@ mod tests {
     }
 
     #[test]
-    fn generations_that_came_and_went_unseen_are_found_in_their_order() {
-        let siblings = siblings(
-            "app.log 9 50 e \n app.log.1 8 40 d \n app.log.2 6 30 c \n app.log.3 7 10 abcdefgh
-             app.log.4 5 5 old \n app.log.5.gz 4 10 zip \n app.log.6.xz 2 60 no
-             app.log.7.gz 11 35 gz \n application 3 60 no \n app.log2 2 60 no",
-        );
-        let before = siblings.iter().find(|sibling| sibling.id.inode == 7).unwrap();
-        let found = rotated_since(Path::new("/l/app.log"), before, &siblings);
-        assert_eq!(found.iter().map(|sibling| sibling.id.inode).collect::<Vec<_>>(), [6, 11, 8]);
+    fn an_empty_file_is_known_by_its_birth() {
+        let other = siblings("app.log.1 7 20 abc");
+        assert_eq!(locate(&place("", 0), &other), Found::Gone);
+        let same = siblings("app.log.1 7 10 abc");
+        assert_eq!(locate(&place("", 0), &same), Found::Moved(&same[0]));
+    }
+
+    #[test]
+    fn a_rotated_file_is_known_by_its_name() {
+        let is_rotated = |other: &str| is_rotated_name(OsStr::new("app.log"), OsStr::new(other));
+        for other in [
+            "app.log.1",
+            "app.log.0",
+            "app.log.12.gz",
+            "app.log-20260102",
+            "app.log.old",
+            "app.log_2026-01-02T03:04:05Z",
+            "app.log-20260102-1767312000.gz",
+            "app.log.gz",
+        ] {
+            assert!(is_rotated(other), "{other}");
+        }
+        for other in [
+            "app.log",
+            "app.log2",
+            "app.log.",
+            "app.log.err",
+            "app.log.1.xz",
+            "app.log-debug.1",
+            "application",
+            "app-1.log",
+            "app.log~",
+            "app.log.1.journal",
+        ] {
+            assert!(!is_rotated(other), "{other}");
+        }
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl Pattern {
         all && parts.next().is_none()
     }
 
+    /// Whether it may mean more than one path.
+    pub(super) fn is_wild(&self) -> bool {
+        self.text.contains(['*', '?'])
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.text
     }

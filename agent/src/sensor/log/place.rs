@@ -33,9 +33,20 @@ impl FileId {
         format!("log/{}/{}", self.device, self.inode)
     }
 
+    /// Apart from that of a place, because a number may be used again while it is still to be known
+    /// what the one before it held.
+    fn past_key(self) -> String {
+        format!("log/past/{}/{}", self.device, self.inode)
+    }
+
     /// Forgets the file's place.
     pub(super) fn forget(self) -> Checkpoint {
         Checkpoint { key: self.key(), value: None }
+    }
+
+    /// Forgets that the file was read and let go.
+    pub(super) fn forget_past(self) -> Checkpoint {
+        Checkpoint { key: self.past_key(), value: None }
     }
 }
 
@@ -64,6 +75,12 @@ pub(super) struct Place {
     /// When it had last been written to when it was read last.
     #[n(5)]
     pub(super) changed_ns: Option<u64>,
+    /// Whether it was rotated away, read to its end and let go.
+    #[n(6)]
+    pub(super) is_past: Option<bool>,
+    /// How much room it took on the disk when that was found.
+    #[n(7)]
+    pub(super) disk_bytes: Option<u64>,
 }
 
 impl Place {
@@ -76,7 +93,17 @@ impl Place {
         changed_ns: u64,
     ) -> Self {
         let (path, changed_ns) = (path.as_os_str().as_bytes().into(), Some(changed_ns));
-        Self { id, fingerprint, offset, path, born_ns, changed_ns }
+        let (is_past, disk_bytes) = (None, None);
+        Self { id, fingerprint, offset, path, born_ns, changed_ns, is_past, disk_bytes }
+    }
+
+    /// The same of a file that was rotated away and read to its end.
+    pub(super) fn past(self) -> Self {
+        Self { is_past: Some(true), ..self }
+    }
+
+    pub(super) fn is_past(&self) -> bool {
+        self.is_past == Some(true)
     }
 
     /// When the file had last been written to; 0 where an older version did not keep that.
@@ -89,7 +116,8 @@ impl Place {
     }
 
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { key: self.id.key(), value: Some(encode(self)) }
+        let key = if self.is_past() { self.id.past_key() } else { self.id.key() };
+        Checkpoint { key, value: Some(encode(self)) }
     }
 }
 
@@ -98,17 +126,17 @@ impl Place {
 pub(super) struct Restored {
     /// Files, the oldest first.
     pub(super) places: Vec<Place>,
-    /// Paths that were watched before: a file of theirs without a place is new.
-    pub(super) patterns: Vec<String>,
+    /// Paths that were watched before, and since when: a file of theirs without a place is new.
+    pub(super) patterns: Vec<(String, u64)>,
     /// Keys whose values cannot be read.
     pub(super) unreadable: Vec<String>,
 }
 
 const PATTERN_KEY: &str = "log/path/";
 
-/// Notes that a path is watched from now on.
-pub(super) fn watched(pattern: &str) -> Checkpoint {
-    Checkpoint { key: format!("{PATTERN_KEY}{pattern}"), value: Some(Vec::new()) }
+/// Notes that a path is watched since then, nanoseconds since 1970.
+pub(super) fn watched(pattern: &str, since_ns: u64) -> Checkpoint {
+    Checkpoint { key: format!("{PATTERN_KEY}{pattern}"), value: Some(encode(&since_ns)) }
 }
 
 impl Restored {
@@ -118,7 +146,10 @@ impl Restored {
         for Checkpoint { key, value } in checkpoints {
             let Some(value) = value.filter(|_value| key.starts_with("log/")) else { continue };
             if let Some(pattern) = key.strip_prefix(PATTERN_KEY) {
-                restored.patterns.push(pattern.to_owned());
+                match decode_lenient(&value) {
+                    Ok(since_ns) => restored.patterns.push((pattern.to_owned(), since_ns)),
+                    Err(_not_a_time) => restored.unreadable.push(key),
+                }
                 continue;
             }
             match decode_lenient(&value) {
@@ -144,11 +175,20 @@ mod tests {
         let checkpoint = place.checkpoint();
         assert_eq!(checkpoint.key, format!("log/2049/{}", u64::MAX));
         let foreign = Checkpoint { key: "disk/1".to_owned(), value: Some(vec![1]) };
+        let past = place.clone().past();
+        assert_eq!(past.checkpoint().key, format!("log/past/2049/{}", u64::MAX));
         let broken = Checkpoint { key: "log/1/1".to_owned(), value: Some(vec![1]) };
-        let kept = vec![foreign, checkpoint, id.forget(), broken, watched("/var/log/*.log")];
+        let kept = vec![
+            foreign,
+            checkpoint,
+            past.checkpoint(),
+            id.forget(),
+            broken,
+            watched("/var/log/*.log", 5),
+        ];
         let restored = Restored::read(kept);
-        assert_eq!(restored.places, [place]);
-        assert_eq!(restored.patterns, ["/var/log/*.log"]);
+        assert_eq!(restored.places, [place, past]);
+        assert_eq!(restored.patterns, [("/var/log/*.log".to_owned(), 5)]);
         assert_eq!(restored.unreadable, ["log/1/1"]);
     }
 }

@@ -67,6 +67,19 @@ impl Source {
         Ok(Facts { size: metadata.len(), head, changed_ns })
     }
 
+    /// How long its content is; of a compressed file as its last four bytes say.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        match self {
+            Self::Plain(file) => Ok(file.metadata()?.len()),
+            Self::Packed(packed) => {
+                let mut length = [0; 4];
+                let end = packed.file.metadata()?.len();
+                packed.file.read_exact_at(&mut length, end.saturating_sub(4))?;
+                Ok(u32::from_le_bytes(length).into())
+            }
+        }
+    }
+
     /// Reads what stands at a place; nothing where it ends.
     pub(super) fn read_at(&mut self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         match self {
@@ -111,7 +124,8 @@ fn decoder(file: &File) -> io::Result<MultiGzDecoder<File>> {
     Ok(MultiGzDecoder::new(again))
 }
 
-fn changed_ns(metadata: &Metadata) -> u64 {
+/// When the content was last written to, nanoseconds since 1970.
+pub(super) fn changed_ns(metadata: &Metadata) -> u64 {
     let secs = u64::try_from(metadata.mtime()).unwrap_or(0);
     let nanos = u64::try_from(metadata.mtime_nsec()).unwrap_or(0);
     secs.saturating_mul(1_000_000_000).saturating_add(nanos)

@@ -1,7 +1,8 @@
-//! The sensor on real files: every kind of rotation as a timeline turned by hand, and under a
-//! writer that does not wait, with the sensor killed at random.
+//! The sensor on real files: every kind of rotation as a timeline turned by hand, a thousand drawn
+//! from numbers, and under a writer that does not wait, with the sensor killed at random.
 
 mod busy;
+mod generated;
 mod kinds;
 mod scene;
 mod timeline;

@@ -4,9 +4,10 @@
 //! of the copy and the emptying; everything before is read from the copy if it was not read from
 //! the log itself. A log emptied without a copy loses what was not read yet: what was written in
 //! the last 5 to 10 ms where it is known to be emptied in place (it was, or a copy of it lies
-//! beside it), else in the last 20 to 25 ms.
+//! beside it), else in the last 20 to 25 ms. Both are told as a loss each time, whether anything
+//! was written then or not.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,9 @@ use super::LogSettings;
 use super::file::{self, Followed, Progress, Role};
 use super::find;
 use super::gather::{Gathered, Give};
-use super::judge::{Sibling, copy_of, rotated_since};
+use super::judge::copy_of;
 use super::limit::Limits;
+use super::past::Past;
 use super::pattern::Pattern;
 use super::place::{Place, Restored};
 use super::treat::{Treat, Treats};
@@ -63,10 +65,12 @@ pub(super) const RESCAN_NS: u64 = 60_000_000_000;
 pub(super) struct Watch {
     pub(super) patterns: Vec<Pattern>,
     /// Patterns whose files without a place are read from their beginning, because they were
-    /// watched before those files were there.
-    pub(super) watched: HashSet<String>,
+    /// watched before those files were there; and since when, nanoseconds since 1970.
+    pub(super) watched: HashMap<String, u64>,
     pub(super) from_start: bool,
     pub(super) files: Vec<Followed>,
+    /// Rotated files that have been read.
+    pub(super) past: Past,
     /// Directories in which files may appear.
     pub(super) directories: Vec<PathBuf>,
     /// What could not be looked at in the last scan.
@@ -98,6 +102,7 @@ impl Watch {
             watched: restored.patterns.iter().cloned().collect(),
             from_start: settings.from_start,
             files: Vec::new(),
+            past: Past::default(),
             directories: Vec::new(),
             problems: Vec::new(),
             unseen: Vec::new(),
@@ -296,66 +301,48 @@ impl Watch {
     }
 
     /// A file was emptied: what was in it is read on from its copy, if there is one; it begins
-    /// anew itself.
+    /// anew itself. What nobody saw before that is told as a loss, because it cannot be known.
     fn emptied(&mut self, index: usize, gathered: &mut Gathered<'_>) {
         let Some(file) = self.files.get_mut(index) else { return };
-        let siblings = file::siblings(&file.path, None, true);
+        let mut siblings = file::siblings(&file.path, None);
         let read_to = Place { offset: file.tail.read_at(), ..file.place() };
-        let copy = copy_of(&read_to, &siblings);
-        let copy = copy.filter(|copy| !find::is_followed(&self.files, copy.id)).cloned();
+        siblings.retain(|one| !find::is_followed(&self.files, one.id) && !self.past.knows(one));
         let Some(file) = self.files.get_mut(index) else { return };
-        let taken = copy.as_ref().and_then(|copy| {
+        let taken = copy_of(&read_to, &siblings).and_then(|copy| {
             find::drain(copy, &file.path, Arc::clone(&file.treat), gathered.boot_ns())
         });
-        let mut behind = Vec::new();
         match taken {
             Some(mut taken) => {
                 taken.tail = std::mem::take(&mut file.tail);
                 (taken.fingerprint, taken.mark, taken.grew_ns) =
                     (file.fingerprint, file.mark, file.grew_ns);
+                gathered.emptied_after_copy(&file.path);
                 gathered.place(taken.place().checkpoint());
-                behind.push(taken);
+                file.restart();
+                gathered.place(file.place().checkpoint());
+                self.files.push(taken);
             }
             None => {
-                let unread = file.unread_bytes();
-                if unread > 0 {
-                    let path = file.path.display();
-                    gathered.loss(format!("{path} was emptied with {unread} bytes not yet read"));
-                }
+                let (path, end, unread) =
+                    (file.path.display(), file.tail.read_at(), file.unread_bytes());
+                gathered.loss(match unread {
+                    0 => format!(
+                        "{path} was emptied; what followed byte {end}, if anything, is gone"
+                    ),
+                    _ => format!("{path} was emptied with at least {unread} bytes not yet read"),
+                });
                 let rest = file.finish();
                 gathered.lines(file, &rest);
+                file.restart();
+                gathered.place(file.place().checkpoint());
             }
-        }
-        file.restart();
-        gathered.place(file.place().checkpoint());
-        let path = file.path.clone();
-        self.files.append(&mut behind);
-        if let Some(copy) = copy {
-            self.take_rotated(&path, &copy, &siblings, gathered);
         }
     }
 
-    /// Follows the files that were made and rotated away since `before` without being seen.
-    pub(super) fn take_rotated(
-        &mut self,
-        path: &Path,
-        before: &Sibling,
-        siblings: &[Sibling],
-        gathered: &mut Gathered<'_>,
-    ) {
-        for sibling in rotated_since(path, before, siblings) {
-            let is_copy = self.files.iter().any(|file| {
-                !file.fingerprint.is_empty() && file.fingerprint.fits(&sibling.facts.head)
-            });
-            if is_copy || find::is_followed(&self.files, sibling.id) || self.is_full() {
-                continue;
-            }
-            let treat = self.treat(path);
-            if let Some(file) = find::drain(sibling, path, treat, gathered.boot_ns()) {
-                gathered.place(file.place().checkpoint());
-                self.files.push(file);
-            }
-        }
+    /// Everything is to be looked at again soon, because not all could be told.
+    pub(super) fn look_again(&mut self, now_ns: u64) {
+        const SOON_NS: u64 = 100_000_000;
+        self.scanned_ns = Some(now_ns.saturating_add(SOON_NS).saturating_sub(RESCAN_NS));
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -378,7 +365,12 @@ impl Watch {
             }
             let rest = file.finish();
             gathered.lines(&file, &rest);
+            // As long as it or its compressed copy lies there, it is known as read.
             gathered.place(file.id.forget());
+            if let Some(place) = file.past() {
+                gathered.place(place.checkpoint());
+                self.past.keep(place);
+            }
         }
         Ok(())
     }

@@ -35,10 +35,12 @@ fn files_compressed_while_nobody_looked_are_read_on() {
          look; wait 20; restart; look; wait 20",
         "a b c d",
     );
-    check(
+    check_losing(
+        "app.log",
         "look; write app.log a|; look; write app.log b|; restart; copy app.log app.log.1
          age app.log.1 1; gzip app.log.1; empty app.log; write app.log c|; look; wait 20; look",
         "a b c",
+        1,
     );
 }
 
@@ -188,7 +190,7 @@ fn lines_that_wait_for_more_come_when_the_file_is_rotated() {
     scene.play("write app.log b|; look; wait 20; wait 20");
     scene.lines.sort();
     assert_eq!(scene.lines, ["a", "b"]);
-    assert!(scene.losses.is_empty());
+    assert_eq!(scene.losses.len(), 1);
 }
 
 #[test]

@@ -89,6 +89,14 @@ impl Scene {
         self.restart();
     }
 
+    /// The same, whether there was anything to hand over or not.
+    fn stumble(&mut self) {
+        let woken = Woken::everything();
+        // Told by what is read after it.
+        self.watch.round(&woken, self.now(), &mut |_lost| Err(Stopping)).ok();
+        self.restart();
+    }
+
     pub(super) fn restart(&mut self) {
         let kept = self.kept.clone().into_iter();
         let kept = kept.map(|(key, value)| Checkpoint { key, value: Some(value) });
@@ -135,6 +143,7 @@ impl Scene {
             }
             ["restart"] => self.restart(),
             ["crash"] => self.crash(),
+            ["stumble"] => self.stumble(),
             _ => panic!("{line}"),
         }
     }
