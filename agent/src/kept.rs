@@ -360,7 +360,7 @@ mod tests {
         let (_temp, dir) = dir();
         let mut memory = GuardMemory::load(&dir).unwrap();
         let id = CommandId(uuid::Uuid::from_u128(1));
-        memory.accepted.note(id, 100, 0);
+        memory.accepted.note(id, 100);
         dir.write(GUARD, &memory.to_bytes()).unwrap();
         let read = GuardMemory::load(&dir).unwrap();
         assert_eq!(read.secret, memory.secret);

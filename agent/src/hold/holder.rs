@@ -232,7 +232,7 @@ impl Holder {
             guard::judge(bytes, &own)
         };
         let may = judged.map_err(|refusal| refusal.reason)?;
-        memory.accepted.note(may.command.id, may.forget_secs, endpoint_secs);
+        memory.accepted.note(may.command.id, may.forget_secs);
         if let Err(error) = authority.own.write(GUARD, &memory.to_bytes()) {
             // Obeyed all the same: a disk that is full must not keep an endpoint cut off. So that
             // nobody brings it a second time, the secret of its nonce goes; the next agent makes

@@ -55,8 +55,7 @@ impl Agent {
     /// The id is on disk before anything is done: a crash in between must not let it be obeyed
     /// twice.
     fn note_command(&mut self, may: Authorised) {
-        let secs = self.secs();
-        self.memory.accepted.note(may.command.id, may.forget_secs, secs);
+        self.memory.accepted.note(may.command.id, may.forget_secs);
         let (own, memory) = (self.own.clone(), self.memory.to_write());
         self.jobs.push(async move {
             let written = blocking(move || memory.write(|bytes| own.write(GUARD, bytes))).await;

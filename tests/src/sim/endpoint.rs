@@ -172,4 +172,30 @@ mod tests {
         let late = |line: &String| line.contains("boot 3") && line.ends_with("takes Release");
         assert!(!story.iter().any(late), "{}", story.join("\n"));
     }
+
+    /// A command comes at the end of its nonce's life, is forgotten, and the clock goes back.
+    #[test]
+    fn a_clock_set_back_brings_no_command_back_that_was_obeyed() {
+        let mut lives = 0;
+        for wait_secs in 860..920 {
+            let isolate = Order::Isolate {
+                lease_secs: 86_400,
+                stay: false,
+                let_go: false,
+                accept_loss: false,
+            };
+            let life = [
+                Event::Order(isolate),
+                Event::Run(wait_secs),
+                Event::Deliver(0),
+                Event::Sleep(20),
+                Event::ClockBack(200),
+                Event::Deliver(0),
+            ];
+            let (fault, story) = live(&life, None);
+            assert_eq!(fault, None, "{}", story.join("\n"));
+            lives += usize::from(story.iter().any(|line| line.contains("takes Isolate")));
+        }
+        assert!(lives > 20, "it came too late in all but {lives} lives");
+    }
 }

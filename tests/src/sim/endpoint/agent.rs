@@ -143,7 +143,7 @@ impl Agent {
             machine.fault(fault);
         }
         if !machine.is_broken(Broken::IdsForgotten) {
-            self.memory.accepted.note(may.command.id, may.forget_secs, moment.endpoint_secs);
+            self.memory.accepted.note(may.command.id, may.forget_secs);
         }
         let write = self.memory.to_write();
         let note = Work::Note(Box::new(may), Box::new(message.clone()), write);
@@ -179,9 +179,8 @@ impl Agent {
             && let Some(kept) = self.time.handle_timeout(boot_ns)
         {
             self.keeping_time = true;
-            self.jobs.push(Job::Todo(Work::Time(codec::encode(&kept))));
+            self.jobs.push(Job::Todo(Work::Time(kept.secs, codec::encode(&kept))));
         }
-        self.memory.accepted.forget(secs);
         if !machine.is_broken(Broken::LeaseIgnored) {
             self.containment.handle_timeout(secs);
         }
@@ -318,8 +317,9 @@ impl Agent {
             }
             Done::Time(kept) => {
                 self.keeping_time = false;
-                if kept.is_err() {
-                    self.renew_secret(machine);
+                match kept {
+                    Ok(secs) => self.memory.accepted.forget(secs),
+                    Err(_) => self.renew_secret(machine),
                 }
             }
             Done::Saved(saved) => {

@@ -113,7 +113,7 @@ impl Holder {
         let judged = machine.oracle.judged(message, &machine.clock, fresh_secs);
         let obeyed = judged.or_else(|| machine.oracle.obeyed(message, now));
         obeyed.into_iter().for_each(|fault| machine.fault(fault));
-        memory.accepted.note(may.command.id, may.forget_secs, moment.endpoint_secs);
+        memory.accepted.note(may.command.id, may.forget_secs);
         // Obeyed all the same: a disk that is full must not keep an endpoint cut off.
         if machine.write(GUARD, memory.to_bytes().to_vec()).is_err() {
             drop(machine.remove(GUARD));

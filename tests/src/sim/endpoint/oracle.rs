@@ -138,6 +138,7 @@ impl Oracle {
             may_end: false,
             was_asked: false,
             lets_go: false,
+            is_going: false,
             reboots: self.reboots,
             lost_secs: self.lost_secs.saturating_sub(self.held_until.saturating_sub(now)),
             extra_secs: 0,
@@ -216,6 +217,10 @@ impl Oracle {
             Outcome::Failed { reason }
                 if reason.contains("tried again") || reason.contains("stays cut off") =>
             {
+                if self.is_silent(now) {
+                    let live = self.network.live.iter_mut().find(|live| live.id == id);
+                    live.into_iter().for_each(|live| live.is_going = true);
+                }
                 None
             }
             Outcome::Failed { reason } => {
@@ -237,7 +242,7 @@ impl Oracle {
     }
 
     fn ended(&mut self, id: CommandId, cause: EndCause, now: u64) -> Option<Fault> {
-        let (reboots, silent_since) = (self.reboots, self.silent_since);
+        let (reboots, is_silent) = (self.reboots, self.is_silent(now));
         let live = self.things().find_map(|thing| thing.ended(id, now))?;
         self.history.insert(id, Live { ended_at: now, ..live.clone() });
         let early = live.earliest_end(reboots).is_none_or(|earliest| now < earliest);
@@ -249,12 +254,15 @@ impl Oracle {
                 Some(Fault::Lost(format!("{id} was released and nobody asked for it")))
             }
             EndCause::Unproved => {
-                let silent_secs = silent_since.map_or(0, |since| now.saturating_sub(since));
-                let may = live.lets_go && silent_secs >= SILENT_SECS;
+                let may = live.lets_go && (is_silent || live.is_going);
                 (!may).then(|| Fault::Lost(format!("{id} was let go and must not be")))
             }
             _ => None,
         }
+    }
+
+    fn is_silent(&self, now: u64) -> bool {
+        self.silent_since.is_some_and(|since| now.saturating_sub(since) >= SILENT_SECS)
     }
 
     fn things(&mut self) -> impl Iterator<Item = &mut Thing> {

@@ -36,6 +36,8 @@ pub(super) struct Live {
     /// Somebody with the right to it asked for its end.
     pub(super) was_asked: bool,
     pub(super) lets_go: bool,
+    /// The collector was silent for long enough once, and only the kernel kept it from going.
+    pub(super) is_going: bool,
     pub(super) reboots: u64,
     pub(super) lost_secs: u64,
     /// By how much it may end later, because somebody had to count it anew.
