@@ -15,6 +15,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::action::isolate::record::Record;
+use crate::begun::{Begun, Taken};
 use crate::endpoint_time::{Boot, EndpointTime, Kept};
 use crate::guard::Accepted;
 use crate::identity::{StateDir, StateDirError};
@@ -62,6 +63,8 @@ pub struct GuardMemory {
     /// The last boot in which an agent made nonces of this memory: endpoint time may not have been
     /// kept in it, and the boot's count must not be given twice. None in those of earlier versions.
     pub boot: Option<Boot>,
+    /// The last commands that were taken. They outlive the secret: what was obeyed wants an answer.
+    pub begun: Begun,
     /// States of it that were handed out for writing.
     version: u64,
     /// The newest of them on disk.
@@ -97,6 +100,8 @@ struct GuardFile {
     accepted: Vec<u8>,
     #[n(2)]
     boot: Option<Boot>,
+    #[n(3)]
+    begun: Option<Vec<Taken>>,
 }
 
 impl GuardMemory {
@@ -105,11 +110,16 @@ impl GuardMemory {
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
         let filled = SystemRandom::new().fill(secret.as_mut());
         filled.map_err(|ring::error::Unspecified| KeptError::Random)?;
-        Ok(Self::of(secret, Accepted::default(), None))
+        Ok(Self::of(secret, Accepted::default(), None, Begun::default()))
     }
 
-    fn of(secret: Zeroizing<[u8; SECRET_BYTES]>, accepted: Accepted, boot: Option<Boot>) -> Self {
-        Self { secret, accepted, boot, version: 0, written: Arc::default() }
+    fn of(
+        secret: Zeroizing<[u8; SECRET_BYTES]>,
+        accepted: Accepted,
+        boot: Option<Boot>,
+        begun: Begun,
+    ) -> Self {
+        Self { secret, accepted, boot, begun, version: 0, written: Arc::default() }
     }
 
     /// Makes every nonce published so far void.
@@ -152,7 +162,8 @@ impl GuardMemory {
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let (accepted, boot) = (self.accepted.to_bytes(), self.boot.clone());
-        let file = GuardFile { secret: *self.secret, accepted, boot };
+        let begun = Some(self.begun.taken());
+        let file = GuardFile { secret: *self.secret, accepted, boot, begun };
         Zeroizing::new(codec::encode(&file))
     }
 
@@ -161,7 +172,8 @@ impl GuardMemory {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let file: GuardFile = codec::decode_strict(bytes).ok()?;
         let accepted = Accepted::from_bytes(&file.accepted).ok()?;
-        Some(Self::of(Zeroizing::new(file.secret), accepted, file.boot))
+        let begun = Begun::resume(file.begun.unwrap_or_default());
+        Some(Self::of(Zeroizing::new(file.secret), accepted, file.boot, begun))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod arguments;
+pub mod begun;
 pub mod break_glass;
 pub mod budget;
 pub mod canary;

@@ -55,6 +55,9 @@ pub struct Holder {
     stands: bool,
     /// The release that is being obeyed, and what came of it.
     releasing: Option<(CommandId, Option<Answer>)>,
+    /// Releases that were obeyed though the disk did not take their ids, and until when they could
+    /// be brought again.
+    unnoted: Vec<(CommandId, u64)>,
 }
 
 impl Authority {
@@ -142,6 +145,7 @@ impl Holder {
             keeps_time_in: own.filter(|_| is_endpoint_time),
             stands: false,
             releasing: None,
+            unnoted: Vec::new(),
         };
         let command = CommandId(uuid::Uuid::from_bytes(kept.record.command));
         tracing::info!(%command, until_secs = kept.record.until_secs, "holding an isolation");
@@ -210,14 +214,19 @@ impl Holder {
         answer
     }
 
-    fn judge(&self, bytes: &[u8]) -> Result<Authorised, String> {
+    fn judge(&mut self, bytes: &[u8]) -> Result<Authorised, String> {
         only_release(bytes)?;
         let authority = self.authority.as_ref();
         let authority =
             authority.map_err(|why| format!("nobody can judge a release here: {why}"))?;
+        if self.keeps_time_in.is_none() {
+            // What is counted instead knows nothing of the boots before it.
+            return Err("nobody can tell whether it is fresh: endpoint time is lost".to_owned());
+        }
         let memory = GuardMemory::find(&authority.own);
         let mut memory =
             memory.ok_or("nobody can tell whether it is fresh: the guard's memory is lost")?;
+        self.unnoted.iter().for_each(|(id, until_secs)| memory.accepted.note(*id, *until_secs));
         let boot_ns = clock::boot_ns();
         let endpoint_secs = self.time.secs(boot_ns);
         let moment = Moment { boot_count: self.time.boot_count(), endpoint_secs };
@@ -233,6 +242,7 @@ impl Holder {
         };
         let may = judged.map_err(|refusal| refusal.reason)?;
         memory.accepted.note(may.command.id, may.forget_secs);
+        memory.begun.note(&may);
         if let Err(error) = authority.own.write(GUARD, &memory.to_bytes()) {
             // Obeyed all the same: a disk that is full must not keep an endpoint cut off. So that
             // nobody brings it a second time, the secret of its nonce goes; the next agent makes
@@ -240,6 +250,7 @@ impl Holder {
             tracing::error!(%error, "the release's id could not be kept");
             if let Err(error) = authority.own.remove(GUARD) {
                 tracing::error!(%error, "nor could it be made void");
+                self.unnoted.push((may.command.id, may.forget_secs));
             }
         }
         Ok(may)

@@ -107,6 +107,12 @@ impl Thing {
         self.live.retain(|live| live.id != id || live.state != State::Pending);
     }
 
+    /// Nobody knows what came of it, nor of what it was to replace.
+    pub(super) fn interrupted(&mut self, id: CommandId) {
+        let Some(at) = self.live.iter().position(|live| live.id == id) else { return };
+        self.live.iter_mut().take(at + 1).for_each(|live| live.state = State::Doubtful);
+    }
+
     /// It ended, and so did what it had replaced.
     pub(super) fn ended(&mut self, id: CommandId, now: u64) -> Option<Live> {
         let at = self.live.iter().position(|live| live.id == id)?;
