@@ -17,6 +17,7 @@ mod hostile;
 mod kill;
 mod lab;
 mod lease;
+mod mass_change;
 mod outage;
 mod presence;
 mod preview;
@@ -58,6 +59,7 @@ const TESTS: &[(&str, Body)] = &[
         responses::cuts_itself_off,
     ),
     ("an endpoint ends what its policy names, and nobody else", responses::kills),
+    ("who makes files unreadable is ended and the endpoint cut off", mass_change::answered),
     ("a policy makes an agent cost less, and the line keeps to its rate", budget::kept),
     ("processes are ended and stopped, and what must not be is refused", processes::held),
     ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
@@ -81,6 +83,9 @@ const TESTS: &[(&str, Body)] = &[
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = mass_change::act_if_asked() {
+        return code;
+    }
     let mut arguments = Arguments::from_args();
     // Labs share the machine's process events and two cores: one fleet at a time.
     arguments.test_threads = Some(1);
