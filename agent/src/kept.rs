@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cordon_proto::codec;
+use cordon_proto::command::Action;
 use cordon_proto::event::Receipt;
 use cordon_proto::id::Hash;
 use cordon_proto::policy::Policy;
@@ -38,6 +39,9 @@ pub const UNSENT: &str = "unsent.cbor";
 const UNSENT_MAX: usize = 16;
 /// What else stands. It outlives the identity, too.
 pub const LEDGER: &str = "ledger.cbor";
+/// Is there for as long as the ledger says that something is blocked: what the supervisor is started
+/// by.
+pub const BLOCKS: &str = "blocks";
 
 /// Why what was kept cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -225,7 +229,13 @@ pub fn load_policy(dir: &StateDir) -> Result<Option<Policy>, KeptError> {
 pub fn load_ledger(dir: &StateDir) -> Result<ledger::Kept, KeptError> {
     let Some(bytes) = dir.read_secret(LEDGER)? else { return Ok(ledger::Kept::default()) };
     match codec::decode_strict(&bytes) {
-        Ok(kept) => Ok(kept),
+        Ok(kept) => {
+            // One of an earlier version has nothing beside it.
+            if let Err(error) = mark_blocks(dir, &kept) {
+                tracing::warn!(%error, "the supervisor cannot know whether something is blocked");
+            }
+            Ok(kept)
+        }
         Err(error) => {
             let aside = format!("{LEDGER}.damaged");
             dir.write(&aside, &bytes)?;
@@ -233,6 +243,35 @@ pub fn load_ledger(dir: &StateDir) -> Result<ledger::Kept, KeptError> {
             Ok(ledger::Kept::default())
         }
     }
+}
+
+/// Writes the ledger, and beside it whether the supervisor has something to hold. A crash between the
+/// two has the supervisor look for what is not there, and never keeps it from what is.
+pub fn write_ledger(dir: &StateDir, kept: &ledger::Kept) -> Result<(), StateDirError> {
+    if blocks(kept) {
+        mark_blocks(dir, kept)?;
+    }
+    dir.write(LEDGER, &codec::encode(kept))?;
+    if !blocks(kept)
+        && let Err(error) = mark_blocks(dir, kept)
+    {
+        tracing::warn!(%error, "the supervisor will look for what is not blocked any more");
+    }
+    Ok(())
+}
+
+fn mark_blocks(dir: &StateDir, kept: &ledger::Kept) -> Result<(), StateDirError> {
+    if !blocks(kept) {
+        return dir.remove(BLOCKS);
+    }
+    if matches!(std::fs::exists(dir.path(BLOCKS)), Ok(true)) {
+        return Ok(());
+    }
+    dir.write(BLOCKS, b"the ledger says that something is blocked\n")
+}
+
+fn blocks(kept: &ledger::Kept) -> bool {
+    kept.deeds.iter().any(|deed| matches!(deed.action, Action::Block(_)))
 }
 
 /// An isolation as it is kept: its record, and what receipts about it must name.

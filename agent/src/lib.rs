@@ -34,6 +34,7 @@ pub mod roster_keeper;
 pub mod run;
 pub mod seal;
 pub mod sensor;
+mod service_manager;
 pub mod spool;
 pub mod tell;
 pub mod tls;

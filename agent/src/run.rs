@@ -15,6 +15,7 @@ mod deliver;
 mod door;
 mod jobs;
 mod lookout;
+mod patience;
 mod query;
 mod respond;
 mod sensors;
@@ -144,8 +145,10 @@ pub fn run(config: Config) -> Result<(), StartError> {
         .build()
         .map_err(StartError::Runtime)?;
     let ended = runtime.block_on(async {
-        let agent = Agent::start(config).await?;
-        agent.run().await
+        match patience::start(&config).await? {
+            Some(agent) => agent.run().await,
+            None => Ok(()),
+        }
     });
     // Helper threads that hang in the kernel must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));

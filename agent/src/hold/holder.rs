@@ -18,7 +18,7 @@ use crate::action::isolate::{CutOutcome, Seen};
 use crate::break_glass::alone;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::containment::{Containment, Step};
+use crate::containment::{COLLECTORS_MAX, Containment, Step};
 use crate::control::Answer;
 use crate::endpoint_time::EndpointTime;
 use crate::guard::{self, Accepted, Authorised, Own};
@@ -33,7 +33,7 @@ use crate::roster_keeper::{self, RosterKeeper};
 const ENTRIES_MAX: usize = 1_000;
 
 /// Who may command this endpoint, as far as that can be read.
-struct Authority {
+pub(super) struct Authority {
     identity: Identity,
     own: StateDir,
     roster: roster_keeper::Held,
@@ -61,7 +61,7 @@ pub struct Holder {
 }
 
 impl Authority {
-    fn read(dir: &StateDir) -> Result<Self, String> {
+    pub(super) fn read(dir: &StateDir) -> Result<Self, String> {
         let identity = Identity::load(dir).map_err(|error| error.to_string())?;
         let own = dir.inner(&identity.own_dir_name()).map_err(|error| error.to_string())?;
         let keeper = RosterKeeper::open(own.clone(), &identity);
@@ -97,9 +97,23 @@ impl Authority {
 
     /// The collectors' addresses that need no name service.
     fn doors(&self) -> Vec<SocketAddr> {
+        self.collectors().filter_map(|door| door.parse().ok()).collect()
+    }
+
+    /// The ports that the agent dials.
+    pub(super) fn ports(&self, config: &Config) -> Vec<u16> {
+        let all = self.collectors().chain(config.proxy.address.as_deref());
+        let mut ports: Vec<u16> =
+            all.filter_map(|door| door.rsplit(':').next()?.parse().ok()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports.truncate(COLLECTORS_MAX);
+        ports
+    }
+
+    fn collectors(&self) -> impl Iterator<Item = &str> {
         let of_roster = self.roster.roster.collectors.iter();
-        let doors = of_roster.chain(&self.identity.collectors);
-        doors.filter_map(|door| door.parse().ok()).collect()
+        of_roster.chain(&self.identity.collectors).map(String::as_str)
     }
 }
 
@@ -380,7 +394,7 @@ impl Holder {
 
 /// Where what belongs to the endpoint is kept. Where the identity that names it cannot be read, it is
 /// the one folder that holds endpoint time; which of several it would be, nobody knows.
-fn own_dir(dir: &StateDir) -> Option<StateDir> {
+pub(super) fn own_dir(dir: &StateDir) -> Option<StateDir> {
     let name = Identity::load(dir).map(|identity| identity.own_dir_name());
     let name = name.ok().or_else(|| {
         let entries = std::fs::read_dir(dir.folder()).ok()?;
