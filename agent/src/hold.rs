@@ -26,7 +26,7 @@ use crate::control::{self, Answer, Ask};
 use crate::identity::{StateDir, StateDirError};
 use crate::kept::{BLOCKS, ISOLATION};
 use crate::platform::linux::poll;
-use crate::service_manager;
+use crate::sd_notify;
 use fenced::Fenced;
 
 pub use holder::{Holder, only_release};
@@ -241,7 +241,7 @@ impl Ready {
         if std::mem::replace(&mut self.0, true) {
             return;
         }
-        service_manager::tell("READY=1");
+        sd_notify::tell("READY=1");
     }
 }
 

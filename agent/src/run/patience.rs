@@ -9,7 +9,7 @@ use super::{Agent, Asked, Signals};
 use crate::config::Config;
 use crate::identity::StateDirError;
 use crate::kept::KeptError;
-use crate::service_manager;
+use crate::sd_notify;
 
 const FIRST: Duration = Duration::from_secs(2);
 /// A disk that was mended is noticed within this.
@@ -22,7 +22,7 @@ pub(super) async fn start(config: &Config) -> Result<Option<Agent>, StartError> 
     loop {
         let error = match Agent::start(config.clone()).await {
             Ok(agent) => {
-                service_manager::tell("STATUS=");
+                sd_notify::tell("STATUS=");
                 return Ok(Some(agent));
             }
             Err(error) if is_of_the_disk(&error) => error,
@@ -31,7 +31,7 @@ pub(super) async fn start(config: &Config) -> Result<Option<Agent>, StartError> 
         let wait_secs = wait.as_secs();
         tracing::error!(%error, wait_secs, "the agent cannot start on this disk; it tries again");
         let status = format!("STATUS=Cannot start, tries again every {wait_secs} s: {error}");
-        service_manager::tell(&status);
+        sd_notify::tell(&status);
         if is_stopped(&mut signals, wait).await {
             return Ok(None);
         }
