@@ -66,7 +66,7 @@ const TESTS: &[(&str, Body)] = &[
     ("the supervisor ends a lease", hold::ends_the_lease),
     ("the supervisor holds what is blocked, and ends its lease", hold::blocks),
     ("a signed release in a file lets back whoever runs", hold::released_by_file),
-    ("an agent waits for a disk that can only be read, and is held for", hold::read_only_disk),
+    ("an agent waits for a disk that can only be read, and is no obstacle", hold::read_only_disk),
     ("the supervisor holds nothing in the initial network namespace", hold::outside),
     ("a change to the rules is put back and told with its process", tamper::put_back),
     ("a device that appears is closed at once and nobody's doing", tamper::new_device),
