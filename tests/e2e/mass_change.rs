@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use cordon_proto::roster::Autonomy;
 use crate::processes::{begin, has_ended};
 use crate::responses::reactions;
 use crate::scene::{
-    DB, Stored, WEB, await_some, join, let_one_set_policy, listen, ruleset, traffic,
+    DB, Stored, WEB, await_some, join, let_one_set_policy, listen, pass, ruleset, traffic,
 };
 
 /// The argument that makes this program the one who does it.
@@ -46,7 +46,7 @@ pub(crate) fn act_if_asked() -> Option<ExitCode> {
 }
 
 /// As ransomware does: written over in place, then renamed.
-fn make_unreadable(folder: &Path) -> io::Result<()> {
+fn make_unreadable(folder: &Path) -> Result<()> {
     let mut random = File::open("/dev/urandom")?;
     for number in 0..DOCUMENTS {
         let path = document(folder, number);
@@ -60,7 +60,7 @@ fn make_unreadable(folder: &Path) -> io::Result<()> {
         let mut locked = path.clone().into_os_string();
         locked.push(".locked");
         fs::rename(&path, locked)?;
-        std::thread::sleep(PACE);
+        pass(PACE)?;
     }
     Ok(())
 }
