@@ -6,6 +6,7 @@
 
 mod disk;
 mod drifts;
+mod due;
 mod receipts;
 mod ways;
 
@@ -24,6 +25,7 @@ use crate::guard::Authorised;
 use crate::kept::KeptIsolation;
 use disk::Disk;
 use drifts::Drifts;
+use due::Due;
 
 pub(crate) use receipts::proof;
 pub(crate) use ways::COLLECTORS_MAX;
@@ -78,6 +80,8 @@ const CAUSES_MAX: usize = 64;
 pub struct Containment {
     isolation: Isolation,
     causes: VecDeque<Cause>,
+    /// Those of them that nobody was told anything of.
+    due: Due,
     /// The last look at the wall.
     proof: Option<Proof>,
     proved: bool,
@@ -125,7 +129,8 @@ impl Containment {
         let cause = Cause { id, hash: kept.command_hash, action: ActionKind::Isolate };
         let causes = VecDeque::from([cause]);
         let signed = kept.signed.map(|bytes| (id, bytes)).into_iter().collect();
-        Self { isolation: resume(kept.record), causes, signed, ..Self::default() }
+        let due = Due::of(cause);
+        Self { isolation: resume(kept.record), causes, due, signed, ..Self::default() }
     }
 
     /// Cuts the endpoint off, or changes how it is.
@@ -313,7 +318,11 @@ impl Containment {
         let renewed = matches!(what, What::Renewed { .. });
         let what = if renewed { self.disk.told_later(command, what) } else { what };
         let id = CommandId(uuid::Uuid::from_bytes(command));
-        let receipts = self.receipts(self.cause(id), what, now_secs);
+        let settled = due::Settled::by(&what);
+        let mut receipts = self.receipts(self.cause(id), what, now_secs);
+        self.due.handle_receipts(&receipts);
+        receipts.extend(self.overtaken(id, settled, now_secs));
+        self.due.handle_receipts(&receipts);
         self.told.extend(receipts);
     }
 
@@ -351,7 +360,9 @@ impl Containment {
 
     fn remember(&mut self, may: &Authorised) {
         let (id, action) = (may.command.id, may.command.action.kind());
-        self.causes.push_back(Cause { id, hash: may.hash, action });
+        let cause = Cause { id, hash: may.hash, action };
+        self.causes.push_back(cause);
+        self.due.push(cause);
         if self.causes.len() > CAUSES_MAX {
             let standing = self.standing_cause().map(|cause| cause.id);
             let oldest = self.causes.iter().position(|cause| Some(cause.id) != standing);

@@ -1,6 +1,7 @@
-//! The early supervisor, `cordon-agent hold`: puts an isolation up again before the network is up,
-//! and looks after it for as long as no agent runs: counts its lease, puts back what somebody
-//! changed, obeys a signed release. What a break-glass code has ended it never puts up again.
+//! The early supervisor, `cordon-agent hold`: puts an isolation and what is blocked up again before
+//! the network is up, and looks after both for as long as no agent runs: counts leases, puts back
+//! what somebody changed, obeys a signed release of the isolation. What a break-glass code has ended
+//! it never puts up again.
 //!
 //! It needs none of what an agent needs: no spool, no link, no room on the disk. Whoever holds the
 //! lock of the state directory owns the rules; an agent that starts asks the supervisor to stand
@@ -8,13 +9,14 @@
 //! Between the two the rules stand in the kernel, and each replaces the other's in one transaction.
 //! It proves nothing to the collector: that is the agent's.
 
+mod fenced;
 pub mod found;
 mod holder;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use crate::break_glass::alone::AloneError;
@@ -22,8 +24,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Answer, Ask};
 use crate::identity::{StateDir, StateDirError};
-use crate::kept::ISOLATION;
+use crate::kept::{BLOCKS, ISOLATION};
 use crate::platform::linux::poll;
+use crate::sd_notify;
+use fenced::Fenced;
 
 pub use holder::{Holder, only_release};
 
@@ -77,11 +81,9 @@ pub fn run(config: &Config) -> Result<(), HoldError> {
     };
     loop {
         let Some(lock) = stand_by(&dir, listener.as_ref(), &mut ready)? else { return Ok(()) };
-        let Some(holder) = Holder::open(config, &dir)? else {
-            ready.tell();
-            return Ok(());
-        };
-        match hold(holder, listener.as_ref(), &mut ready)? {
+        let held =
+            Held { isolation: Holder::open(config, &dir)?, blocks: Fenced::open(config, &dir)? };
+        match hold(held, listener.as_ref(), &mut ready)? {
             None => return Ok(()),
             Some(mut agent) => {
                 drop(lock);
@@ -93,6 +95,38 @@ pub fn run(config: &Config) -> Result<(), HoldError> {
                 drop(poll::readable(&[agent.as_fd()], LOCK_MAX));
             }
         }
+    }
+}
+
+/// What is held, as far as there is any of it.
+struct Held {
+    isolation: Option<Holder>,
+    blocks: Option<Fenced>,
+}
+
+impl Held {
+    /// Answers whether everything stands as it must; what is over is let go of.
+    fn tick(&mut self) -> bool {
+        if let Some(isolation) = &mut self.isolation {
+            isolation.tick();
+        }
+        let keeps_time = self.isolation.is_none();
+        if let Some(blocks) = &mut self.blocks {
+            blocks.tick(keeps_time);
+        }
+        self.isolation.take_if(|isolation| isolation.is_over());
+        self.blocks.take_if(|blocks| blocks.is_over());
+        self.isolation.as_ref().is_none_or(Holder::stands)
+            && self.blocks.as_ref().is_none_or(Fenced::stands)
+    }
+
+    fn is_over(&self) -> bool {
+        self.isolation.is_none() && self.blocks.is_none()
+    }
+
+    fn release(&mut self, bytes: &[u8]) -> Answer {
+        let isolation = self.isolation.as_mut();
+        isolation.map_or_else(|| Answer::done("it is not isolated"), |held| held.release(bytes))
     }
 }
 
@@ -130,7 +164,8 @@ fn stand_by(
             let says = "the agent runs; ask the agent";
             drop(control::answer(&mut stream, &Answer::refused(says)));
         }
-        if matches!(std::fs::exists(dir.path(ISOLATION)), Ok(false)) {
+        let is_gone = |name| matches!(std::fs::exists(dir.path(name)), Ok(false));
+        if is_gone(ISOLATION) && is_gone(BLOCKS) {
             return Ok(None);
         }
     }
@@ -138,17 +173,16 @@ fn stand_by(
 
 /// Holds until it is over, or until an agent asks for it: then its connection comes back.
 fn hold(
-    mut holder: Holder,
+    mut held: Held,
     listener: Option<&UnixListener>,
     ready: &mut Ready,
 ) -> Result<Option<UnixStream>, HoldError> {
     let clock = Clock::start();
     loop {
-        holder.tick();
-        if holder.stands() || clock.now() >= READY_MAX {
+        if held.tick() || clock.now() >= READY_MAX {
             ready.tell();
         }
-        if holder.is_over() {
+        if held.is_over() {
             ready.tell();
             return Ok(None);
         }
@@ -159,7 +193,7 @@ fn hold(
         {
             let answer = match ask {
                 Ask::StandAside => return Ok(Some(stream)),
-                Ask::Release(bytes) => holder.release(&bytes),
+                Ask::Release(bytes) => held.release(&bytes),
                 Ask::MayType | Ask::Code(_) => {
                     Answer::refused("`cordon-agent release` judges codes itself, and then asks me")
                 }
@@ -207,11 +241,7 @@ impl Ready {
         if std::mem::replace(&mut self.0, true) {
             return;
         }
-        let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
-        let told = UnixDatagram::unbound().and_then(|from| from.send_to(b"READY=1", socket));
-        if let Err(error) = told {
-            tracing::warn!(%error, "the service manager cannot be told");
-        }
+        sd_notify::tell("READY=1");
     }
 }
 

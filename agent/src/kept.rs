@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cordon_proto::codec;
+use cordon_proto::command::Action;
 use cordon_proto::event::Receipt;
 use cordon_proto::id::Hash;
 use cordon_proto::policy::Policy;
@@ -15,6 +16,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::action::isolate::record::Record;
+use crate::begun::{Begun, Taken};
 use crate::endpoint_time::{Boot, EndpointTime, Kept};
 use crate::guard::Accepted;
 use crate::identity::{StateDir, StateDirError};
@@ -37,6 +39,9 @@ pub const UNSENT: &str = "unsent.cbor";
 const UNSENT_MAX: usize = 16;
 /// What else stands. It outlives the identity, too.
 pub const LEDGER: &str = "ledger.cbor";
+/// Is there for as long as the ledger says that something is blocked: what the supervisor is started
+/// by.
+pub const BLOCKS: &str = "blocks";
 
 /// Why what was kept cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +67,8 @@ pub struct GuardMemory {
     /// The last boot in which an agent made nonces of this memory: endpoint time may not have been
     /// kept in it, and the boot's count must not be given twice. None in those of earlier versions.
     pub boot: Option<Boot>,
+    /// The last commands that were taken. They outlive the secret: what was obeyed wants an answer.
+    pub begun: Begun,
     /// States of it that were handed out for writing.
     version: u64,
     /// The newest of them on disk.
@@ -97,6 +104,8 @@ struct GuardFile {
     accepted: Vec<u8>,
     #[n(2)]
     boot: Option<Boot>,
+    #[n(3)]
+    begun: Option<Vec<Taken>>,
 }
 
 impl GuardMemory {
@@ -105,11 +114,16 @@ impl GuardMemory {
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
         let filled = SystemRandom::new().fill(secret.as_mut());
         filled.map_err(|ring::error::Unspecified| KeptError::Random)?;
-        Ok(Self::of(secret, Accepted::default(), None))
+        Ok(Self::of(secret, Accepted::default(), None, Begun::default()))
     }
 
-    fn of(secret: Zeroizing<[u8; SECRET_BYTES]>, accepted: Accepted, boot: Option<Boot>) -> Self {
-        Self { secret, accepted, boot, version: 0, written: Arc::default() }
+    fn of(
+        secret: Zeroizing<[u8; SECRET_BYTES]>,
+        accepted: Accepted,
+        boot: Option<Boot>,
+        begun: Begun,
+    ) -> Self {
+        Self { secret, accepted, boot, begun, version: 0, written: Arc::default() }
     }
 
     /// Makes every nonce published so far void.
@@ -152,7 +166,8 @@ impl GuardMemory {
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let (accepted, boot) = (self.accepted.to_bytes(), self.boot.clone());
-        let file = GuardFile { secret: *self.secret, accepted, boot };
+        let begun = Some(self.begun.taken());
+        let file = GuardFile { secret: *self.secret, accepted, boot, begun };
         Zeroizing::new(codec::encode(&file))
     }
 
@@ -161,7 +176,8 @@ impl GuardMemory {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let file: GuardFile = codec::decode_strict(bytes).ok()?;
         let accepted = Accepted::from_bytes(&file.accepted).ok()?;
-        Some(Self::of(Zeroizing::new(file.secret), accepted, file.boot))
+        let begun = Begun::resume(file.begun.unwrap_or_default());
+        Some(Self::of(Zeroizing::new(file.secret), accepted, file.boot, begun))
     }
 }
 
@@ -213,7 +229,13 @@ pub fn load_policy(dir: &StateDir) -> Result<Option<Policy>, KeptError> {
 pub fn load_ledger(dir: &StateDir) -> Result<ledger::Kept, KeptError> {
     let Some(bytes) = dir.read_secret(LEDGER)? else { return Ok(ledger::Kept::default()) };
     match codec::decode_strict(&bytes) {
-        Ok(kept) => Ok(kept),
+        Ok(kept) => {
+            // One of an earlier version has nothing beside it.
+            if let Err(error) = mark_blocks(dir, &kept) {
+                tracing::warn!(%error, "the supervisor cannot know whether something is blocked");
+            }
+            Ok(kept)
+        }
         Err(error) => {
             let aside = format!("{LEDGER}.damaged");
             dir.write(&aside, &bytes)?;
@@ -221,6 +243,35 @@ pub fn load_ledger(dir: &StateDir) -> Result<ledger::Kept, KeptError> {
             Ok(ledger::Kept::default())
         }
     }
+}
+
+/// Writes the ledger, and beside it whether the supervisor has something to hold. A crash between the
+/// two has the supervisor look for what is not there, and never keeps it from what is.
+pub fn write_ledger(dir: &StateDir, kept: &ledger::Kept) -> Result<(), StateDirError> {
+    if blocks(kept) {
+        mark_blocks(dir, kept)?;
+    }
+    dir.write(LEDGER, &codec::encode(kept))?;
+    if !blocks(kept)
+        && let Err(error) = mark_blocks(dir, kept)
+    {
+        tracing::warn!(%error, "the supervisor will look for what is not blocked any more");
+    }
+    Ok(())
+}
+
+fn mark_blocks(dir: &StateDir, kept: &ledger::Kept) -> Result<(), StateDirError> {
+    if !blocks(kept) {
+        return dir.remove(BLOCKS);
+    }
+    if matches!(std::fs::exists(dir.path(BLOCKS)), Ok(true)) {
+        return Ok(());
+    }
+    dir.write(BLOCKS, b"the ledger says that something is blocked\n")
+}
+
+fn blocks(kept: &ledger::Kept) -> bool {
+    kept.deeds.iter().any(|deed| matches!(deed.action, Action::Block(_)))
 }
 
 /// An isolation as it is kept: its record, and what receipts about it must name.
@@ -360,7 +411,7 @@ mod tests {
         let (_temp, dir) = dir();
         let mut memory = GuardMemory::load(&dir).unwrap();
         let id = CommandId(uuid::Uuid::from_u128(1));
-        memory.accepted.note(id, 100, 0);
+        memory.accepted.note(id, 100);
         dir.write(GUARD, &memory.to_bytes()).unwrap();
         let read = GuardMemory::load(&dir).unwrap();
         assert_eq!(read.secret, memory.secret);

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod arguments;
+pub mod begun;
 pub mod break_glass;
 pub mod budget;
 pub mod canary;
@@ -31,6 +32,7 @@ pub mod release;
 pub mod response;
 pub mod roster_keeper;
 pub mod run;
+mod sd_notify;
 pub mod seal;
 pub mod sensor;
 pub mod spool;

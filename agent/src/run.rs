@@ -15,6 +15,7 @@ mod deliver;
 mod door;
 mod jobs;
 mod lookout;
+mod patience;
 mod query;
 mod respond;
 mod sensors;
@@ -50,7 +51,7 @@ use crate::machine::Machine;
 use crate::nonce::{Moment, Nonces};
 use crate::platform::linux::heap;
 use crate::roster_keeper::RosterKeeper;
-use crate::sensor::{Report, Sample};
+use crate::sensor::{Checkpoint, Report, Sample};
 use crate::spool::keeper::{Progress, SpoolHandle};
 
 use deliver::Delivery;
@@ -59,6 +60,9 @@ use sensors::{Ended, Sensors};
 
 pub use start::StartError;
 pub(crate) use start::dialer;
+
+/// Under which the spool keeps which commands were answered, in one with the answers.
+const ANSWERED: &str = "answered";
 
 /// How often the loop looks after what has its times: leases, receipts, health.
 const TICK: Duration = Duration::from_secs(1);
@@ -141,8 +145,10 @@ pub fn run(config: Config) -> Result<(), StartError> {
         .build()
         .map_err(StartError::Runtime)?;
     let ended = runtime.block_on(async {
-        let agent = Agent::start(config).await?;
-        agent.run().await
+        match patience::start(&config).await? {
+            Some(agent) => agent.run().await,
+            None => Ok(()),
+        }
     });
     // Helper threads that hang in the kernel must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -251,7 +257,10 @@ impl Agent {
 
     fn tell_receipt(&mut self, receipt: Receipt) {
         self.answer_door(&receipt);
-        let checkpoints = self.receipt_of_reaction(&receipt).into_iter().collect();
+        let answers = self.memory.begun.handle_receipt(&receipt);
+        let answers =
+            answers.map(|value| Checkpoint { key: ANSWERED.to_owned(), value: Some(value) });
+        let checkpoints = self.receipt_of_reaction(&receipt).into_iter().chain(answers).collect();
         let clock::Stamp { time_ns, boot_ns } = clock::stamp();
         let (severity, body) = (Severity::Informational, Body::Receipt(Box::new(receipt)));
         let observations = vec![Observation { time_ns, boot_ns, severity, body }];

@@ -69,7 +69,8 @@ pub struct VerifyOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     cargo measure                      which benchmarks there are\n  \
-    cargo measure footprint --quick    the same in under a minute, with fewer rounds")]
+    cargo measure footprint --quick    the same in under a minute, with fewer rounds\n  \
+    cargo measure faults --seed 7      one life of an endpoint, told step by step")]
 pub struct MeasureOptions {
     /// Which benchmark
     pub name: Option<String>,

@@ -21,6 +21,8 @@ struct Package {
     /// Settings that an administrator's changes survive in.
     settings: &'static [&'static str],
     scripts: &'static [&'static str],
+    /// Its program writes its own manual and what shells complete by.
+    documents: bool,
 }
 
 const PACKAGES: [Package; 3] = [
@@ -37,6 +39,7 @@ const PACKAGES: [Package; 3] = [
         ],
         settings: &["/etc/cordon/agent.toml"],
         scripts: &["postinst", "prerm", "postrm"],
+        documents: false,
     },
     Package {
         name: "cordon-collector",
@@ -49,6 +52,7 @@ const PACKAGES: [Package; 3] = [
         ],
         settings: &["/etc/cordon/collector.toml"],
         scripts: &["postinst", "prerm"],
+        documents: false,
     },
     Package {
         name: "cordon",
@@ -57,6 +61,7 @@ const PACKAGES: [Package; 3] = [
         files: &[],
         settings: &[],
         scripts: &[],
+        documents: true,
     },
 ];
 
@@ -84,6 +89,10 @@ pub fn build(name: &str, sources: Sources<'_>, into: &Path) -> Result<PathBuf> {
         fs::remove_dir_all(&tree).with_context(|| format!("emptying {}", tree.display()))?;
     }
     lay_out(package, sources, &tree)?;
+    if package.documents {
+        document(&sources.programs.join(package.program), &tree)?;
+    }
+    settle_modes(&tree)?;
     let file = into.join(format!("{name}_{}_{}.deb", env!("CARGO_PKG_VERSION"), architecture()?));
     let mut command = Command::new("dpkg-deb");
     command.env("SOURCE_DATE_EPOCH", sources.time_secs.to_string());
@@ -107,6 +116,37 @@ fn lay_out(package: &Package, sources: Sources<'_>, tree: &Path) -> Result<()> {
     write(&tree.join("DEBIAN/control"), &control(package)?)?;
     if !package.settings.is_empty() {
         write(&tree.join("DEBIAN/conffiles"), &format!("{}\n", package.settings.join("\n")))?;
+    }
+    Ok(())
+}
+
+/// The pages are packed as Debian packs them, without the time.
+fn document(program: &Path, tree: &Path) -> Result<()> {
+    let pages = tree.join("usr/share/man/man1");
+    ask("writing the manual", Command::new(program).args(["man", "--out"]).arg(&pages))?;
+    let listing = || format!("listing {}", pages.display());
+    for entry in fs::read_dir(&pages).with_context(listing)? {
+        let page = entry.with_context(listing)?.path();
+        ask("packing a page of the manual", Command::new("gzip").arg("-9n").arg(&page))?;
+    }
+    let mut command = Command::new(program);
+    let script = ask("writing what shells complete by", command.args(["completions", "bash"]))?;
+    write(&tree.join("usr/share/bash-completion/completions/cordon"), &script)
+}
+
+/// Whatever whoever packs lets others do with his files by default.
+fn settle_modes(folder: &Path) -> Result<()> {
+    let doing = || format!("setting modes in {}", folder.display());
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).with_context(doing)?;
+    for entry in fs::read_dir(folder).with_context(doing)? {
+        let path = entry.with_context(doing)?.path();
+        let metadata = fs::symlink_metadata(&path).with_context(doing)?;
+        if metadata.is_dir() {
+            settle_modes(&path)?;
+        } else {
+            let mode = if metadata.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 };
+            fs::set_permissions(&path, Permissions::from_mode(mode)).with_context(doing)?;
+        }
     }
     Ok(())
 }
@@ -151,23 +191,96 @@ fn write(path: &Path, text: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// Every file below a folder with its mode.
+    fn listed(folder: &Path, below: &str, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder.join(below)).unwrap().map(Result::unwrap) {
+            let name = Path::new(below).join(entry.file_name()).display().to_string();
+            let metadata = entry.metadata().unwrap();
+            if metadata.is_dir() {
+                listed(folder, &name, found);
+            } else {
+                found.push(format!("{:o} {name}", metadata.permissions().mode() & 0o7777));
+            }
+        }
+        found.sort();
+    }
+
+    const AGENT: &[&str] = &[
+        "644 DEBIAN/conffiles",
+        "644 DEBIAN/control",
+        "644 etc/cordon/agent.toml",
+        "644 usr/lib/systemd/system/cordon-agent.service",
+        "644 usr/lib/systemd/system/cordon-hold.path",
+        "644 usr/lib/systemd/system/cordon-hold.service",
+        "755 DEBIAN/postinst",
+        "755 DEBIAN/postrm",
+        "755 DEBIAN/prerm",
+        "755 usr/bin/cordon-agent",
+        "755 usr/lib/systemd/system-sleep/cordon-agent",
+    ];
+    const COLLECTOR: &[&str] = &[
+        "644 DEBIAN/conffiles",
+        "644 DEBIAN/control",
+        "644 etc/cordon/collector.toml",
+        "644 usr/lib/systemd/system/cordon-collector.service",
+        "644 usr/lib/sysusers.d/cordon-collector.conf",
+        "755 DEBIAN/postinst",
+        "755 DEBIAN/prerm",
+        "755 usr/bin/cordon-collector",
+    ];
+
     #[test]
-    fn every_file_of_every_package_is_there_and_goes_to_its_place() {
+    fn a_package_holds_what_it_should_and_nothing_else() {
         let folder = std::env::temp_dir().join(format!("cordon-deb-{}", std::process::id()));
         let programs = folder.join("programs");
         fs::create_dir_all(&programs).unwrap();
         let linux = Path::new(env!("CARGO_MANIFEST_DIR")).join("linux");
-        for package in &PACKAGES {
+        let cordon: &[&str] = &["644 DEBIAN/control", "755 usr/bin/cordon"];
+        for (package, expected) in PACKAGES.iter().zip([AGENT, COLLECTOR, cordon]) {
             fs::write(programs.join(package.program), "program").unwrap();
             let sources = Sources { programs: &programs, linux: &linux, time_secs: 0 };
             let tree = folder.join(package.name);
             lay_out(package, sources, &tree).unwrap();
+            // As somebody leaves it who shows others nothing.
+            let private = Permissions::from_mode(0o700);
+            fs::set_permissions(tree.join("DEBIAN"), private.clone()).unwrap();
+            fs::set_permissions(tree.join("usr/bin"), private).unwrap();
+            settle_modes(&tree).unwrap();
+            for folder in ["DEBIAN", "usr/bin"] {
+                let mode = fs::metadata(tree.join(folder)).unwrap().permissions().mode();
+                assert_eq!(mode & 0o7777, 0o755);
+            }
+            let mut found = Vec::new();
+            listed(&tree, "", &mut found);
+            assert_eq!(found, expected, "{}", package.name);
             let control = fs::read_to_string(tree.join("DEBIAN/control")).unwrap();
             assert!(control.starts_with(&format!("Package: {}\nVersion: ", package.name)));
             for setting in package.settings {
                 assert!(tree.join(setting.trim_start_matches('/')).is_file());
             }
         }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A program that says what it was asked, in place of the one that writes its manual.
+    #[test]
+    fn the_terminal_programs_package_has_its_manual_and_completions() {
+        let folder = std::env::temp_dir().join(format!("cordon-manual-{}", std::process::id()));
+        let program = folder.join("cordon");
+        write(
+            &program,
+            "#!/bin/sh\n[ $1 = man ] && mkdir -p $3 && echo page > $3/cordon.1\necho $1\n",
+        )
+        .unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let tree = folder.join("tree");
+        document(&program, &tree).unwrap();
+        let mut found = Vec::new();
+        listed(&tree, "usr/share", &mut found);
+        let names: Vec<_> = found.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+        let completions = "usr/share/bash-completion/completions/cordon";
+        assert_eq!(names, [completions, "usr/share/man/man1/cordon.1.gz"]);
+        assert_eq!(fs::read_to_string(tree.join(completions)).unwrap(), "completions\n");
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -1,5 +1,5 @@
-//! `cargo measure NAME`: builds the programs and one benchmark in release, runs it, and sees to it
-//! that its last line is the JSON that was agreed on.
+//! `cargo measure NAME`: builds one benchmark in release, and the programs where it starts any, runs
+//! it, and sees to it that its last line is the JSON that was agreed on.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,9 @@ use crate::run_command::{ask, cargo};
 use crate::workspace::Workspace;
 use crate::{programs, say};
 
+/// Benchmarks that start none of the programs.
+const ALONE: [&str; 1] = ["faults"];
+
 /// True if the benchmark ended well and said what it measured.
 pub fn run(options: &MeasureOptions) -> Result<bool> {
     let workspace = Workspace::read()?;
@@ -26,7 +29,9 @@ pub fn run(options: &MeasureOptions) -> Result<bool> {
     if !names.contains(name) {
         bail!("there is no benchmark {name:?}; {}", list(&names));
     }
-    build_programs(&workspace, &workspace.task_folder("measure"))?;
+    if !ALONE.contains(&name.as_str()) {
+        build_programs(&workspace, &workspace.task_folder("measure"))?;
+    }
     let program = build_benchmark(name)?;
     let last_line = play(&workspace, name, &program, options)?;
     if let Err(fault) = check_last_line(name, &last_line) {

@@ -13,9 +13,12 @@ use cordon_proto::event::Body;
 use cordon_proto::event::receipt::{EndCause, Outcome};
 
 use crate::scene::{
-    DB, PATIENCE, Stored, WEB, await_some, failed_with, fleet_of_one, join, listen, pass, ruleset,
-    said, traffic,
+    DB, PATIENCE, Stored, Tmpfs, WEB, await_some, failed_with, fleet, fleet_of_one, join, listen,
+    pass, ruleset, said, traffic,
 };
+
+/// A disk for an agent's state, in KiB.
+const STATE_KIB: u32 = 32 << 10;
 
 /// A fleet with two endpoints, and the rules of the first before it was isolated.
 fn isolated(lease: &str) -> Result<(Fleet, String)> {
@@ -175,6 +178,108 @@ pub(crate) fn released_by_file() -> Result<()> {
         open(&fleet, &before)?;
     }
     Ok(())
+}
+
+/// The agent cannot start on it, and tries again ever less often; meanwhile the rules stand, and
+/// nobody keeps a signed release from being obeyed.
+pub(crate) fn read_only_disk() -> Result<()> {
+    let mut fleet = fleet()?;
+    let disk = Tmpfs::mount(&fleet.agent_state(WEB), STATE_KIB)?;
+    join(&mut fleet, WEB)?;
+    let _listening = [listen(&fleet, WEB)?, listen(&fleet, DB)?];
+    let before = ruleset(fleet.namespace(WEB)?)?;
+    fleet.cordon(&["isolate", WEB, "--reason", "e2e", "--lease", "1h", "--wait"])?;
+    let signed = file(&fleet, "release")?;
+    fleet.kill_agent(WEB)?;
+    disk.remount("ro")?;
+    fleet.start_agent(WEB)?;
+    let log = fleet.folder().join(format!("{WEB}.log"));
+    await_some("the agent has tried twice", || {
+        let text = std::fs::read_to_string(&log)?;
+        Ok((text.matches("it tries again").count() > 1).then_some(()))
+    })
+    .with_context(|| fleet.log_tail(WEB))?;
+    ensure!(fleet.agent_pid(WEB).is_some(), "the agent gave up:\n{}", fleet.log_tail(WEB));
+    closed(&fleet, "the agent cannot start")?;
+    // The agent may just be trying, and have the lock.
+    let said = await_some("a signed release is obeyed", || {
+        let output = release(&fleet, &signed)?;
+        Ok(output.status.success().then(|| said(&output)))
+    })?;
+    ensure!(said.contains("isolated again after a reboot"), "it says: {said}");
+    open(&fleet, &before)?;
+    // With the disk back the agent finds the record that could not be removed.
+    disk.remount("rw")?;
+    fleet.wait_for_state(WEB, "online", PATIENCE)?;
+    await_closed(&fleet, "the agent holds what is recorded")?;
+    fleet.cordon(&["release", WEB, "--reason", "e2e", "--wait"])?;
+    open(&fleet, &before)
+}
+
+/// What passes of [`traffic`] while the other endpoint's IPv4 address is blocked.
+const BLOCKED: [bool; 4] = [false, true, false, true];
+
+/// A fleet of two, the one of which blocks the other's IPv4 address; its rules before that, and the
+/// command.
+fn blocking() -> Result<(Fleet, String, String)> {
+    let mut fleet = fleet_of_one()?;
+    join(&mut fleet, DB)?;
+    let before = ruleset(fleet.namespace(WEB)?)?;
+    let address = fleet.endpoint(DB)?.machine.v4;
+    let reason = ["--reason", "e2e", "--lease", "1h", "--wait"];
+    fleet.cordon(&[&["block", WEB, "--address", address], &reason[..]].concat())?;
+    let listed = fleet.cordon_json(&["containment", "list"])?;
+    let command = listed.first().and_then(|standing| standing["command"].as_str());
+    let command = command.context("the block is not listed")?.to_owned();
+    Ok((fleet, before, command))
+}
+
+fn await_blocked(fleet: &Fleet, when: &str) -> Result<()> {
+    await_some(when, || Ok((traffic(fleet, WEB, DB)? == BLOCKED).then_some(())))
+        .with_context(|| fleet.log_tail(WEB))
+}
+
+fn blocked(fleet: &Fleet, when: &str) -> Result<()> {
+    let passes = traffic(fleet, WEB, DB)?;
+    ensure!(passes == BLOCKED, "{when}: what passes is {passes:?}");
+    Ok(())
+}
+
+/// What is blocked is blocked again before any agent runs, and its lease ends without one.
+pub(crate) fn blocks() -> Result<()> {
+    let (mut fleet, before, command) = blocking()?;
+    let _listening = [listen(&fleet, WEB)?, listen(&fleet, DB)?];
+    blocked(&fleet, "blocked by the agent")?;
+    power_lost(&mut fleet)?;
+    let hold = fleet.start_hold(WEB)?;
+    await_blocked(&fleet, "the supervisor has put the block up")?;
+    // Somebody removes it: it comes back. Where the kernel lets tables be owned nobody can.
+    if delete_tables(&fleet).is_ok() {
+        await_blocked(&fleet, "the supervisor has put the block up again")?;
+    }
+    fleet.start_agent(WEB)?;
+    blocked(&fleet, "an agent starts beside the supervisor")?;
+    fleet.wait_for_state(WEB, "online", PATIENCE)?;
+    blocked(&fleet, "the agent has taken over")?;
+    fleet.cordon(&["unblock", &command, "--reason", "e2e", "--wait"])?;
+    open(&fleet, &before)?;
+    fleet.stop_agent(WEB)?;
+    ends(hold)?;
+    open(&fleet, &before)?;
+
+    fleet.start_agent(WEB)?;
+    fleet.wait_for_state(WEB, "online", PATIENCE)?;
+    let address = fleet.endpoint(DB)?.machine.v4;
+    let reason = ["--reason", "e2e", "--lease", "25s", "--wait"];
+    fleet.cordon(&[&["block", WEB, "--address", address], &reason[..]].concat())?;
+    power_lost(&mut fleet)?;
+    let hold = fleet.start_hold(WEB)?;
+    await_blocked(&fleet, "the supervisor has put the short block up")?;
+    open(&fleet, &before)?;
+    ends(hold)?;
+    fleet.start_agent(WEB)?;
+    fleet.wait_for_state(WEB, "online", PATIENCE)?;
+    told(&fleet, EndCause::LeaseEnded)
 }
 
 /// This machine's own rules must be the same before and after.

@@ -17,6 +17,7 @@ mod hostile;
 mod kill;
 mod lab;
 mod lease;
+mod mass_change;
 mod outage;
 mod passkey;
 mod presence;
@@ -60,11 +61,14 @@ const TESTS: &[(&str, Body)] = &[
         responses::cuts_itself_off,
     ),
     ("an endpoint ends what its policy names, and nobody else", responses::kills),
+    ("who makes files unreadable is ended and the endpoint cut off", mass_change::answered),
     ("a policy makes an agent cost less, and the line keeps to its rate", budget::kept),
     ("processes are ended and stopped, and what must not be is refused", processes::held),
     ("the supervisor holds where no agent runs, and hands over", hold::without_an_agent),
     ("the supervisor ends a lease", hold::ends_the_lease),
+    ("the supervisor holds what is blocked, and ends its lease", hold::blocks),
     ("a signed release in a file lets back whoever runs", hold::released_by_file),
+    ("an agent waits for a disk that can only be read, and is no obstacle", hold::read_only_disk),
     ("the supervisor holds nothing in the initial network namespace", hold::outside),
     ("a change to the rules is put back and told with its process", tamper::put_back),
     ("a device that appears is closed at once and nobody's doing", tamper::new_device),
@@ -84,6 +88,9 @@ const TESTS: &[(&str, Body)] = &[
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = mass_change::act_if_asked() {
+        return code;
+    }
     let mut arguments = Arguments::from_args();
     // Labs share the machine's process events and two cores: one fleet at a time.
     arguments.test_threads = Some(1);

@@ -234,7 +234,7 @@ fn told_once(fleet: &Fleet, count: usize) -> Result<String> {
     Ok(one.id.to_string())
 }
 
-fn reactions(fleet: &Fleet) -> Result<Vec<Reacted>> {
+pub(crate) fn reactions(fleet: &Fleet) -> Result<Vec<Reacted>> {
     let events = Stored::of(fleet, WEB)?.events()?;
     Ok(events.iter().filter_map(|(_, event)| reacted(event).cloned()).collect())
 }

@@ -289,6 +289,7 @@ impl Dice {
 /// A small file system of its own under the fleet's folder or elsewhere; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Tmpfs {
+    path: String,
     _undo: cordon_packaging::undo::Undo,
 }
 
@@ -305,7 +306,13 @@ impl Tmpfs {
         let made = cordon_packaging::undo::make("a small file system", unmount, || {
             command("mount", &mount).map_err(anyhow::Error::msg)
         });
-        made.map(|((), undo)| Self { _undo: undo })
+        made.map(|((), undo)| Self { path: shown, _undo: undo })
+    }
+
+    /// From now on it can be written to (`rw`), or only read (`ro`); nobody may be writing.
+    pub(crate) fn remount(&self, how: &str) -> Result<()> {
+        let options = format!("remount,{how}");
+        command("mount", &["-o", &options, &self.path]).map_err(anyhow::Error::msg)
     }
 }
 

@@ -90,19 +90,20 @@ struct Machine {
 }
 
 impl Machine {
-    fn look() -> Result<Self> {
+    /// With the program that is measured, where the benchmark starts one.
+    fn look(program: Option<&Path>) -> Result<Self> {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
         let kernel = kernel.context("reading the kernel's release")?.trim().to_owned();
         let cpus = std::thread::available_parallelism().context("counting the CPUs")?.get();
         let commit = std::env::var(COMMIT_VARIABLE).unwrap_or_else(|_| "unknown".to_owned());
-        let agent = programs::find("cordon-agent").context("finding what is measured")?;
-        Ok(Self { commit, kernel, cpus, profile: profile(&agent, cfg!(debug_assertions)) })
+        Ok(Self { commit, kernel, cpus, profile: profile(program, cfg!(debug_assertions)) })
     }
 }
 
 /// Only a benchmark built in release that starts programs built in release says that it is one.
-fn profile(program: &Path, is_debug: bool) -> &'static str {
-    let released = program.parent().is_some_and(|folder| folder.ends_with("release"));
+fn profile(program: Option<&Path>, is_debug: bool) -> &'static str {
+    let in_release = |program: &Path| program.parent().is_some_and(|at| at.ends_with("release"));
+    let released = program.is_none_or(in_release);
     if released && !is_debug { "release" } else { "dev" }
 }
 
@@ -117,18 +118,19 @@ pub fn main(name: &str, measure: impl FnOnce(Options, &mut Report) -> Result<()>
             if let Some(reason) = lab::unavailable() {
                 bail!("this cannot be measured here: {reason}");
             }
-            run(name, options, measure)
+            let agent = programs::find("cordon-agent").context("finding what is measured")?;
+            run(name, options, Some(&agent), measure)
         }),
     )
 }
 
-/// The same for one that needs no lab, and draws its rounds from seeds.
+/// The same for one that needs neither lab nor programs, and draws its rounds from seeds.
 pub fn main_anywhere(
     name: &str,
     measure: impl FnOnce(Options, &mut Report) -> Result<()>,
 ) -> ExitCode {
     let options = options(std::env::args().skip(1));
-    exit(name, options.and_then(|options| run(name, options, measure)))
+    exit(name, options.and_then(|options| run(name, options, None, measure)))
 }
 
 fn exit(name: &str, measured: Result<()>) -> ExitCode {
@@ -144,9 +146,10 @@ fn exit(name: &str, measured: Result<()>) -> ExitCode {
 fn run(
     name: &str,
     options: Options,
+    program: Option<&Path>,
     measure: impl FnOnce(Options, &mut Report) -> Result<()>,
 ) -> Result<()> {
-    let machine = Machine::look()?;
+    let machine = Machine::look(program)?;
     let Machine { commit, kernel, cpus, profile } = &machine;
     say::line(&format!("{name} of {commit} ({profile}), Linux {kernel}, {cpus} CPUs"));
     let mut report = Report::default();
@@ -197,9 +200,12 @@ mod tests {
 
     #[test]
     fn a_debug_build_never_calls_itself_a_release() {
-        assert_eq!(profile(Path::new("/build/release/cordon-agent"), false), "release");
-        assert_eq!(profile(Path::new("/build/release/cordon-agent"), true), "dev");
-        assert_eq!(profile(Path::new("/build/debug/cordon-agent"), false), "dev");
+        let program = |profile: &str| format!("/build/{profile}/cordon-agent");
+        let [released, debug] = ["release", "debug"].map(program);
+        assert_eq!(profile(Some(Path::new(&released)), false), "release");
+        assert_eq!(profile(Some(Path::new(&released)), true), "dev");
+        assert_eq!(profile(Some(Path::new(&debug)), false), "dev");
+        assert_eq!((profile(None, false), profile(None, true)), ("release", "dev"));
     }
 
     #[test]

@@ -149,6 +149,8 @@ impl Isolation {
                 self.let_back(record, command, Why::Command);
             }
             State::Releasing { record, why, retry_at, .. } => {
+                // What nobody asked for before has somebody now who waits for the answer.
+                let why = if why == Why::NotApplied { Why::Command } else { why };
                 self.state = State::Releasing { record, command, why, retry_at };
             }
         }

@@ -121,6 +121,11 @@ pub fn finish_ended(config: &Config, dir: &StateDir) -> Result<bool, AloneError>
     Ok(true)
 }
 
+/// Whether a right code was typed whose work no agent has finished yet.
+pub fn was_opened(dir: &StateDir) -> bool {
+    read(dir).is_some_and(|(_, kept)| kept.opening.is_some())
+}
+
 fn read(dir: &StateDir) -> Option<(StateDir, Kept)> {
     let own = dir.inner(&Identity::load(dir).ok()?.own_dir_name()).ok()?;
     let kept = Kept::load(&own).ok()?;

@@ -122,6 +122,13 @@ impl Orders {
         true
     }
 
+    /// Whether what this command collects is on its way.
+    #[must_use]
+    pub fn knows(&self, command: CommandId) -> bool {
+        let asked = |entry: &Entry| entry.order.command == command && entry.order.before.is_none();
+        self.entries.iter().any(asked)
+    }
+
     /// An action waited for its snapshot, and goes on.
     pub fn handle_waited(&mut self, command: CommandId, waited: Waited) {
         if let Some(entry) = self.entries.iter_mut().find(|e| e.order.command == command) {

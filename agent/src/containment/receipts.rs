@@ -282,6 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn what_another_command_overtakes_is_answered_and_what_stays_in_its_place_is_applied() {
+        let overtaken = "failed: overtaken by command 00000000-0000-0000-0000-000000000002 before \
+                         it was done";
+        check(
+            "0: isolate 1\n 0: isolate 2\n 0: cut done",
+            &format!("0: 2 applied 300 Some(60) false\n 0: 1 {overtaken}"),
+        );
+        check(
+            "0: isolate 1\n 0: release 2\n 0: release 3\n 0: back",
+            "0: 3 applied 200 None false\n 0: 3 ended: Released\n 0: 1 ended: Released
+             0: 2 applied 0 None true",
+        );
+    }
+
+    #[test]
     fn a_drift_is_told_with_whether_it_was_put_back() {
         check(
             "0: isolate 1\n 0: cut done\n 1: seen proved\n 5: drift\n 5: cut failed\n 10: wait

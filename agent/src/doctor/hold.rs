@@ -1,4 +1,4 @@
-//! Whether somebody looks after an isolation where no agent runs: the early supervisor's units, and
+//! Whether somebody looks after an isolation, and what is blocked, where no agent runs: the early supervisor's units, and
 //! the agent's own.
 
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::{Finding, Grade};
 use crate::clock;
 use crate::config::Config;
 use crate::inventory::child;
-use crate::kept::ISOLATION;
+use crate::kept::{BLOCKS, ISOLATION};
 
 const CHECK: &str = "hold";
 /// That this is there is how systemd itself tells whether it runs.
@@ -53,9 +53,10 @@ fn judge(answer: &str, state_dir: &Path) -> (Grade, String) {
     let of = |unit: &str, name: &str| {
         let id = format!("Id={unit}");
         let own = units.iter().find(|lines| lines.lines().any(|line| line == id));
-        let mut lines = own.into_iter().flat_map(|own| own.lines());
-        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.unwrap_or_default().to_owned()
+        let lines = own.into_iter().flat_map(|own| own.lines());
+        // There is a line for each path.
+        let values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        values.collect::<Vec<_>>().join(" ")
     };
     let is_enabled = |unit: &str| of(unit, "UnitFileState").starts_with("enabled");
     let mut wrong = Vec::new();
@@ -73,10 +74,13 @@ fn judge(answer: &str, state_dir: &Path) -> (Grade, String) {
     if wrong.is_empty() && of(PATH, "ActiveState") != "active" {
         wrong.push(format!("{PATH} does not run; `systemctl start {PATH}`"));
     }
-    let record = state_dir.join(ISOLATION);
-    if wrong.is_empty() && !of(PATH, "Paths").contains(&*record.to_string_lossy()) {
-        let record = record.display();
-        wrong.push(format!("{PATH} does not wait for {record}: change the paths in both units"));
+    for record in [ISOLATION, BLOCKS].map(|name| state_dir.join(name)) {
+        let waits = format!("{} (PathExists)", record.display());
+        if wrong.is_empty() && !of(PATH, "Paths").contains(&waits) {
+            let record = record.display();
+            wrong
+                .push(format!("{PATH} does not wait for {record}: change the paths in both units"));
+        }
     }
     if !wrong.is_empty() {
         return (Grade::Bad, wrong.join("; "));
@@ -93,6 +97,7 @@ mod tests {
 
     const ALL: &str = "\
 Paths=/var/lib/cordon-agent/isolation.cbor (PathExists)
+Paths=/var/lib/cordon-agent/blocks (PathExists)
 Id=cordon-hold.path
 LoadState=loaded
 ActiveState=active
@@ -138,7 +143,10 @@ UnitFileState=enabled
         let off = format!("{path}disabled");
         check(&[(&format!("{path}enabled"), &off)], Grade::Bad, "cordon-hold.path is not enabled");
         check(&[("ActiveState=active", "ActiveState=inactive")], Grade::Bad, "does not run");
-        check(&[("/var/lib", "/srv")], Grade::Bad, "does not wait for /var/lib/cordon-agent/");
+        for name in ["isolation.cbor", "blocks"] {
+            let says = format!("does not wait for /var/lib/cordon-agent/{name}");
+            check(&[(name, "another")], Grade::Bad, &says);
+        }
     }
 
     #[test]

@@ -50,15 +50,16 @@ impl Accepted {
         Ok(())
     }
 
-    /// Notes a command until its nonce is stale, and forgets those whose nonces are.
-    pub fn note(&mut self, id: CommandId, until_secs: u64, endpoint_secs: u64) {
-        self.forget(endpoint_secs);
+    /// Notes a command until its nonce is stale.
+    pub fn note(&mut self, id: CommandId, until_secs: u64) {
         self.until_secs.insert(id, until_secs);
     }
 
-    /// Forgets what can be told from a replay by its nonce alone.
-    pub fn forget(&mut self, endpoint_secs: u64) {
-        self.until_secs.retain(|_, until_secs| *until_secs > endpoint_secs);
+    /// Forgets what can be told from a replay by its nonce alone: what is stale at an endpoint time
+    /// that is on the disk. Time that is not may come again, after a kill or where the clock is set
+    /// back.
+    pub fn forget(&mut self, kept_secs: u64) {
+        self.until_secs.retain(|_, until_secs| *until_secs > kept_secs);
     }
 
     /// For the disk.
@@ -89,8 +90,8 @@ mod tests {
     #[test]
     fn an_id_is_known_until_its_nonce_is_stale_and_over_a_restart() {
         let mut accepted = Accepted::default();
-        accepted.note(id(1), 100, 10);
-        accepted.note(id(2), 200, 10);
+        accepted.note(id(1), 100);
+        accepted.note(id(2), 200);
         let mut accepted = Accepted::from_bytes(&accepted.to_bytes()).unwrap();
         assert_eq!(accepted.room_for(id(1)), Err(AcceptedError::Before));
         accepted.forget(99);
@@ -104,7 +105,7 @@ mod tests {
     fn a_full_list_refuses_rather_than_forget() {
         let mut accepted = Accepted::default();
         for number in 0..IDS_MAX {
-            accepted.note(id(u128::try_from(number).unwrap()), 100, 10);
+            accepted.note(id(u128::try_from(number).unwrap()), 100);
         }
         assert_eq!(accepted.room_for(id(u128::MAX)), Err(AcceptedError::Full));
         accepted.forget(100);

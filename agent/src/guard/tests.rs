@@ -239,7 +239,7 @@ fn a_stale_nonce_is_refused() {
 #[test]
 fn a_command_is_obeyed_once() {
     let mut world = World::default();
-    world.accepted.note(command().id, 1001, 200);
+    world.accepted.note(command().id, 1001);
     world.check(command(), &["ann"], "Replay: the command was obeyed before");
     world.accepted.forget(1001);
     world.check(command(), &["ann"], "ann");
@@ -299,7 +299,7 @@ fn a_policy_stays_within_the_rosters_ceilings_and_only_grows() {
 #[test]
 fn checks_run_in_their_declared_order_and_the_first_that_fails_is_named() {
     let mut world = World { stale: Some("stale"), ..World::default() };
-    world.accepted.note(command().id, 1001, 200);
+    world.accepted.note(command().id, 1001);
     let mut spoilt = Command {
         reason: String::new(),
         client: "other".parse().unwrap(),

@@ -18,7 +18,7 @@ use crate::action::isolate::{CutOutcome, Seen};
 use crate::break_glass::alone;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::containment::{Containment, Step};
+use crate::containment::{COLLECTORS_MAX, Containment, Step};
 use crate::control::Answer;
 use crate::endpoint_time::EndpointTime;
 use crate::guard::{self, Accepted, Authorised, Own};
@@ -33,7 +33,7 @@ use crate::roster_keeper::{self, RosterKeeper};
 const ENTRIES_MAX: usize = 1_000;
 
 /// Who may command this endpoint, as far as that can be read.
-struct Authority {
+pub(super) struct Authority {
     identity: Identity,
     own: StateDir,
     roster: roster_keeper::Held,
@@ -55,10 +55,13 @@ pub struct Holder {
     stands: bool,
     /// The release that is being obeyed, and what came of it.
     releasing: Option<(CommandId, Option<Answer>)>,
+    /// Releases that were obeyed though the disk did not take their ids, and until when they could
+    /// be brought again.
+    unnoted: Vec<(CommandId, u64)>,
 }
 
 impl Authority {
-    fn read(dir: &StateDir) -> Result<Self, String> {
+    pub(super) fn read(dir: &StateDir) -> Result<Self, String> {
         let identity = Identity::load(dir).map_err(|error| error.to_string())?;
         let own = dir.inner(&identity.own_dir_name()).map_err(|error| error.to_string())?;
         let keeper = RosterKeeper::open(own.clone(), &identity);
@@ -94,9 +97,23 @@ impl Authority {
 
     /// The collectors' addresses that need no name service.
     fn doors(&self) -> Vec<SocketAddr> {
+        self.collectors().filter_map(|door| door.parse().ok()).collect()
+    }
+
+    /// The ports that the agent dials.
+    pub(super) fn ports(&self, config: &Config) -> Vec<u16> {
+        let all = self.collectors().chain(config.proxy.address.as_deref());
+        let mut ports: Vec<u16> =
+            all.filter_map(|door| door.rsplit(':').next()?.parse().ok()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports.truncate(COLLECTORS_MAX);
+        ports
+    }
+
+    fn collectors(&self) -> impl Iterator<Item = &str> {
         let of_roster = self.roster.roster.collectors.iter();
-        let doors = of_roster.chain(&self.identity.collectors);
-        doors.filter_map(|door| door.parse().ok()).collect()
+        of_roster.chain(&self.identity.collectors).map(String::as_str)
     }
 }
 
@@ -142,6 +159,7 @@ impl Holder {
             keeps_time_in: own.filter(|_| is_endpoint_time),
             stands: false,
             releasing: None,
+            unnoted: Vec::new(),
         };
         let command = CommandId(uuid::Uuid::from_bytes(kept.record.command));
         tracing::info!(%command, until_secs = kept.record.until_secs, "holding an isolation");
@@ -210,14 +228,19 @@ impl Holder {
         answer
     }
 
-    fn judge(&self, bytes: &[u8]) -> Result<Authorised, String> {
+    fn judge(&mut self, bytes: &[u8]) -> Result<Authorised, String> {
         only_release(bytes)?;
         let authority = self.authority.as_ref();
         let authority =
             authority.map_err(|why| format!("nobody can judge a release here: {why}"))?;
+        if self.keeps_time_in.is_none() {
+            // What is counted instead knows nothing of the boots before it.
+            return Err("nobody can tell whether it is fresh: endpoint time is lost".to_owned());
+        }
         let memory = GuardMemory::find(&authority.own);
         let mut memory =
             memory.ok_or("nobody can tell whether it is fresh: the guard's memory is lost")?;
+        self.unnoted.iter().for_each(|(id, until_secs)| memory.accepted.note(*id, *until_secs));
         let boot_ns = clock::boot_ns();
         let endpoint_secs = self.time.secs(boot_ns);
         let moment = Moment { boot_count: self.time.boot_count(), endpoint_secs };
@@ -232,7 +255,8 @@ impl Holder {
             guard::judge(bytes, &own)
         };
         let may = judged.map_err(|refusal| refusal.reason)?;
-        memory.accepted.note(may.command.id, may.forget_secs, endpoint_secs);
+        memory.accepted.note(may.command.id, may.forget_secs);
+        memory.begun.note(&may);
         if let Err(error) = authority.own.write(GUARD, &memory.to_bytes()) {
             // Obeyed all the same: a disk that is full must not keep an endpoint cut off. So that
             // nobody brings it a second time, the secret of its nonce goes; the next agent makes
@@ -240,6 +264,7 @@ impl Holder {
             tracing::error!(%error, "the release's id could not be kept");
             if let Err(error) = authority.own.remove(GUARD) {
                 tracing::error!(%error, "nor could it be made void");
+                self.unnoted.push((may.command.id, may.forget_secs));
             }
         }
         Ok(may)
@@ -369,7 +394,7 @@ impl Holder {
 
 /// Where what belongs to the endpoint is kept. Where the identity that names it cannot be read, it is
 /// the one folder that holds endpoint time; which of several it would be, nobody knows.
-fn own_dir(dir: &StateDir) -> Option<StateDir> {
+pub(super) fn own_dir(dir: &StateDir) -> Option<StateDir> {
     let name = Identity::load(dir).map(|identity| identity.own_dir_name());
     let name = name.ok().or_else(|| {
         let entries = std::fs::read_dir(dir.folder()).ok()?;

@@ -53,10 +53,10 @@ impl Agent {
     }
 
     /// The id is on disk before anything is done: a crash in between must not let it be obeyed
-    /// twice.
+    /// twice, and what it leaves nothing of is answered then.
     fn note_command(&mut self, may: Authorised) {
-        let secs = self.secs();
-        self.memory.accepted.note(may.command.id, may.forget_secs, secs);
+        self.memory.accepted.note(may.command.id, may.forget_secs);
+        self.memory.begun.note(&may);
         let (own, memory) = (self.own.clone(), self.memory.to_write());
         self.jobs.push(async move {
             let written = blocking(move || memory.write(|bytes| own.write(GUARD, bytes))).await;
@@ -68,6 +68,7 @@ impl Agent {
         let id = may.command.id;
         if let Err(error) = written {
             tracing::error!(command = %id, %error, "an authorised command could not be noted");
+            self.memory.begun.forget(id);
             let reason = format!("not obeyed, because its id could not be kept: {error}");
             return self.answer(&may, Outcome::Failed { reason });
         }
@@ -165,6 +166,18 @@ impl Agent {
             repeated: 0,
         };
         self.tell_receipt(receipt);
+    }
+
+    /// Says what a restart has cut short: commands that were taken, and neither answered nor left in
+    /// a record that is gone on with.
+    pub(super) fn answer_interrupted(&mut self) {
+        let goes_on =
+            |id| self.isolated_by(id) || self.ledger.knows(id) || self.collecting.orders.knows(id);
+        let interrupted = self.memory.begun.interrupted(goes_on, self.secs());
+        for receipt in interrupted {
+            tracing::warn!(command = ?receipt.command, "a command was interrupted");
+            self.tell_receipt(receipt);
+        }
     }
 
     pub(super) fn take_roster(&mut self, bytes: &[u8]) {

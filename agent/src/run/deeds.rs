@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cordon_proto::codec;
 use cordon_proto::command::Action;
 use cordon_proto::event::agent::Standing;
 use cordon_proto::id::CommandId;
@@ -15,7 +14,7 @@ use crate::action::block;
 use crate::action::deed::{self, Hand, NotDone, Seen};
 use crate::clock;
 use crate::guard::Authorised;
-use crate::kept::LEDGER;
+use crate::kept;
 use crate::ledger::Step;
 
 /// Deeds under way at once; isolation has helper threads left whatever they do.
@@ -92,7 +91,7 @@ impl Agent {
             Step::Save { version, kept } => {
                 let dir = self.dir.clone();
                 self.jobs.push(async move {
-                    let written = blocking(move || dir.write(LEDGER, &codec::encode(&kept))).await;
+                    let written = blocking(move || kept::write_ledger(&dir, &kept)).await;
                     let written = super::command::flat(written).map_err(|error| error.to_string());
                     Done::Deed(Box::new(DeedDone::Saved(version, written)))
                 });

@@ -44,7 +44,7 @@ pub(super) enum Done {
     /// A policy is on disk, or could not be brought there.
     PolicyKept(Box<(Authorised, Policy, Result<(), StateDirError>)>),
     /// Endpoint time is on disk, or could not be brought there.
-    TimeKept(Result<(), StateDirError>),
+    TimeKept(Result<u64, StateDirError>),
     /// A session may have more telemetry.
     MayAsk(AgentEffect),
     /// What waits in the spool.

@@ -17,7 +17,9 @@ use super::break_glass::WayOut;
 use super::budget::Thrift;
 use super::collect::Collecting;
 use super::respond::Reacting;
-use super::{Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep};
+use super::{
+    ANSWERED, Agent, command, contain, deliver, door, jobs, lookout, query, sensors, upkeep,
+};
 use crate::action::block::fences::{Blocks, ask};
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::{Safety, Shell};
@@ -92,11 +94,11 @@ impl Agent {
         let identity = Identity::load(&dir)?;
         let own = dir.inner(&identity.own_dir_name())?;
         let machine = Machine::read().map_err(StartError::Machine)?;
-        let (time, memory) = remembered(&own, &machine.boot_id, stamp.boot_ns)?;
+        let (time, mut memory) = remembered(&own, &machine.boot_id, stamp.boot_ns)?;
         let roster = RosterKeeper::open(own.clone(), &identity)?;
         let signing = Arc::new(SigningKey::from_seed(identity.signing.seed())?);
         let mut spool = open_spool(&config, &own, &identity, &machine, stamp)?;
-        let found = spool.start().clone();
+        let found = found(&mut spool, &mut memory)?;
         let (policy, now_secs) = (kept::load_policy(&own)?, time.secs(stamp.boot_ns));
         let reacting = Reacting::resume(&mut spool, policy.as_ref(), &time, now_secs)?;
         let (spool, progress, thread) = keeper::start(spool, clock).map_err(StartError::Runtime)?;
@@ -176,6 +178,7 @@ impl Agent {
         self.tell(Severity::Informational, Body::Lifecycle(started));
         self.keep_way_out();
         self.tell_unsent();
+        self.answer_interrupted();
         self.sensors.start(self.clock.now(), since_ns);
         let (endpoint, client) = (self.identity.endpoint.short(), &self.identity.client);
         tracing::info!(endpoint, %client, version = VERSION, "started");
@@ -192,6 +195,14 @@ impl Agent {
             Err(error) => tracing::error!(%error, "the roster's doors and pins cannot be used"),
         }
     }
+}
+
+/// What opening the spool found. Which commands were answered goes to the guard's memory.
+fn found(spool: &mut Spool, memory: &mut GuardMemory) -> Result<spool::Start, SpoolError> {
+    if let Some((_, answered)) = spool.checkpoints(ANSWERED)?.first() {
+        memory.begun.resume_answered(answered);
+    }
+    Ok(spool.start().clone())
 }
 
 /// What stood when the agent last ran; it is let back where the single-use code was typed since.

@@ -104,7 +104,6 @@ impl Agent {
             let receipt = refusal.receipt(secs, repeated);
             self.tell_receipt(receipt);
         }
-        self.memory.accepted.forget(secs);
         self.containment.handle_timeout(secs);
         self.act();
         self.keep_watch();
@@ -136,16 +135,21 @@ impl Agent {
         self.upkeep.keeping_time = true;
         let own = self.own.clone();
         self.jobs.push(async move {
-            Done::TimeKept(flat(blocking(move || kept::write_time(&own, &kept)).await))
+            let secs = kept.secs;
+            let written = flat(blocking(move || kept::write_time(&own, &kept)).await);
+            Done::TimeKept(written.map(|()| secs))
         });
     }
 
-    pub(super) fn time_kept(&mut self, kept: Result<(), StateDirError>) {
+    pub(super) fn time_kept(&mut self, kept: Result<u64, StateDirError>) {
         self.upkeep.keeping_time = false;
-        if let Err(error) = kept {
-            // After a reboot this minute might come a second time, with its nonces.
-            tracing::error!(%error, "endpoint time could not be kept");
-            self.renew_secret();
+        match kept {
+            Ok(secs) => self.memory.accepted.forget(secs),
+            Err(error) => {
+                // After a reboot this minute might come a second time, with its nonces.
+                tracing::error!(%error, "endpoint time could not be kept");
+                self.renew_secret();
+            }
         }
     }
 

@@ -172,4 +172,93 @@ mod tests {
         let late = |line: &String| line.contains("boot 3") && line.ends_with("takes Release");
         assert!(!story.iter().any(late), "{}", story.join("\n"));
     }
+
+    const ISOLATE: Order =
+        Order::Isolate { lease_secs: 86_400, stay: false, let_go: false, accept_loss: false };
+
+    /// Lives a life that must be without fault; its story.
+    #[track_caller]
+    fn check(life: &[Event]) -> Vec<String> {
+        let (fault, story) = live(life, None);
+        assert_eq!(fault, None, "{}", story.join("\n"));
+        story
+    }
+
+    #[track_caller]
+    fn check_told(life: &[Event], told: &str, times: usize) {
+        let story = check(life);
+        let found = story.iter().filter(|line| line.contains(told)).count();
+        assert_eq!(found, times, "{}", story.join("\n"));
+    }
+
+    /// What a supervisor counts in place of endpoint time is the same in the second boot as endpoint
+    /// time was in the first.
+    #[test]
+    fn a_supervisor_without_endpoint_time_takes_no_release_for_fresh() {
+        let life = [
+            Event::Order(ISOLATE),
+            Event::Deliver(0),
+            Event::Work { steps: 3, pick: 1 },
+            Event::Kill(0),
+            Event::Tear(cordon_agent::kept::TIME),
+            Event::Run(12),
+            Event::Order(Order::Release),
+            Event::Reboot,
+            Event::Hand(0),
+        ];
+        check_told(&life, "takes a release", 0);
+    }
+
+    #[test]
+    fn a_release_that_no_disk_takes_note_of_is_taken_once() {
+        let life = [
+            Event::Order(ISOLATE),
+            Event::Deliver(0),
+            Event::Work { steps: 3, pick: 5 },
+            Event::Disk(Health::ReadOnly),
+            Event::Order(Order::Release),
+            Event::Kill(0),
+            Event::Run(1),
+            Event::StartHolder,
+            Event::Hand(0),
+            Event::Hand(0),
+        ];
+        check_told(&life, "takes a release", 1);
+    }
+
+    /// The id is on the disk, and nothing else.
+    #[test]
+    fn a_command_is_answered_whose_agent_dies_before_anything_is_recorded_of_it() {
+        let lock = Order::Lock { subject: 1, lease_secs: None };
+        let orders = [(ISOLATE, 1), (ISOLATE, 2), (lock, 1), (lock, 2), (Order::Release, 1)];
+        for (order, steps) in orders {
+            let life = [
+                Event::Order(order),
+                Event::Deliver(0),
+                Event::Work { steps, pick: 0 },
+                Event::Kill(0),
+                Event::Run(40),
+            ];
+            check_told(&life, "interrupted", 1);
+        }
+    }
+
+    /// A command comes at the end of its nonce's life, is forgotten, and the clock goes back.
+    #[test]
+    fn a_clock_set_back_brings_no_command_back_that_was_obeyed() {
+        let mut lives = 0;
+        for wait_secs in 860..920 {
+            let life = [
+                Event::Order(ISOLATE),
+                Event::Run(wait_secs),
+                Event::Deliver(0),
+                Event::Sleep(20),
+                Event::ClockBack(200),
+                Event::Deliver(0),
+            ];
+            let story = check(&life);
+            lives += usize::from(story.iter().any(|line| line.contains("takes Isolate")));
+        }
+        assert!(lives > 20, "it came too late in all but {lives} lives");
+    }
 }

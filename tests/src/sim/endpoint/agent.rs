@@ -42,6 +42,8 @@ pub(super) struct Agent {
     keeping_time: bool,
     /// What stood is being taken up; commands wait.
     restoring: bool,
+    /// The wall is looked at when nothing is under way.
+    look_again: bool,
     ways_seen: u8,
     look_around_at: u64,
 }
@@ -64,6 +66,7 @@ impl Agent {
             }
         };
         memory.boot = Some(time.boot());
+        memory.begun.resume_answered(machine.answered.as_deref().unwrap_or_default());
         if machine.write(TIME, codec::encode(&time.keep(boot_ns))).is_err() {
             memory.renew().unwrap();
             *memory.secret = machine.new_secret();
@@ -86,6 +89,7 @@ impl Agent {
             deeds_under_way: 0,
             keeping_time: false,
             restoring: true,
+            look_again: false,
             ways_seen: machine.addresses,
             look_around_at: 0,
         };
@@ -143,8 +147,9 @@ impl Agent {
             machine.fault(fault);
         }
         if !machine.is_broken(Broken::IdsForgotten) {
-            self.memory.accepted.note(may.command.id, may.forget_secs, moment.endpoint_secs);
+            self.memory.accepted.note(may.command.id, may.forget_secs);
         }
+        self.memory.begun.note(&may);
         let write = self.memory.to_write();
         let note = Work::Note(Box::new(may), Box::new(message.clone()), write);
         self.jobs.push(Job::Todo(note));
@@ -179,9 +184,8 @@ impl Agent {
             && let Some(kept) = self.time.handle_timeout(boot_ns)
         {
             self.keeping_time = true;
-            self.jobs.push(Job::Todo(Work::Time(codec::encode(&kept))));
+            self.jobs.push(Job::Todo(Work::Time(kept.secs, codec::encode(&kept))));
         }
-        self.memory.accepted.forget(secs);
         if !machine.is_broken(Broken::LeaseIgnored) {
             self.containment.handle_timeout(secs);
         }
@@ -204,7 +208,11 @@ impl Agent {
 
     fn look(&mut self, machine: &mut Machine) {
         let Some(plan) = self.containment.plan() else { return };
-        if self.busy || !self.raised || machine.is_broken(Broken::Blind) {
+        if !self.raised || machine.is_broken(Broken::Blind) {
+            return;
+        }
+        self.look_again = self.busy;
+        if self.busy {
             return;
         }
         if machine.wall != Wall::Whole(plan) {
@@ -217,17 +225,43 @@ impl Agent {
         while !self.busy {
             let secs = self.secs(machine);
             let Some(step) = self.containment.poll_step(secs) else {
-                self.restoring = false;
+                if std::mem::take(&mut self.restoring) {
+                    self.answer_interrupted(machine);
+                }
                 break;
             };
             self.step(machine, step);
         }
     }
 
+    /// What the supervisor did was told meanwhile.
+    fn answer_interrupted(&mut self, machine: &mut Machine) {
+        for receipt in std::mem::take(&mut machine.unsent) {
+            let answers = self.memory.begun.handle_receipt(&receipt);
+            machine.answered = answers.or(machine.answered.take());
+        }
+        let isolated = self.containment.standing().into_iter().map(|standing| standing.command);
+        let isolated: Vec<_> = isolated.collect();
+        let goes_on = |id| isolated.contains(&id) || self.ledger.knows(id);
+        for receipt in self.memory.begun.interrupted(goes_on, self.secs(machine)) {
+            self.tell(machine, &receipt);
+        }
+    }
+
+    /// Signed, and in one with it which command it answers.
+    fn tell(&mut self, machine: &mut Machine, receipt: &Receipt) {
+        machine.tell(receipt);
+        if !machine.dead
+            && let Some(answers) = self.memory.begun.handle_receipt(receipt)
+        {
+            machine.answered = Some(answers);
+        }
+    }
+
     fn step(&mut self, machine: &mut Machine, step: containment::Step) {
         use containment::Step;
         let work = match step {
-            Step::Receipt(receipt) => return machine.tell(&receipt),
+            Step::Receipt(receipt) => return self.tell(machine, &receipt),
             Step::Save(kept) => Work::SaveIsolation(kept.to_bytes().unwrap()),
             Step::Forget => Work::Forget,
             Step::CutOff { turn, plan, check } => Work::Cut(turn, plan, check),
@@ -256,7 +290,7 @@ impl Agent {
             let Some(step) = self.ledger.poll_step(may_begin, secs) else { break };
             let work = match step {
                 Step::Receipt(receipt) => {
-                    machine.tell(&receipt);
+                    self.tell(machine, &receipt);
                     continue;
                 }
                 Step::LetBack(may, isolation) => {
@@ -313,13 +347,15 @@ impl Agent {
         match done {
             Done::Noted(may, message, Ok(())) => self.noted(machine, &may, &message),
             Done::Noted(may, _, Err(reason)) => {
+                self.memory.begun.forget(may.command.id);
                 let reason = format!("not obeyed, because its id could not be kept: {reason}");
-                machine.tell(&answer(&may, Outcome::Failed { reason }, secs));
+                self.tell(machine, &answer(&may, Outcome::Failed { reason }, secs));
             }
             Done::Time(kept) => {
                 self.keeping_time = false;
-                if kept.is_err() {
-                    self.renew_secret(machine);
+                match kept {
+                    Ok(secs) => self.memory.accepted.forget(secs),
+                    Err(_) => self.renew_secret(machine),
                 }
             }
             Done::Saved(saved) => {
@@ -364,6 +400,9 @@ impl Agent {
         }
         self.act(machine);
         self.act_deeds(machine);
+        if self.look_again {
+            self.look(machine);
+        }
     }
 
     fn renew_secret(&mut self, machine: &mut Machine) {

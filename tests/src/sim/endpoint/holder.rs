@@ -10,6 +10,7 @@ use cordon_agent::kept::{Found, GUARD, GuardMemory, ISOLATION, KeptIsolation, TI
 use cordon_agent::nonce::{Moment, Nonces};
 use cordon_proto::codec;
 use cordon_proto::event::receipt::Outcome;
+use cordon_proto::id::CommandId;
 
 use super::Broken;
 use super::machine::{MARK, Machine, Wall};
@@ -20,6 +21,8 @@ pub(super) struct Holder {
     time: EndpointTime,
     keeps_time: bool,
     stands: bool,
+    /// Releases that were obeyed though the disk did not take their ids.
+    unnoted: Vec<(CommandId, u64)>,
 }
 
 impl Holder {
@@ -58,6 +61,7 @@ impl Holder {
             time,
             keeps_time: is_endpoint_time,
             stands: false,
+            unnoted: Vec::new(),
         };
         if is_made_up {
             let saved = holder.save(machine, &kept);
@@ -68,6 +72,10 @@ impl Holder {
 
     pub(super) fn is_over(&self) -> bool {
         self.containment.plan().is_none() && !self.containment.is_unforgotten()
+    }
+
+    pub(super) fn unnoted(&self) -> impl Iterator<Item = CommandId> {
+        self.unnoted.iter().map(|(id, _)| *id)
     }
 
     fn secs(&self, machine: &Machine) -> u64 {
@@ -99,6 +107,10 @@ impl Holder {
         }
         let Some(bytes) = machine.files.get(GUARD) else { return };
         let Some(mut memory) = GuardMemory::from_bytes(bytes) else { return };
+        self.unnoted.iter().for_each(|(id, until_secs)| memory.accepted.note(*id, *until_secs));
+        if !self.keeps_time {
+            return;
+        }
         let moment =
             Moment { boot_count: self.time.boot_count(), endpoint_secs: self.secs(machine) };
         let nonces = Nonces::new(&memory.secret);
@@ -113,10 +125,14 @@ impl Holder {
         let judged = machine.oracle.judged(message, &machine.clock, fresh_secs);
         let obeyed = judged.or_else(|| machine.oracle.obeyed(message, now));
         obeyed.into_iter().for_each(|fault| machine.fault(fault));
-        memory.accepted.note(may.command.id, may.forget_secs, moment.endpoint_secs);
+        memory.accepted.note(may.command.id, may.forget_secs);
+        memory.begun.note(&may);
         // Obeyed all the same: a disk that is full must not keep an endpoint cut off.
         if machine.write(GUARD, memory.to_bytes().to_vec()).is_err() {
-            drop(machine.remove(GUARD));
+            machine.oracle.guard_lost();
+            if machine.remove(GUARD).is_err() {
+                self.unnoted.push((may.command.id, may.forget_secs));
+            }
         }
         self.containment.handle_release(&may);
         self.work(machine);
@@ -159,6 +175,9 @@ impl Holder {
                 // Kept for the next agent; proofs are made again by then.
                 if !matches!(receipt.outcome, Outcome::Proved(_) | Outcome::Unproved(_)) {
                     machine.tell(&receipt);
+                    if !machine.dead {
+                        machine.unsent.push(*receipt);
+                    }
                 }
             }
         }

@@ -71,6 +71,10 @@ pub(super) struct Machine {
     pub(super) counted_anew: Vec<&'static str>,
     /// How many nonce secrets there were.
     pub(super) secrets: u64,
+    /// What the spool keeps of which commands were answered.
+    pub(super) answered: Option<Vec<u8>>,
+    /// What the supervisor did, for the next agent.
+    pub(super) unsent: Vec<Receipt>,
 }
 
 impl Machine {
@@ -95,6 +99,8 @@ impl Machine {
             story: Vec::new(),
             counted_anew: Vec::new(),
             secrets: 0,
+            answered: None,
+            unsent: Vec::new(),
         }
     }
 
@@ -162,6 +168,9 @@ impl Machine {
             }
         }
         self.counted_anew.retain(|anew| *anew != name);
+        if name == cordon_agent::kept::GUARD {
+            self.oracle.guard_kept();
+        }
         if name == cordon_agent::kept::TIME {
             self.oracle.time_kept(self.clock.true_secs);
         }

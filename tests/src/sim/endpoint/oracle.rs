@@ -38,6 +38,9 @@ pub(super) struct Oracle {
     subjects: [Thing; SUBJECTS],
     history: BTreeMap<CommandId, Live>,
     obeyed: BTreeSet<CommandId>,
+    /// Of those, what nobody was told the outcome of.
+    unanswered: BTreeSet<CommandId>,
+    guard_is_lost: bool,
     /// Which command each undoing is for.
     undoes: BTreeMap<CommandId, CommandId>,
     reboots: u64,
@@ -47,6 +50,8 @@ pub(super) struct Oracle {
     kept_at: u64,
     /// What of the time since then is counted as lost already.
     counted_secs: u64,
+    /// 1 once the machine has booted since then.
+    boots_unkept: u64,
     /// Endpoint time stands still until then, because the clock was set back.
     held_until: u64,
     silent_since: Option<u64>,
@@ -62,11 +67,14 @@ impl Default for Oracle {
             subjects: std::array::from_fn(|_| Thing::new("a lock", LOCK_GRACE_SECS)),
             history: BTreeMap::new(),
             obeyed: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
+            guard_is_lost: false,
             undoes: BTreeMap::new(),
             reboots: 0,
             lost_secs: 0,
             kept_at: 0,
             counted_secs: 0,
+            boots_unkept: 0,
             held_until: 0,
             silent_since: None,
             disk_refused_at: None,
@@ -80,12 +88,33 @@ impl Oracle {
         self.first_fault.get_or_insert(fault);
     }
 
+    /// What the guard keeps is lost, and with it what wants an answer, until it is written again.
+    pub(super) fn guard_lost(&mut self) {
+        self.unanswered.clear();
+        self.guard_is_lost = true;
+    }
+
+    pub(super) fn guard_kept(&mut self) {
+        self.guard_is_lost = false;
+    }
+
+    /// A release whose id no disk took may be taken again after a restart: whoever can bring that
+    /// about is root on the endpoint.
+    pub(super) fn unnoted(&mut self, id: CommandId) {
+        self.obeyed.remove(&id);
+    }
+
+    /// A command that was obeyed and never answered.
+    pub(super) fn unanswered(&self) -> Option<CommandId> {
+        self.unanswered.first().copied()
+    }
+
     pub(super) fn lost_secs(&self) -> u64 {
         self.lost_secs
     }
 
     pub(super) fn time_kept(&mut self, now: u64) {
-        (self.kept_at, self.counted_secs) = (now, 0);
+        (self.kept_at, self.counted_secs, self.boots_unkept) = (now, 0, 0);
     }
 
     pub(super) fn clock_set_back(&mut self, secs: u64, now: u64) {
@@ -104,6 +133,9 @@ impl Oracle {
         let lost_secs = now.saturating_sub(self.kept_at).saturating_sub(BOOT_SECS);
         self.lost_secs += lost_secs.saturating_sub(self.counted_secs);
         self.counted_secs = lost_secs;
+        // What each boot costs is added to what was kept, and not to the boot before.
+        self.lost_secs += self.boots_unkept * BOOT_SECS;
+        self.boots_unkept = 1;
     }
 
     /// Somebody takes up leases without knowing when they began: they may be counted from now.
@@ -138,6 +170,7 @@ impl Oracle {
             may_end: false,
             was_asked: false,
             lets_go: false,
+            is_going: false,
             reboots: self.reboots,
             lost_secs: self.lost_secs.saturating_sub(self.held_until.saturating_sub(now)),
             extra_secs: 0,
@@ -174,6 +207,9 @@ impl Oracle {
         if !self.obeyed.insert(id) {
             return Some(Fault::Forged(format!("{id} is obeyed twice")));
         }
+        if !self.guard_is_lost {
+            self.unanswered.insert(id);
+        }
         match &message.command.action {
             Action::Isolate(isolate) => {
                 let stays = isolate.at_end == AtEnd::Stay;
@@ -207,6 +243,7 @@ impl Oracle {
     /// What the endpoint told about a command.
     pub(super) fn told(&mut self, receipt: &Receipt, now: u64) -> Option<Fault> {
         let id = receipt.command?;
+        self.unanswered.remove(&id);
         match &receipt.outcome {
             Outcome::Applied { .. } => {
                 self.things().for_each(|thing| thing.applied(id));
@@ -216,6 +253,15 @@ impl Oracle {
             Outcome::Failed { reason }
                 if reason.contains("tried again") || reason.contains("stays cut off") =>
             {
+                if self.is_silent(now) {
+                    let live = self.network.live.iter_mut().find(|live| live.id == id);
+                    live.into_iter().for_each(|live| live.is_going = true);
+                }
+                None
+            }
+            // It may have been done, and be over.
+            Outcome::Failed { reason } if reason.contains("interrupted") => {
+                self.things().for_each(|thing| thing.interrupted(id));
                 None
             }
             Outcome::Failed { reason } => {
@@ -237,7 +283,7 @@ impl Oracle {
     }
 
     fn ended(&mut self, id: CommandId, cause: EndCause, now: u64) -> Option<Fault> {
-        let (reboots, silent_since) = (self.reboots, self.silent_since);
+        let (reboots, is_silent) = (self.reboots, self.is_silent(now));
         let live = self.things().find_map(|thing| thing.ended(id, now))?;
         self.history.insert(id, Live { ended_at: now, ..live.clone() });
         let early = live.earliest_end(reboots).is_none_or(|earliest| now < earliest);
@@ -249,12 +295,15 @@ impl Oracle {
                 Some(Fault::Lost(format!("{id} was released and nobody asked for it")))
             }
             EndCause::Unproved => {
-                let silent_secs = silent_since.map_or(0, |since| now.saturating_sub(since));
-                let may = live.lets_go && silent_secs >= SILENT_SECS;
+                let may = live.lets_go && (is_silent || live.is_going);
                 (!may).then(|| Fault::Lost(format!("{id} was let go and must not be")))
             }
             _ => None,
         }
+    }
+
+    fn is_silent(&self, now: u64) -> bool {
+        self.silent_since.is_some_and(|since| now.saturating_sub(since) >= SILENT_SECS)
     }
 
     fn things(&mut self) -> impl Iterator<Item = &mut Thing> {

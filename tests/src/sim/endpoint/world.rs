@@ -90,6 +90,9 @@ impl World {
                 if let Some(bytes) = self.machine.files.get_mut(name) {
                     bytes.truncate(bytes.len() / 2);
                 }
+                if *name == GUARD {
+                    self.machine.oracle.guard_lost();
+                }
             }
             Event::EnrolAnew => self.enrol_anew(),
             Event::Kernel(how, count) => self.machine.refusals = Some((*how, *count)),
@@ -118,7 +121,9 @@ impl World {
         if matches!(self.runs, Runs::Nobody) {
             return;
         }
-        self.runs = Runs::Nobody;
+        if let Runs::Holder(holder) = std::mem::replace(&mut self.runs, Runs::Nobody) {
+            holder.unnoted().for_each(|id| self.machine.oracle.unnoted(id));
+        }
         self.without_agent_secs = 0;
         let (isolation, deeds) = self.machine.on_disk();
         self.machine.oracle.died(isolation, &deeds);
@@ -308,6 +313,7 @@ impl World {
         ];
         let left = left.into_iter().find(|(is_left, _)| *is_left);
         left.map(|(_, what)| format!("{what} is left"))
+            .or_else(|| Some(format!("{} was never answered", machine.oracle.unanswered()?)))
     }
 }
 
@@ -320,6 +326,9 @@ impl Machine {
         let memory = self.new_memory();
         self.files.insert(GUARD, memory.to_bytes().to_vec());
         self.published.clear();
+        self.answered = None;
+        self.oracle.guard_lost();
+        self.oracle.guard_kept();
         self.oracle.time_kept(self.clock.true_secs);
     }
 

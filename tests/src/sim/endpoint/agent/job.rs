@@ -20,7 +20,7 @@ pub(super) enum Job {
 
 pub(super) enum Work {
     Note(Box<Authorised>, Box<Message>, GuardWrite),
-    Time(Vec<u8>),
+    Time(u64, Vec<u8>),
     SaveIsolation(Vec<u8>),
     Forget,
     Cut(u32, Plan, Check),
@@ -35,7 +35,7 @@ pub(super) enum Work {
 
 pub(super) enum Done {
     Noted(Box<Authorised>, Box<Message>, Result<(), String>),
-    Time(Result<(), String>),
+    Time(Result<u64, String>),
     Saved(Result<(), String>),
     Cut(u32, CutOutcome),
     Seen(u32, Seen),
@@ -54,7 +54,7 @@ impl Work {
                 let written = write.write(|bytes| machine.write(GUARD, bytes.to_vec()));
                 Done::Noted(may, message, written)
             }
-            Self::Time(bytes) => Done::Time(machine.write(TIME, bytes)),
+            Self::Time(secs, bytes) => Done::Time(machine.write(TIME, bytes).map(|()| secs)),
             Self::SaveIsolation(bytes) => Done::Saved(machine.write(ISOLATION, bytes)),
             Self::Forget => Done::Saved(machine.remove(ISOLATION)),
             Self::Cut(turn, plan, check) => Done::Cut(turn, machine.cut_off(&plan, check)),

@@ -36,6 +36,8 @@ pub(super) struct Live {
     /// Somebody with the right to it asked for its end.
     pub(super) was_asked: bool,
     pub(super) lets_go: bool,
+    /// The collector was silent for long enough once, and only the kernel kept it from going.
+    pub(super) is_going: bool,
     pub(super) reboots: u64,
     pub(super) lost_secs: u64,
     /// By how much it may end later, because somebody had to count it anew.
@@ -103,6 +105,12 @@ impl Thing {
     /// It was not done, and will not be.
     pub(super) fn refused(&mut self, id: CommandId) {
         self.live.retain(|live| live.id != id || live.state != State::Pending);
+    }
+
+    /// Nobody knows what came of it, nor of what it was to replace.
+    pub(super) fn interrupted(&mut self, id: CommandId) {
+        let Some(at) = self.live.iter().position(|live| live.id == id) else { return };
+        self.live.iter_mut().take(at + 1).for_each(|live| live.state = State::Doubtful);
     }
 
     /// It ended, and so did what it had replaced.
