@@ -49,7 +49,7 @@ use crate::collector::Collector;
 use crate::config::Config;
 use crate::derive;
 use crate::run::{Opened, open};
-use crate::setup::{Init, init};
+use crate::setup::{Init, Invited, init};
 use crate::store::{Expected, Incoming, NewToken, Registration};
 use crate::tenant::Tenants;
 
@@ -138,6 +138,7 @@ impl World {
             authority: at("authority.pub"),
             rosters: vec![at("acme"), at("zeta")],
             names: vec![],
+            invited: Invited::Nobody,
         };
         let clock = Clock::by_hand(START_NS);
         init(&made, &clock).unwrap();
