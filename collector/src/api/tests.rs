@@ -6,6 +6,7 @@ mod commands;
 mod described;
 mod estate;
 mod events;
+mod lists;
 mod passkeys;
 mod people;
 mod preview;
@@ -146,7 +147,7 @@ impl World {
         std::thread::spawn(move || writer.run());
         let tenants = Arc::new(Tenants::load(&collector.state).unwrap());
         let (stop, stopping) = watch::channel(false);
-        let router = super::router(Arc::clone(&collector), Arc::clone(&tenants), stopping);
+        let router = super::router(Arc::clone(&collector), Arc::clone(&tenants), stopping).unwrap();
         Self { _folder: folder, collector, tenants, router, clock, stop }
     }
 

@@ -86,7 +86,8 @@ impl Stage {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let doors = (agents, people);
-        run::spawn_doors(&mut tasks, &collector, &identity, doors, &stopping).unwrap();
+        let apart = tokio::runtime::Handle::current();
+        run::spawn_doors(&mut tasks, &apart, &collector, &identity, doors, &stopping).unwrap();
         let (agents, people) = addresses;
         let _folder = folder;
         Self { collector, identity, clock, agents, people, authority, stop, tasks, _folder }
