@@ -121,13 +121,17 @@ fn told(invitation: &Invitation, view: &View, code: &str) -> Vec<String> {
         format!("operator     {}", invitation.operator),
         format!("clients      {}", clients.join(", ")),
         format!("invitation   {code}"),
-        format!("good until   {}", invitation.expires),
-        format!(
-            "set up with  cordon account set-up --invitation --name {}   (on the operator's own \
-             machine; it asks for the code)",
-            invitation.operator
-        ),
+        format!("good until   {}", until(invitation.expires)),
+        format!("set up with  cordon account set-up --invitation --name {}", invitation.operator),
+        "             on the operator's own machine, which asks for the code".to_owned(),
     ]
+}
+
+/// A moment to the minute, for people.
+fn until(time: Time) -> String {
+    let text = time.to_string();
+    let (day, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{day} {} UTC", time.get(..5).unwrap_or_default())
 }
 
 /// The key that rosters give to a name.
