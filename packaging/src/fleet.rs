@@ -370,12 +370,13 @@ impl Fleet {
         kill(self.agents.remove(name).with_context(|| format!("{name} is not running"))?)
     }
 
-    /// Waits until an endpoint is shown in a state: `online` or `offline`.
+    /// Waits until an endpoint is shown in a state: `online` or `offline`; online only when it has
+    /// told its health, before which no command can be made for it.
     pub fn wait_for_state(&self, name: &str, state: &str, limit: Duration) -> Result<Value> {
-        let look = || {
-            let shown = self.endpoint_json(name).ok();
-            Ok::<_, ()>(shown.filter(|shown| shown["state"] == state))
+        let is_there = |shown: &Value| {
+            shown["state"] == state && (state != "online" || !shown["nonce"].is_null())
         };
+        let look = || Ok::<_, ()>(self.endpoint_json(name).ok().filter(is_there));
         match wait_until(limit, look) {
             Ok(Some(shown)) => Ok(shown),
             Ok(None) | Err(()) => {

@@ -1,6 +1,7 @@
 //! `cargo verify`: everything that can be checked here, one line a step, nothing passed over.
 
 mod deny;
+mod failures;
 mod journal;
 
 use std::path::PathBuf;
@@ -114,7 +115,14 @@ impl Steps {
         }
         let ran = self.run(what, "test", &mut command)?;
         let tally = judge_tests(&ran.output, ran.status.success());
-        finish(&format!("{what}: {}", tally.summary()), &ran, &tally);
+        let said = format!("{what}: {}", tally.summary());
+        if tally.failed == 0 {
+            say::step("ok", ran.took, &said);
+        } else {
+            say::step("FAIL", ran.took, &format!("{said} ({})", ran.status));
+            say::output(&failures::digest(&ran.output));
+            say::line(&format!("all that was printed: {}", self.logs.join("test.log").display()));
+        }
         Ok(tally)
     }
 

@@ -35,7 +35,7 @@ pub(super) fn look() -> Result<String> {
             Report::Proved => {}
             Report::Sample(sample) => {
                 ensure!(sample.losses.is_empty(), "lost: {:?}", sample.losses);
-                known |= sample.checkpoints.iter().any(|kept| kept.key.starts_with(file::KEPT));
+                known |= sample.checkpoints.iter().any(|kept| is_of(&kept.value, FILE));
                 for seen in sample.observations {
                     if let Body::File(event) = seen.body {
                         told = Some(*event);
@@ -50,12 +50,18 @@ pub(super) fn look() -> Result<String> {
             writer = Some(command.spawn().context("starting who writes")?);
         }
         Ok(told.is_some())
-    })?;
+    })
+    .with_context(|| format!("the file was known: {known}; {writer:?} wrote"))?;
     let (event, mut writer) = (told.context("no event")?, writer.context("nobody wrote")?);
     check(&event, writer.id()).with_context(|| format!("{event:?}"))?;
     writer.kill()?;
     writer.wait()?;
     Ok("a change with its process and both contents".to_owned())
+}
+
+/// Whether what is kept is about a file: its path stands in it.
+fn is_of(kept: &Option<Vec<u8>>, path: &str) -> bool {
+    kept.as_ref().is_some_and(|kept| kept.windows(path.len()).any(|part| part == path.as_bytes()))
 }
 
 fn check(event: &FileEvent, writer: u32) -> Result<()> {

@@ -240,6 +240,11 @@ impl Watch {
         if let Some(from) = from {
             sample.checkpoints.extend(self.baseline.put(from, None, 0));
         }
+        if *is_silent && self.coalescer.holds(&pending.path) {
+            // It changed while it was first looked at: told as a change of what nobody knew, and
+            // not silently taken for what was always there.
+            return;
+        }
         if known == found {
             self.baseline.seen(&pending.path, self.walk.number);
         } else {

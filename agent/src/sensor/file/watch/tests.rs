@@ -15,6 +15,8 @@ struct Scene {
     now: Stamp,
     changes: u64,
     told: Vec<String>,
+    /// Written at the moment when a file is about to be looked at.
+    meanwhile: Vec<(&'static str, &'static str)>,
     settings: FileSettings,
 }
 
@@ -33,6 +35,7 @@ impl Scene {
             now: Stamp::default(),
             changes: 0,
             told: Vec::new(),
+            meanwhile: Vec::new(),
             settings,
         }
     }
@@ -52,11 +55,14 @@ impl Scene {
     }
 
     fn write(&mut self, path: &str, content: &str) {
+        let acts = self.put(path, content);
+        self.change(acts, path, None);
+    }
+
+    fn put(&mut self, path: &str, content: &str) -> Acts {
         self.changes += 1;
-        let is_new =
-            self.disk.insert(path.to_owned(), (content.to_owned(), self.changes)).is_none();
-        let created = Acts { created: is_new, ..Acts::WRITTEN };
-        self.change(created, path, None);
+        let before = self.disk.insert(path.to_owned(), (content.to_owned(), self.changes));
+        Acts { created: before.is_none(), ..Acts::WRITTEN }
     }
 
     fn delete(&mut self, path: &str) {
@@ -72,17 +78,7 @@ impl Scene {
 
     fn change(&mut self, acts: Acts, path: &str, from: Option<&str>) {
         let Some(watch) = &mut self.watch else { return };
-        let of = |path: &str| path.starts_with("/etc/");
-        let change = Change {
-            pid: None,
-            acts,
-            path: path.as_bytes().to_vec(),
-            from: from.map(|from| from.as_bytes().to_vec()),
-            is_directory: false,
-            watched: (of(path), from.is_some_and(of)),
-            metered: false,
-        };
-        watch.handle_change(&change, None, self.now);
+        watch.handle_change(&changed(acts, path, from), None, self.now);
     }
 
     fn found(&self, path: &[u8]) -> Option<Kept> {
@@ -109,6 +105,10 @@ impl Scene {
         while let Some(job) = watch.poll_job() {
             match job {
                 Job::Look(look) => {
+                    for (path, content) in std::mem::take(&mut self.meanwhile) {
+                        let acts = self.put(path, content);
+                        watch.handle_change(&changed(acts, path, None), None, self.now);
+                    }
                     let found = self.found(&look.pending.path);
                     watch.handle_answer(Answer::Looked(look, found), self.now, &mut sample);
                 }
@@ -155,6 +155,20 @@ impl Scene {
     }
 }
 
+/// A message of the kernel.
+fn changed(acts: Acts, path: &str, from: Option<&str>) -> Change {
+    let of = |path: &str| path.starts_with("/etc/");
+    Change {
+        pid: None,
+        acts,
+        path: path.as_bytes().to_vec(),
+        from: from.map(|from| from.as_bytes().to_vec()),
+        is_directory: false,
+        watched: (of(path), from.is_some_and(of)),
+        metered: false,
+    }
+}
+
 #[test]
 fn what_is_there_at_first_is_known_and_not_told() {
     let mut scene = Scene::new();
@@ -169,6 +183,18 @@ fn what_is_there_at_first_is_known_and_not_told() {
     scene.tells(&["Created /etc/b from nothing"]);
     scene.delete("/etc/a");
     scene.tells(&["Deleted /etc/a to nothing"]);
+}
+
+#[test]
+fn a_change_while_files_are_first_looked_at_is_told() {
+    let mut scene = Scene::new();
+    scene.write("/etc/a", "one");
+    scene.write("/etc/b", "one");
+    scene.meanwhile = vec![("/etc/a", "two")];
+    scene.start();
+    scene.tells(&["Modified /etc/a from nothing"]);
+    scene.write("/etc/a", "three");
+    scene.tells(&["Modified /etc/a"]);
 }
 
 #[test]
