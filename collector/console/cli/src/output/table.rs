@@ -1,6 +1,6 @@
 //! Tables for people. Every cell is escaped when it is made, so that no text can get past it.
 
-use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, presets};
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Width, presets};
 
 use super::text;
 
@@ -151,11 +151,15 @@ impl Table {
         }
         for (place, column) in shown.iter().enumerate() {
             if let Some(made) = table.column_mut(place) {
-                let left = if place == 0 { 0 } else { 1 };
-                made.set_padding((left, 1));
-                if self.is_whole(*column) {
-                    made.set_constraint(ColumnConstraint::ContentWidth);
-                }
+                let left = usize::from(place > 0);
+                made.set_padding((u16::from(place > 0), 1));
+                made.set_constraint(if self.is_whole(*column) {
+                    ColumnConstraint::ContentWidth
+                } else {
+                    let least = self.natural(*column).min(self.least(*column)) + left + 1;
+                    let least = u16::try_from(least).unwrap_or(u16::MAX);
+                    ColumnConstraint::LowerBoundary(Width::Fixed(least))
+                });
             }
         }
         let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
@@ -176,7 +180,8 @@ impl Table {
             shown.iter().map(|column| least(column) + GAP).sum()
         };
         for spare in &self.spare {
-            if needed(&shown) <= width + GAP {
+            // The first column has nothing on its left.
+            if needed(&shown) <= width + 1 {
                 break;
             }
             shown.retain(|column| self.head(*column) != *spare);
@@ -272,6 +277,6 @@ mod tests {
         check(Some(140), &[]);
         check(Some(90), &[]);
         check(Some(78), &["LABELS"]);
-        check(Some(68), &["STATE", "LABELS"]);
+        check(Some(60), &["STATE", "LABELS"]);
     }
 }

@@ -31,7 +31,7 @@ use crate::server::{Reply, Request, Server};
 use crate::{collector, key};
 
 /// What is asked for, in the order of the pages.
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 28] = [
     "client list",
     "site list",
     "endpoint list",
@@ -60,7 +60,6 @@ const COMMANDS: [&str; 29] = [
     "api-token list",
     "api-token list --client acme",
     "audit list",
-    "profile list",
 ];
 
 const WIDTHS: [u16; 2] = [80, 140];
@@ -261,8 +260,6 @@ fn the_tables_are_those_that_were_read() {
     let server = collector(move |request| answer(&answers, request));
     let dir = tempfile::tempdir().unwrap();
     settle(dir.path(), &server);
-    let port = server.address.rsplit(':').next().unwrap();
-    let (pin, place) = (server.pin.short(), dir.path().display().to_string());
     let mut pages = String::new();
     for words in COMMANDS {
         for width in WIDTHS {
@@ -280,9 +277,7 @@ fn the_tables_are_those_that_were_read() {
             let composed =
                 |line: &&str| words.contains("--dry-run") && line.starts_with("command ");
             let said: Vec<_> = said.lines().filter(|line| !composed(line)).collect();
-            let said = said.join("\n");
-            let steady = said.replace(port, "8443").replace(&pin, "PIN").replace(&place, "DIR");
-            pages.extend(steady.lines().flat_map(|line| [line.trim_end(), "\n"]));
+            pages.extend(said.iter().flat_map(|line| [line.trim_end(), "\n"]));
         }
     }
     if std::env::var_os("CORDON_WRITE_PAGES").is_some() {
