@@ -18,6 +18,7 @@ mod events;
 mod export;
 mod health;
 mod invitations;
+mod listed;
 mod live;
 mod metrics;
 mod once;
@@ -44,17 +45,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::{Router, middleware};
+use ring::error::Unspecified;
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use listed::Listed;
 pub use problem::Problem;
 
 use crate::carriers::Carriers;
 use crate::collector::Collector;
-use crate::signin::SignIn;
 use crate::signin::password::Passwords;
+use crate::signin::{SECRET_BYTES, SignIn};
 use crate::tenant::Tenants;
 
 /// Under this path everything but the console's page stands.
@@ -131,15 +135,15 @@ impl App {
 struct Document;
 
 /// Every route there is. The authorisation test walks it.
-fn list() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi())
+fn listed() -> Listed {
+    let collector = Listed::new(Document::openapi())
         .routes(routes!(health::health))
         .routes(routes!(health::openapi))
         .routes(routes!(problem::kind))
         .routes(routes!(metrics::metrics))
         .routes(routes!(sign_in::challenge))
-        .routes(routes!(sign_in::sign_in, sign_in::sign_out))
-        .merge(people())
+        .routes(routes!(sign_in::sign_in, sign_in::sign_out));
+    people(collector)
         .routes(routes!(clients::list))
         .routes(routes!(clients::roster, clients::put_roster))
         .routes(routes!(tokens::list, tokens::create))
@@ -176,7 +180,8 @@ fn list() -> OpenApiRouter<App> {
 
 /// The routes under their prefix, and what describes them.
 fn parts() -> (Router<App>, String) {
-    let (routes, openapi) = OpenApiRouter::new().nest(PREFIX, list()).split_for_parts();
+    let (router, _) = listed().into_parts();
+    let (routes, openapi) = OpenApiRouter::new().nest(PREFIX, router).split_for_parts();
     (routes, document::complete(serde_json::to_value(openapi).unwrap_or_default()))
 }
 
@@ -187,8 +192,8 @@ pub fn describe() -> String {
 }
 
 /// How people and their programs get in.
-fn people() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+fn people(listed: Listed) -> Listed {
+    listed
         .routes(routes!(password::password))
         .routes(routes!(password::second))
         .routes(routes!(passkeys::challenge))
@@ -197,6 +202,8 @@ fn people() -> OpenApiRouter<App> {
         .routes(routes!(set_up::confirm))
         .routes(routes!(sessions::current))
         .routes(routes!(sessions::prove))
+        .routes(routes!(passkeys::prove_challenge))
+        .routes(routes!(passkeys::prove))
         .routes(routes!(sessions::list, sessions::revoke_all))
         .routes(routes!(sessions::revoke))
         .routes(routes!(account::show, account::remove))
@@ -216,17 +223,20 @@ fn people() -> OpenApiRouter<App> {
 
 /// The people's door, ready to be served. A request should carry the caller's address as
 /// `ConnectInfo`, or limits on tries count everybody as one. Live feeds end when `stop` turns true.
+/// Fails only where the operating system has no random numbers.
 pub fn router(
     collector: Arc<Collector>,
     tenants: Arc<Tenants>,
     stop: watch::Receiver<bool>,
-) -> Router {
+) -> Result<Router, Unspecified> {
     let (routes, openapi) = parts();
+    let mut secret = [0; SECRET_BYTES];
+    SystemRandom::new().fill(&mut secret)?;
     let app = App(Arc::new(Shared {
         collector,
         tenants,
         stop,
-        sign_in: Mutex::default(),
+        sign_in: Mutex::new(SignIn::new(&secret)),
         passwords: Passwords::default(),
         searches: Semaphore::new(SEARCHES_MAX),
         feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
@@ -237,5 +247,5 @@ pub fn router(
         answers: Default::default(),
     }));
     let once = middleware::from_fn_with_state(app.clone(), once::once);
-    shell::around(routes.layer(once).merge(console::routes()), &app).with_state(app)
+    Ok(shell::around(routes.layer(once).merge(console::routes()), &app).with_state(app))
 }

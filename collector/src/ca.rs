@@ -30,6 +30,9 @@ pub const ENDPOINT_SECS: u64 = 90 * DAY_SECS;
 /// The collector's own; it renews when a third is left.
 const SERVER_SECS: u64 = 90 * DAY_SECS;
 
+/// The root's key and certificate.
+const ROOT: &str = "root.pem";
+
 /// What the names of intermediates begin with; the client's name follows.
 pub const CLIENT_PREFIX: &str = "Cordon client ";
 
@@ -116,7 +119,7 @@ impl Ca {
     pub fn init(folder: &Path, now_secs: u64) -> Result<Self, CaError> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|cause| CaError::File { doing: "make", path: folder.to_owned(), cause })?;
-        let path = folder.join("root.pem");
+        let path = folder.join(ROOT);
         if path.exists() {
             return Err(CaError::Exists(path));
         }
@@ -127,9 +130,15 @@ impl Ca {
         Self::open(folder)
     }
 
+    /// Whether an authority was made in this folder.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(ROOT).exists()
+    }
+
     /// Opens the authority in a folder.
     pub fn open(folder: &Path) -> Result<Self, CaError> {
-        let root = read_pair(&folder.join("root.pem"))?.signer()?;
+        let root = read_pair(&folder.join(ROOT))?.signer()?;
         let mut clients = BTreeMap::new();
         let failed = |cause| CaError::File { doing: "list", path: folder.to_owned(), cause };
         for entry in fs::read_dir(folder).map_err(failed)? {

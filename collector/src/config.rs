@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -33,6 +34,9 @@ pub struct Config {
     pub agents_per_address_max: usize,
     /// Connections of people at once.
     pub people_max: usize,
+    /// Connections of people at once from one address; an office behind one router shares it, and so
+    /// does everybody behind a proxy.
+    pub people_per_address_max: usize,
     /// Commands that one client's operators may bring in an hour, on top of the roster's limits.
     pub commands_per_hour_max: usize,
     /// The part of a client's endpoints, in hundredths, that one person's commands may reach in an
@@ -48,6 +52,27 @@ pub struct Config {
     pub metrics_on_loopback: bool,
     /// Collected evidence of one client; an endpoint that has more offers it again later.
     pub collections_bytes_max: u64,
+    /// How long whoever is at a door may take; no setting.
+    #[serde(skip)]
+    pub patience: Patience,
+}
+
+/// How long whoever is at a door may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Patience {
+    /// For a TLS handshake; slower ones are an attack or a dead line.
+    pub handshake: Duration,
+    /// For the head of a person's request to arrive; a kept connection may be idle as long.
+    pub head: Duration,
+    /// For an answer to begin, with the rest of the request before it; a live feed then goes on.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let [handshake, head, answer] = [10, 30, 30].map(Duration::from_secs);
+        Self { handshake, head, answer }
+    }
 }
 
 impl Default for Config {
@@ -63,12 +88,14 @@ impl Default for Config {
             agents_max: 30_000,
             agents_per_address_max: 5_000,
             people_max: 512,
+            people_per_address_max: 128,
             commands_per_hour_max: 60,
             alone_percent_max: 25,
             carrier_settled_secs: 3600,
             queries_per_hour_max: 600,
             metrics_on_loopback: false,
             collections_bytes_max: 16 << 30,
+            patience: Patience::default(),
         }
     }
 }
@@ -172,6 +199,7 @@ impl Config {
         wrong(self.agents_max == 0, "`agents_max` must be at least 1");
         wrong(self.agents_per_address_max == 0, "`agents_per_address_max` must be at least 1");
         wrong(self.people_max == 0, "`people_max` must be at least 1");
+        wrong(self.people_per_address_max == 0, "`people_per_address_max` must be at least 1");
         wrong(self.commands_per_hour_max == 0, "`commands_per_hour_max` must be at least 1");
         wrong(
             !(1..=100).contains(&self.alone_percent_max),
@@ -213,7 +241,7 @@ mod tests {
         let lines = packaged.lines().filter(setting).map(|line| line.trim_start_matches('#'));
         let text = lines.collect::<Vec<_>>().join("\n");
         assert_eq!(Config::parse(&text, Path::new("x")).unwrap(), Config::default());
-        assert_eq!(text.lines().count(), 16, "every setting stands in the file");
+        assert_eq!(text.lines().count(), 17, "every setting stands in the file");
         assert_eq!(Config::parse(packaged, Path::new("x")).unwrap(), Config::default());
     }
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -15,8 +16,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// How long a TLS handshake may take; slower ones are an attack or a dead line.
-pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long what was sent may stay unread at the other end, or unheard of: then nobody is there.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// How long connections have to end once the collector stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -88,6 +89,7 @@ pub async fn serve<F, Served>(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     admission: Arc<Admission>,
+    handshake_max: Duration,
     mut stop: watch::Receiver<bool>,
     serve: F,
 ) where
@@ -116,7 +118,7 @@ pub async fn serve<F, Served>(
         let acceptor = TlsAcceptor::from(Arc::clone(&tls));
         let serve = serve.clone();
         connections.spawn(async move {
-            if let Some(stream) = handshake(acceptor, stream, address).await {
+            if let Some(stream) = handshake(acceptor, stream, address, handshake_max).await {
                 serve(stream, address).await;
             }
             drop(admitted);
@@ -133,10 +135,14 @@ async fn handshake(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     address: SocketAddr,
+    handshake_max: Duration,
 ) -> Option<Stream> {
     // Batches and acknowledgements are whole messages; waiting to fill packets only delays them.
     stream.set_nodelay(true).ok();
-    match timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+    let unread_ms = u32::try_from(UNREAD_MAX.as_millis()).unwrap_or(u32::MAX);
+    // Without it the kernel waits for a quarter of an hour; everything goes on all the same.
+    sockopt::set_tcp_user_timeout(&stream, unread_ms).ok();
+    match timeout(handshake_max, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "a TLS handshake failed");

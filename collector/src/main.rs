@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use cordon_collector::clock::Clock;
 use cordon_collector::config::{self, Config};
 use cordon_collector::operator::{self, Invite};
-use cordon_collector::setup::{self, Init, Made};
+use cordon_collector::setup::{self, Init, Invited, Made};
 use cordon_proto::id::{ClientId, OperatorId};
 
 const AFTER: &str = "\
@@ -17,7 +17,7 @@ First steps:
   2. Bring authority.pub and the roster here, and run `cordon-collector init`.
   3. `cordon-collector serve` (or `systemctl start cordon-collector`).
   4. On your own machine: `cordon profile add`, with the CA pin that `init` printed.
-  5. For the browser: `cordon account set-up` there, or `cordon-collector operator invite NAME` here.";
+  5. For the browser: `cordon account set-up --invitation` there, with the code that `init` printed.";
 
 /// Takes in what Cordon's agents see, keeps it provable, and passes signed commands on.
 #[derive(Parser)]
@@ -32,10 +32,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Makes the certificate authority, the certificate and the state of a new collector.
+    /// Sets a collector up, and invites its first operator.
     ///
-    /// Prints the CA pin: operators put it into their profile, and enrolment strings carry it, so
-    /// that nobody can stand in for this collector.
+    /// Makes the certificate authority, the certificate and the state. Prints the CA pin, which operators
+    /// put into their profile and enrolment strings carry, so that nobody can stand in for this
+    /// collector; and, once, a code with which the first administrator of the roster sets a sign-in
+    /// account up. The code is a way in as that operator until it is used or 48 hours are over.
+    ///
+    /// Run again it keeps what is there: it takes in a newer roster or another client's (restart the
+    /// collector then), and makes a new code as long as there is no account.
     Init {
         /// The settings; written if they are not there and `--name` is given.
         #[arg(long, default_value = config::PATH_DEFAULT)]
@@ -49,6 +54,12 @@ enum Verb {
         /// A host name or address of this collector; again for each.
         #[arg(long = "name", value_name = "HOST", num_args = 1..)]
         names: Vec<String>,
+        /// Invite this operator of the first roster instead of its first administrator.
+        #[arg(long, value_name = "OPERATOR", conflicts_with = "no_invitation")]
+        invite: Option<OperatorId>,
+        /// Invite nobody; `cordon-collector operator invite` does it later.
+        #[arg(long)]
+        no_invitation: bool,
     },
     /// Opens both doors and runs until SIGTERM.
     ///
@@ -111,15 +122,25 @@ fn main() -> ExitCode {
 
 fn act(verb: Verb) -> anyhow::Result<()> {
     match verb {
-        Verb::Init { config, authority, roster, names } => {
-            let init = Init { config, authority, rosters: roster, names };
-            let Made { pin, clients, names } = setup::init(&init, &Clock::system())?;
+        Verb::Init { config, authority, roster, names, invite, no_invitation } => {
+            let invited = match invite {
+                Some(operator) => Invited::Named(operator),
+                None if no_invitation => Invited::Nobody,
+                None => Invited::First,
+            };
+            let init = Init { config, authority, rosters: roster, names, invited };
+            let Made { pin, clients, names, invitation } = setup::init(&init, &Clock::system())?;
             let clients: Vec<_> = clients.iter().map(|client| client.as_str()).collect();
-            print(&[
+            let mut lines = vec![
                 format!("CA pin       {pin}"),
                 format!("names        {}", names.join(", ")),
-                format!("clients      {}", clients.join(", ")),
-            ])
+                format!("set up for   {}", clients.join(", ")),
+            ];
+            if !invitation.is_empty() {
+                lines.push(String::new());
+            }
+            lines.extend(invitation);
+            print(&lines)
         }
         Verb::Serve { config } => cordon_collector::run::serve(Config::read(&config)?),
         Verb::Operator(OperatorVerb::Invite { operator, client, hours, config }) => {

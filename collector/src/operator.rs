@@ -3,6 +3,7 @@
 
 use anyhow::{Context, bail, ensure};
 use cordon_proto::id::{ClientId, KeyId, OperatorId};
+use cordon_proto::roster::Role;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::audit::{Act, Deed};
@@ -18,6 +19,38 @@ use crate::time::Time;
 /// Who invites where nobody is signed in.
 const MADE_BY: &str = "the collector's machine";
 
+/// How long an invitation is good unless somebody says otherwise: over a night, and a day.
+pub const INVITED_SECS: u64 = 48 * 3600;
+
+/// Who may be invited first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum First {
+    /// An administrator without an account.
+    Operator(OperatorId),
+    /// An administrator, and the account is there.
+    HasAccount(OperatorId),
+    /// The roster names no administrator.
+    Nobody,
+}
+
+/// The first administrator whom a client's roster names.
+pub fn first_administrator(config: &Config, client: &ClientId) -> anyhow::Result<First> {
+    let state = State::open(&config.file(&config.state))?;
+    let tenants = Tenants::load(&state)?;
+    let held = tenants.roster(client);
+    let held = held.with_context(|| format!("there is no roster of client {client}"))?;
+    let mut operators = held.roster.operators.iter();
+    let Some((operator, key)) = operators.find_map(|operator| {
+        let administers = operator.roles.contains(&Role::Administrator);
+        Some((operator, operator.keys.first()?.id())).filter(|_| administers)
+    }) else {
+        return Ok(First::Nobody);
+    };
+    let id = operator.id.clone();
+    let has_account = state.account_of(key)?.is_some();
+    Ok(if has_account { First::HasAccount(id) } else { First::Operator(id) })
+}
+
 /// Whom to invite.
 #[derive(Clone, Debug)]
 pub struct Invite {
@@ -29,7 +62,8 @@ pub struct Invite {
     pub valid_secs: u64,
 }
 
-/// Makes an invitation that reaches every client of the operator's key; answers what to tell him.
+/// Makes an invitation that reaches every client of the operator's key; answers what to tell him. Codes
+/// that were made here for him before count no more.
 pub fn invite(config: &Config, asked: &Invite, clock: &Clock) -> anyhow::Result<Vec<String>> {
     let valid = 1..=INVITED_SECS_MAX;
     ensure!(
@@ -60,6 +94,11 @@ pub fn invite(config: &Config, asked: &Invite, clock: &Clock) -> anyhow::Result<
         draft: None,
     };
     state.record(acts(&view), made.0)?;
+    for before in state.invitations(&[key], made)? {
+        if before.made_by == MADE_BY {
+            state.end_invitation(before.id)?;
+        }
+    }
     state.add_invitation(hash(&code), &invitation)?;
     Ok(told(&invitation, &view, &grouped(&code)))
 }
@@ -82,9 +121,17 @@ fn told(invitation: &Invitation, view: &View, code: &str) -> Vec<String> {
         format!("operator     {}", invitation.operator),
         format!("clients      {}", clients.join(", ")),
         format!("invitation   {code}"),
-        format!("good until   {}", invitation.expires),
-        "set up with  cordon account set-up --invitation --name NAME".to_owned(),
+        format!("good until   {}", until(invitation.expires)),
+        format!("set up with  cordon account set-up --invitation --name {}", invitation.operator),
+        "             on the operator's own machine, which asks for the code".to_owned(),
     ]
+}
+
+/// A moment to the minute, for people.
+fn until(time: Time) -> String {
+    let text = time.to_string();
+    let (day, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{day} {} UTC", time.get(..5).unwrap_or_default())
 }
 
 /// The key that rosters give to a name.

@@ -12,9 +12,6 @@ use tokio::sync::watch;
 
 use crate::door::Stream;
 
-/// How long a request's head may take to arrive; also how long a kept connection may be idle.
-const HEAD_MAX: Duration = Duration::from_secs(30);
-
 /// How much of a request's head is read.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 
@@ -23,13 +20,14 @@ pub async fn serve(
     router: Router,
     stream: Stream,
     address: SocketAddr,
+    head_max: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
     // The router sees who calls, for its limits.
     let service = router.layer(Extension(ConnectInfo(address)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
+        .header_read_timeout(head_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ use crate::ca::Ca;
 use crate::clock::Clock;
 use crate::collections::Collections;
 use crate::collector::Collector;
-use crate::config::Config;
+use crate::config::{Config, Patience};
 use crate::door::{self, Admission};
 use crate::handover::hand_over_on_connect;
 use crate::links::Links;
@@ -29,6 +30,13 @@ use crate::store::{LogOptions, LogWriter, SqliteLog, State};
 use crate::tenant::Tenants;
 use crate::tls::{self, Identity};
 use crate::{api, derive, link, people};
+
+/// What the agents' door does with the disk at once: more would only wait for each other, with a
+/// stack each.
+const BLOCKING_MAX: usize = 16;
+
+/// What people, and what is derived for them, do with the disk at once.
+const BLOCKING_PEOPLE_MAX: usize = 64;
 
 /// How often the collector looks whether its certificate must be renewed.
 const RENEWAL_PERIOD: Duration = Duration::from_secs(12 * 3600);
@@ -89,19 +97,22 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .name("log-writer".to_owned())
         .spawn(move || writer.run())
         .context("cannot start the log's writer")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = start_runtime("agents", BLOCKING_MAX)?;
+    // People have threads of their own: however many agents come at once, who looks is not last.
+    let people_runtime = start_runtime("people", BLOCKING_PEOPLE_MAX)?;
     let served = runtime.block_on(async {
         // Before the doors open: whoever sees them open may tell us to stop.
         let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
         let (stop, stopping) = watch::channel(false);
         let agents = TcpListener::from_std(listeners.agents)?;
-        let people = TcpListener::from_std(listeners.people)?;
-        let mut tasks = JoinSet::new();
-        spawn_doors(&mut tasks, &collector, &identity, (agents, people), &stopping)?;
+        let people = {
+            let _entered = people_runtime.enter();
+            TcpListener::from_std(listeners.people)?
+        };
+        let (mut tasks, doors) = (JoinSet::new(), (agents, people));
+        let apart = people_runtime.handle();
+        spawn_doors(&mut tasks, apart, &collector, &identity, doors, &stopping)?;
         wait_for_end(&mut tasks, terminate, interrupt).await?;
         tracing::info!("stopping");
         stop.send_replace(true);
@@ -110,6 +121,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     });
     // Dropping the last handle of the log ends its writer once everything queued is stored.
     drop(runtime);
+    drop(people_runtime);
     drop(collector);
     if writing.join().is_err() {
         anyhow::bail!("the log's writer failed");
@@ -117,15 +129,28 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     served
 }
 
-/// Starts everything that runs until `stopping` turns true. Needs a runtime.
+fn start_runtime(name: &str, blocking_max: usize) -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name(name)
+        .max_blocking_threads(blocking_max)
+        .build()
+        .context("cannot start a runtime")
+}
+
+/// Starts everything that runs until `stopping` turns true. Needs a runtime; what people wait for runs
+/// in `apart`, in which their listener was made.
 pub fn spawn_doors(
     tasks: &mut JoinSet<()>,
+    apart: &Handle,
     collector: &Arc<Collector>,
     identity: &Arc<Identity>,
     (agents, people): (TcpListener, TcpListener),
     stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let Config { agents_max, agents_per_address_max, people_max, .. } = collector.config;
+    let Config { agents_max, agents_per_address_max, people_max, people_per_address_max, .. } =
+        collector.config;
+    let Patience { handshake, head, .. } = collector.config.patience;
     let clock = &collector.clock;
     tracing::info!(
         agents = %agents.local_addr()?,
@@ -135,7 +160,8 @@ pub fn spawn_doors(
     );
 
     let (state, log) = (Arc::clone(&collector.state), Arc::clone(&collector.log));
-    tasks.spawn(derive::follow(state, log, collector.bus.listen(), stopping.clone()));
+    let follow = derive::follow(state, log, collector.bus.listen(), stopping.clone());
+    tasks.spawn_on(follow, apart);
     hand_over_on_connect(collector);
 
     let tls = tls::agents(Arc::clone(&collector.ca), Arc::clone(identity), clock.clone())?;
@@ -143,14 +169,16 @@ pub fn spawn_doors(
     let (theirs, stop) = (Arc::clone(collector), stopping.clone());
     let serve =
         move |stream, address| link::serve(Arc::clone(&theirs), stream, address, stop.clone());
-    tasks.spawn(door::serve(agents, Arc::new(tls), admission, stopping.clone(), serve));
+    tasks.spawn(door::serve(agents, Arc::new(tls), admission, handshake, stopping.clone(), serve));
 
     let tls = tls::people(Arc::clone(identity), clock.clone())?;
-    let admission = Admission::new(people_max, people_max);
+    let admission = Admission::new(people_max, people_per_address_max);
     let router = router(collector, stopping)?;
     let stop = stopping.clone();
-    let serve = move |stream, address| people::serve(router.clone(), stream, address, stop.clone());
-    tasks.spawn(door::serve(people, Arc::new(tls), admission, stopping.clone(), serve));
+    let serve =
+        move |stream, address| people::serve(router.clone(), stream, address, head, stop.clone());
+    let people = door::serve(people, Arc::new(tls), admission, handshake, stopping.clone(), serve);
+    tasks.spawn_on(people, apart);
 
     let (collector, identity) = (Arc::clone(collector), Arc::clone(identity));
     tasks.spawn(renew(collector, identity, stopping.clone()));
@@ -160,7 +188,8 @@ pub fn spawn_doors(
 /// What people reach.
 fn router(collector: &Arc<Collector>, stopping: &watch::Receiver<bool>) -> anyhow::Result<Router> {
     let tenants = Arc::new(Tenants::load(&collector.state)?);
-    Ok(api::router(Arc::clone(collector), tenants, stopping.clone()))
+    let router = api::router(Arc::clone(collector), tenants, stopping.clone()).ok();
+    router.context("the operating system gave no random numbers")
 }
 
 async fn renew(

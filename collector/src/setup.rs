@@ -6,12 +6,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use cordon_proto::id::{ClientId, Hash};
+use cordon_proto::id::{ClientId, Hash, OperatorId};
 
 use crate::authority::Authority;
 use crate::ca::Ca;
 use crate::clock::{Clock, SECOND_NS};
 use crate::config::Config;
+use crate::operator::{self, First, INVITED_SECS, Invite};
 use crate::store::{EndpointFilter, Log, LogOptions, SqliteLog, State, StoredRoster};
 
 /// What `init` is given.
@@ -25,6 +26,20 @@ pub struct Init {
     pub rosters: Vec<PathBuf>,
     /// Names and addresses of this collector; none for those of the settings.
     pub names: Vec<String>,
+    /// Who is invited to set a sign-in account up.
+    pub invited: Invited,
+}
+
+/// Whom `init` invites.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Invited {
+    /// The first administrator of the first roster, who has no account yet.
+    #[default]
+    First,
+    /// This operator, with an account or without.
+    Named(OperatorId),
+    /// Nobody.
+    Nobody,
 }
 
 /// What `init` made.
@@ -36,6 +51,8 @@ pub struct Made {
     pub clients: Vec<ClientId>,
     /// Names in the certificate.
     pub names: Vec<String>,
+    /// What to tell the operator who is invited, or why nobody is: line by line.
+    pub invitation: Vec<String>,
 }
 
 /// Where the certificate authority is.
@@ -56,13 +73,15 @@ pub fn seal_file(config: &Config) -> PathBuf {
     config.state_dir.join("accounts.key")
 }
 
-/// Makes the certificate authority, the server's certificate and the state. Everything given is
-/// checked before anything is made.
+/// Makes the certificate authority, the server's certificate and the state, as far as they are not
+/// there, takes rosters in that are newer than those held, and invites the first operator. Everything
+/// given is checked before anything is made.
 pub fn init(init: &Init, clock: &Clock) -> anyhow::Result<Made> {
     let mut config =
         if init.config.exists() { Config::read(&init.config)? } else { Config::default() };
     let authority = Authority::read(&init.authority)?;
     let rosters = read_rosters(&authority, &init.rosters)?;
+    fits_what_is_there(&config, &authority, &rosters)?;
     write_defaults(&init.config)?;
     if !init.names.is_empty() && init.names != config.names {
         ensure!(
@@ -82,7 +101,8 @@ pub fn init(init: &Init, clock: &Clock) -> anyhow::Result<Made> {
         .mode(0o700)
         .create(&config.state_dir)
         .with_context(|| format!("cannot make {}", config.state_dir.display()))?;
-    let ca = Ca::init(&ca_folder(&config), now_secs)?;
+    let folder = ca_folder(&config);
+    let ca = if Ca::is_in(&folder) { Ca::open(&folder)? } else { Ca::init(&folder, now_secs)? };
     ca.server_certificate(&config.names, now_secs)?;
     let path = authority_file(&config);
     fs::write(&path, authority.to_text())
@@ -93,8 +113,72 @@ pub fn init(init: &Init, clock: &Clock) -> anyhow::Result<Made> {
         ca.add_client(&roster.client, now_secs)?;
         state.put_roster(roster, now_ns)?;
     }
+    drop(state);
+    let invitation = invitation(&config, init, &rosters, clock)?;
     let clients = rosters.into_iter().map(|roster| roster.client).collect();
-    Ok(Made { pin: ca.pin(), clients, names: config.names })
+    Ok(Made { pin: ca.pin(), clients, names: config.names, invitation })
+}
+
+/// Refuses what would turn a collector that is set up into another one, or back.
+fn fits_what_is_there(
+    config: &Config,
+    authority: &Authority,
+    rosters: &[StoredRoster],
+) -> anyhow::Result<()> {
+    let (kept, state) = (authority_file(config), config.file(&config.state));
+    if kept.exists() {
+        ensure!(
+            Authority::read(&kept)? == *authority,
+            "this collector is set up already, under another authority: its public keys are in {}",
+            kept.display()
+        );
+    }
+    if !state.exists() {
+        return Ok(());
+    }
+    let state = State::open(&state)?;
+    for roster in rosters {
+        let Some(held) = state.roster(&roster.client)? else { continue };
+        let (given, held) = (roster.named, held.named);
+        ensure!(
+            given.version > held.version || given == held,
+            "the roster of client {} has version {}, and version {} is held already{}",
+            roster.client,
+            given.version,
+            held.version,
+            if given.version == held.version { ", which says something else" } else { "" }
+        );
+    }
+    Ok(())
+}
+
+/// Invites who is to be invited.
+fn invitation(
+    config: &Config,
+    init: &Init,
+    rosters: &[StoredRoster],
+    clock: &Clock,
+) -> anyhow::Result<Vec<String>> {
+    let first = rosters.first().context("no roster was given")?;
+    let operator = match &init.invited {
+        Invited::Nobody => return Ok(Vec::new()),
+        Invited::Named(operator) => operator.clone(),
+        Invited::First => match operator::first_administrator(config, &first.client)? {
+            First::Operator(operator) => operator,
+            First::HasAccount(operator) => {
+                return Ok(vec![format!(
+                    "invitation   none: {operator} has an account; `cordon-collector operator invite \
+                     {operator}` sets it up anew"
+                )]);
+            }
+            First::Nobody => {
+                let none = "invitation   none: the roster names no administrator";
+                return Ok(vec![none.to_owned()]);
+            }
+        },
+    };
+    let client = Some(first.client.clone());
+    operator::invite(config, &Invite { operator, client, valid_secs: INVITED_SECS }, clock)
 }
 
 fn read_rosters(authority: &Authority, paths: &[PathBuf]) -> anyhow::Result<Vec<StoredRoster>> {

@@ -1,13 +1,14 @@
 //! Who is speaking: an operator proves to hold a key of a roster, and gets a short session.
 //!
 //! Pure: random numbers and the time come in. The answer is signed over the collector's identity
-//! too, so that one given to another server is worth nothing here. Tries are limited per address,
-//! and per key and address, so that a stranger elsewhere cannot lock an operator out. Signing in
-//! without the key, and what programs sign in with, is beside it.
+//! too, so that one given to another server is worth nothing here. Nobody can guess it: what fails is
+//! slowed per address, and what is right opens whoever else failed there. Signing in without the key,
+//! and what programs sign in with, is beside it.
 
 pub mod account;
 pub mod api_token;
 pub mod ceremony;
+pub mod challenge;
 pub mod gate;
 mod limit;
 pub mod name;
@@ -18,7 +19,6 @@ pub mod secret;
 pub mod session;
 pub mod totp;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -27,16 +27,14 @@ use cordon_proto::sign::VerifyingKey;
 use cordon_proto::sign::document::{self, Kind};
 use minicbor::bytes::ByteVec;
 
-use ceremony::Ceremonies;
-use gate::{Gate, network};
+use ceremony::Purpose;
+use challenge::{Challenges, RANDOM_BYTES};
+use gate::Gate;
 pub use limit::{Backoff, Limit, TooMany, Tried};
 use pending::Pendings;
 
 /// How long a challenge may be answered.
 pub const CHALLENGE_SECS: u64 = 60;
-
-/// Challenges waiting for an answer; the oldest goes first.
-const CHALLENGES_MAX: usize = 1024;
 
 /// Bytes of a challenge and of a session's token.
 pub const SECRET_BYTES: usize = 32;
@@ -52,58 +50,35 @@ pub enum SignInRefused {
     TooMany(#[from] TooMany),
 }
 
-/// Challenges that wait for their answer, and how often somebody tried.
+/// Challenges, and how often somebody tried.
 #[derive(Debug)]
 pub struct SignIn {
     /// Who tried what lately.
     pub gate: Gate,
     /// Passwords that were right and await their second factor.
     pub pendings: Pendings,
-    /// Passkeys that are awaited.
-    pub ceremonies: Ceremonies,
-    challenges: BTreeMap<[u8; SECRET_BYTES], Waiting>,
-    per_key: Limit<(KeyId, IpAddr)>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    key: KeyId,
-    until: Duration,
-}
-
-impl Default for SignIn {
-    fn default() -> Self {
-        // A sign-in takes two tries: the challenge and the answer.
-        Self {
-            gate: Gate::default(),
-            pendings: Pendings::default(),
-            ceremonies: Ceremonies::default(),
-            challenges: BTreeMap::new(),
-            per_key: Limit::new(20, Duration::from_secs(60)),
-        }
-    }
+    /// What keys and passkeys sign.
+    pub challenges: Challenges,
 }
 
 impl SignIn {
-    /// Takes a challenge (random bytes) into account for a key, whether a roster has it or not.
+    /// Under a secret of random bytes, new with every start.
+    #[must_use]
+    pub fn new(secret: &[u8; SECRET_BYTES]) -> Self {
+        let challenges = Challenges::new(secret);
+        Self { gate: Gate::default(), pendings: Pendings::default(), challenges }
+    }
+
+    /// A challenge for a key, whether a roster has it or not.
+    #[must_use]
     pub fn challenge(
-        &mut self,
+        &self,
         key: KeyId,
-        from: IpAddr,
-        challenge: [u8; SECRET_BYTES],
+        random: [u8; RANDOM_BYTES],
         now: Duration,
-    ) -> Result<(), TooMany> {
-        self.count(key, from, now)?;
-        self.challenges.retain(|_, waiting| waiting.until > now);
-        if self.challenges.len() >= CHALLENGES_MAX {
-            let oldest = self.challenges.iter().min_by_key(|(_, waiting)| waiting.until);
-            if let Some(oldest) = oldest.map(|(challenge, _)| *challenge) {
-                self.challenges.remove(&oldest);
-            }
-        }
+    ) -> [u8; SECRET_BYTES] {
         let until = now + Duration::from_secs(CHALLENGE_SECS);
-        self.challenges.insert(challenge, Waiting { key, until });
-        Ok(())
+        self.challenges.give(&Purpose::Key(key).bytes(), random, until)
     }
 
     /// Checks an answer: signed by the key over one of its challenges and this collector's pin.
@@ -118,23 +93,25 @@ impl SignIn {
         pin: Hash,
         now: Duration,
     ) -> Result<(), SignInRefused> {
-        self.count(key, from, now)?;
-        let public = public.filter(|public| public.id() == key).ok_or(SignInRefused::Wrong)?;
-        let signed = document::verify::<ByteVec>(Kind::SignIn, answer, &pin.0, public);
-        let signed = signed.ok().ok_or(SignInRefused::Wrong)?;
-        let challenge = <[u8; SECRET_BYTES]>::try_from(signed.as_slice()).ok();
-        let challenge = challenge.ok_or(SignInRefused::Wrong)?;
-        let waiting = self.challenges.get(&challenge).ok_or(SignInRefused::Wrong)?;
-        if waiting.key != key || waiting.until <= now {
-            return Err(SignInRefused::Wrong);
+        let public = public.filter(|public| public.id() == key);
+        let signed = public.and_then(|public| {
+            document::verify::<ByteVec>(Kind::SignIn, answer, &pin.0, public).ok()
+        });
+        let purpose = Purpose::Key(key).bytes();
+        match signed.filter(|challenge| self.challenges.stands(&purpose, challenge, now)) {
+            Some(challenge) => {
+                self.gate.own_act(key, now)?;
+                if self.challenges.spend(&challenge, now) {
+                    Ok(())
+                } else {
+                    Err(SignInRefused::Wrong)
+                }
+            }
+            None => {
+                self.gate.wrong_answer(from, now)?;
+                Err(SignInRefused::Wrong)
+            }
         }
-        self.challenges.remove(&challenge);
-        Ok(())
-    }
-
-    fn count(&mut self, key: KeyId, from: IpAddr, now: Duration) -> Result<(), TooMany> {
-        self.gate.address(from, now)?;
-        self.per_key.count((key, network(from)), now)
     }
 }
 
@@ -150,22 +127,27 @@ mod tests {
         SigningKey::from_seed(&cordon_proto::sign::sha256(name.as_bytes())).unwrap()
     }
 
-    fn answer(challenge: u8, pin: &[u8], name: &str) -> Vec<u8> {
-        let bytes = ByteVec::from(vec![challenge; SECRET_BYTES]);
+    fn answer(challenge: &[u8], pin: &[u8], name: &str) -> Vec<u8> {
+        let bytes = ByteVec::from(challenge.to_vec());
         document::sign(Kind::SignIn, &bytes, &Hash::of(pin).0, &key(name))
     }
 
-    /// Challenge 1 is given to ann at second 0; the answer comes at a second, signed by somebody.
+    fn fresh() -> SignIn {
+        SignIn::new(&[3; SECRET_BYTES])
+    }
+
+    /// A challenge is given to ann at second 0; what somebody signed comes back at a second.
     #[track_caller]
-    fn check(secs: u64, answer: &[u8], who: &str, rostered: bool, good: bool) {
-        let mut sign_in = SignIn::default();
+    fn check(secs: u64, sign: impl Fn(&[u8]) -> Vec<u8>, who: &str, rostered: bool, good: bool) {
+        let mut sign_in = fresh();
         let ann = key("ann").id();
-        sign_in.challenge(ann, HERE, [1; SECRET_BYTES], Duration::ZERO).unwrap();
+        let challenge = sign_in.challenge(ann, [1; RANDOM_BYTES], Duration::ZERO);
+        let answer = sign(&challenge);
         let public = key(who).verifying();
         let public_known = rostered.then_some(&public);
         let now = Duration::from_secs(secs);
         let pin = Hash::of(b"this collector");
-        let mut try_it = || sign_in.answer(public.id(), public_known, HERE, answer, pin, now);
+        let mut try_it = || sign_in.answer(public.id(), public_known, HERE, &answer, pin, now);
         assert_eq!(try_it().is_ok(), good);
         assert_eq!(try_it(), Err(SignInRefused::Wrong), "an answer counts once");
     }
@@ -173,42 +155,42 @@ mod tests {
     #[test]
     fn only_the_keys_own_timely_answer_to_this_collector_opens_a_session() {
         let here = b"this collector";
-        check(59, &answer(1, here, "ann"), "ann", true, true);
-        check(60, &answer(1, here, "ann"), "ann", true, false);
-        check(1, &answer(2, here, "ann"), "ann", true, false);
-        check(1, &answer(1, b"another collector", "ann"), "ann", true, false);
-        check(1, &answer(1, here, "bob"), "ann", true, false);
-        check(1, &answer(1, here, "bob"), "bob", true, false);
-        check(1, &answer(1, here, "ann"), "ann", false, false);
-        check(1, b"", "ann", true, false);
+        let ann = |challenge: &[u8]| answer(challenge, here, "ann");
+        check(59, ann, "ann", true, true);
+        check(60, ann, "ann", true, false);
+        check(1, |_| answer(&[2; SECRET_BYTES], here, "ann"), "ann", true, false);
+        check(1, |given| answer(given, b"another collector", "ann"), "ann", true, false);
+        check(1, |given| answer(given, here, "bob"), "ann", true, false);
+        check(1, |given| answer(given, here, "bob"), "bob", true, false);
+        check(1, ann, "ann", false, false);
+        check(1, |_| Vec::new(), "ann", true, false);
     }
 
     #[test]
-    fn tries_are_limited_per_key_and_address_and_others_go_on() {
-        let mut sign_in = SignIn::default();
-        let (ann, bob) = (key("ann").id(), key("bob").id());
-        let there: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut challenge = |key, from, secs| {
-            sign_in.challenge(key, from, [1; SECRET_BYTES], Duration::from_secs(secs))
+    fn who_fails_is_told_to_wait_and_the_right_key_behind_the_same_address_signs_in() {
+        let mut sign_in = fresh();
+        let (ann, pin) = (key("ann").verifying(), Hash::of(b"this collector"));
+        let now = Duration::from_secs(1);
+        let mut fail = || sign_in.answer(ann.id(), Some(&ann), HERE, b"made up", pin, now);
+        (0..120).for_each(|_| assert_eq!(fail(), Err(SignInRefused::Wrong)));
+        assert_eq!(fail(), Err(SignInRefused::TooMany(TooMany { retry_secs: 60 })));
+        let given = sign_in.challenge(ann.id(), [1; RANDOM_BYTES], now);
+        let right = answer(&given, b"this collector", "ann");
+        assert_eq!(sign_in.answer(ann.id(), Some(&ann), HERE, &right, pin, now), Ok(()));
+    }
+
+    #[test]
+    fn one_key_opens_only_so_many_sessions_in_a_minute() {
+        let mut sign_in = fresh();
+        let (ann, pin) = (key("ann").verifying(), Hash::of(b"this collector"));
+        let mut open = |number: u8, secs: u64| {
+            let now = Duration::from_secs(secs);
+            let given = sign_in.challenge(ann.id(), [number; RANDOM_BYTES], now);
+            let right = answer(&given, b"this collector", "ann");
+            sign_in.answer(ann.id(), Some(&ann), HERE, &right, pin, now)
         };
-        (0..20).for_each(|_| challenge(ann, HERE, 0).unwrap());
-        assert_eq!(challenge(ann, HERE, 15), Err(TooMany { retry_secs: 45 }));
-        assert_eq!(challenge(ann, there, 15), Ok(()), "a stranger does not lock ann out");
-        assert_eq!(challenge(bob, HERE, 15), Ok(()));
-        assert_eq!(challenge(ann, HERE, 60), Ok(()));
-    }
-
-    #[test]
-    fn challenges_are_bounded_and_the_oldest_goes_first() {
-        let mut sign_in = SignIn::default();
-        for number in 0..2 * u32::try_from(CHALLENGES_MAX).unwrap() {
-            let mut challenge = [0; SECRET_BYTES];
-            challenge[..4].copy_from_slice(&number.to_be_bytes());
-            let from = IpAddr::from(number.to_be_bytes());
-            let now = Duration::from_millis(number.into());
-            sign_in.challenge(KeyId::default(), from, challenge, now).unwrap();
-        }
-        assert_eq!(sign_in.challenges.len(), CHALLENGES_MAX);
-        assert!(!sign_in.challenges.contains_key(&[0; SECRET_BYTES]));
+        (0..60).for_each(|number| assert_eq!(open(number, 0), Ok(())));
+        assert!(matches!(open(60, 1), Err(SignInRefused::TooMany(_))));
+        assert_eq!(open(61, 60), Ok(()));
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use cordon_collector::bus::Bus;
 use cordon_collector::ca::Ca;
 use cordon_collector::clock::Clock;
+use cordon_collector::config::Patience;
 use cordon_collector::door::{self, Admission, Stream};
 use cordon_collector::store::{Log, LogOptions, SqliteLog, State};
 use cordon_collector::tls::{self, Identity};
@@ -130,7 +131,8 @@ impl Hostile {
                     let session = Session::new(Arc::clone(&theirs), clock.clone());
                     session.serve(stream, heard.subscribe())
                 };
-                door::serve(listener, tls, admission, stopping, serve).await;
+                let patience = Patience::default().handshake;
+                door::serve(listener, tls, admission, patience, stopping, serve).await;
             });
         });
         Ok(Self { orders, mind, stop, thread: Some(thread) })

@@ -134,7 +134,7 @@ pub(super) async fn put_password(
     let account = own(&app, &session).await?;
     let NewPassword { password } = body.read()?;
     password::check(&password, account.name.as_str())?;
-    app.sign_in().gate.address(person.from, app.collector.clock.now())?;
+    app.sign_in().gate.own_act(session.key, app.collector.clock.now())?;
     let password = app.passwords.hash(password, random()?).await?;
     app.work(move |app| {
         record(app, &person, &account, "the password")?;

@@ -130,9 +130,7 @@ pub(super) async fn list(
     responses((status = 201, body = ApiTokenMade), (status = 400, body = ProblemBody),
         (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
         (status = 404, body = ProblemBody),
-        (status = 422, body = ProblemBody, example = json!({ "type": "about:blank",
-            "title": "Unprocessable Entity", "status": 422,
-            "detail": "`valid_secs` must be 1 to 31622400" }))))]
+        (status = 422, body = ProblemBody, example = json!({ "detail": "`valid_secs` must be 1 to 31622400" }))))]
 pub(super) async fn create(
     State(app): State<App>,
     person: Person,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::commands::find;
-use super::page::{Page, Params, to_b64};
+use super::page::{Page, PageAsked, Params, to_b64};
 use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
@@ -34,6 +34,11 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub(crate) struct Asked {
     /// Of this client only.
     client: Option<String>,
+    /// What an earlier page gave as `next`.
+    cursor: Option<String>,
+    /// At most so many, up to 500; 100 if not said.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
 }
 
 /// An archive of evidence.
@@ -89,7 +94,9 @@ pub(super) async fn list(
         }
         items.sort_by_key(|item| (item.command, item.endpoint));
         items.truncate(LISTED_MAX);
-        Ok(Json(Page { items, next: None }))
+        // Names sort as what they are made of.
+        let name = |item: &Collection| format!("{}.{}", item.command, item.endpoint);
+        Ok(Json(Page::part(items, PageAsked::new(asked.cursor, asked.limit), name)))
     })
     .await
 }

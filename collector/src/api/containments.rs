@@ -1,5 +1,7 @@
 //! What stands on endpoints, by their own word, and how old that word is.
 
+use std::cmp::Reverse;
+
 use axum::Json;
 use axum::extract::State;
 use cordon_proto::id::{ClientId, CommandId, EndpointId};
@@ -7,16 +9,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::commands::ObservedShown;
-use super::page::{Page, Params};
+use super::page::{Page, Params, limit};
 use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
 use crate::command::{Applied, Life};
 use crate::store::{Reaction, StoredCommand};
 use crate::time::Time;
-
-/// Commands looked through for what stands of them.
-const COMMANDS_MAX: usize = 1000;
 
 /// Which containments.
 #[derive(Deserialize, IntoParams)]
@@ -25,7 +24,15 @@ const COMMANDS_MAX: usize = 1000;
 pub(crate) struct Asked {
     /// Of this client only.
     client: Option<String>,
+    /// What an earlier page gave as `next`.
+    cursor: Option<String>,
+    /// At most so many, up to 500; 100 if not said.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
 }
+
+/// Where a page begins: after what stands by this command on this endpoint.
+type After = (Reverse<CommandId>, EndpointId);
 
 /// A containment that stands.
 #[derive(Serialize, ToSchema)]
@@ -76,28 +83,46 @@ pub(crate) struct Stands {
 
 /// Containments that stand, newest command first.
 #[utoipa::path(get, path = "/containments", tag = "commands", params(Asked),
-    responses((status = 200, body = Page<Containment>), (status = 401, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    responses((status = 200, body = Page<Containment>), (status = 400, body = ProblemBody),
+        (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
 pub(super) async fn list(
     State(app): State<App>,
     person: Person,
     Params(asked): Params<Asked>,
 ) -> Result<Json<Page<Containment>>, Problem> {
     let clients = person.clients(asked.client.as_deref())?;
+    let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
+    let limit = limit(asked.limit);
     app.work(move |app| {
-        let reactions = app.collector.state.standing_reactions(&clients, COMMANDS_MAX)?;
-        let commands = app.collector.state.standing_commands(&clients, COMMANDS_MAX)?;
+        let from = after.map(|(Reverse(command), _)| command);
+        // Of the command that the cursor names nothing may be left, and one more tells that there is
+        // another page.
+        let count_max = limit + 2;
+        let state = &app.collector.state;
         let mut items = Vec::new();
-        for command in commands {
+        for command in state.standing_commands(&clients, from, count_max)? {
             items.append(&mut standing(app, &command)?);
         }
-        for reaction in reactions {
+        for reaction in state.standing_reactions(&clients, from, count_max)? {
             items.extend(standing_alone(app, reaction)?);
         }
-        items.sort_by_key(|item| std::cmp::Reverse(item.command));
-        Ok(Json(Page { items, next: None }))
+        items.retain(|item| after.is_none_or(|after| place(item) > after));
+        items.sort_by_key(place);
+        items.truncate(limit + 1);
+        Ok(Json(Page::cut(items, limit, |item| format!("{}.{}", item.command, item.endpoint))))
     })
     .await
+}
+
+fn place(item: &Containment) -> After {
+    (Reverse(item.command), item.endpoint)
+}
+
+fn read_cursor(text: &str) -> Result<After, Problem> {
+    let read = text.split_once('.').and_then(|(command, endpoint)| {
+        Some((Reverse(command.parse().ok()?), endpoint.parse().ok()?))
+    });
+    read.ok_or_else(|| Problem::unreadable("`cursor` is not one that an earlier answer gave"))
 }
 
 fn standing(app: &App, stored: &StoredCommand) -> Result<Vec<Containment>, Problem> {

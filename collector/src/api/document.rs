@@ -1,10 +1,13 @@
 //! The OpenAPI document, completed by what holds for all routes alike: what stands around them can
 //! answer too, and every problem looks the same.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::person::COOKIE;
-use super::shell::{ANSWER_SECS_MAX, BODY_BYTES_MAX};
+use super::problem::ProblemBody;
+use super::shell::BODY_BYTES_MAX;
+use crate::config::Patience;
 
 /// What each tag is about.
 const TAGS: [(&str, &str); 11] = [
@@ -39,6 +42,21 @@ const STATUSES: [(&str, &str); 16] = [
     ("422", "What was asked for cannot be."),
     ("429", "Too fast, or too much at once; `Retry-After` says when to try again."),
     ("500", "The collector failed."),
+];
+
+/// What a problem of a status says, by way of example.
+const DETAILS: [(&str, &str); 11] = [
+    ("400", "the body must be a JSON object"),
+    ("401", "sign in first, or again: the session is over"),
+    ("403", "the client's roster gives you no role of responder or above"),
+    ("404", "there is no such thing, or it is not for you to see"),
+    ("409", "somebody else changed it meanwhile; look at it again"),
+    ("413", "the body is longer than this route takes"),
+    ("416", "only 'bytes=N-' is understood here, with N below 4096"),
+    ("422", "the roster of version 3 is held, and this one has version 2"),
+    ("429", "too many tries; try again in 15 s"),
+    ("500", "the collector failed; its log says how"),
+    ("503", "the collector is stopping"),
 ];
 
 /// Below these nobody is somebody yet.
@@ -128,17 +146,32 @@ fn complete_response(status: &str, response: &mut Value) {
     let described = response["description"].as_str().is_some_and(|words| !words.is_empty());
     if !described {
         let words = STATUSES.iter().find(|(known, _)| *known == status);
-        let late = format!("It is stopping, or had no answer within {ANSWER_SECS_MAX} s.");
+        let answer_secs = Patience::default().answer.as_secs();
+        let late = format!("It is stopping, or had no answer within {answer_secs} s.");
         response["description"] = json!(words.map_or(late.as_str(), |(_, words)| words));
     }
     if status.starts_with(['4', '5']) {
         let schema = json!({ "$ref": "#/components/schemas/Problem" });
-        response["content"] = json!({ "application/problem+json": { "schema": schema } });
+        let example = problem(status, response);
+        let content = json!({ "schema": schema, "example": example });
+        response["content"] = json!({ "application/problem+json": content });
     }
     if status == "429" {
         response["headers"]["Retry-After"] =
             json!({ "description": "in so many seconds", "schema": { "type": "integer" } });
     }
+}
+
+/// A problem as this status brings it: in the route's own words, where it gave any.
+fn problem(status: &str, response: &Value) -> Value {
+    let contents = response["content"].as_object();
+    let own = contents.and_then(|contents| {
+        contents.values().find_map(|content| content["example"]["detail"].as_str())
+    });
+    let usual = DETAILS.iter().find(|(known, _)| *known == status).map(|(_, words)| *words);
+    let words = own.or(usual).unwrap_or_default().to_owned();
+    let status = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json!(ProblemBody::of(status, words))
 }
 
 fn complete_parameter(parameter: &mut Value) {

@@ -41,6 +41,11 @@ pub(crate) struct PageAsked {
 }
 
 impl PageAsked {
+    /// The same where a list is asked for more than its part.
+    pub(crate) fn new(cursor: Option<String>, limit: Option<usize>) -> Self {
+        Self { cursor, limit }
+    }
+
     /// After which name, and how many.
     pub(crate) fn read(self) -> (String, usize) {
         (self.cursor.unwrap_or_default(), limit(self.limit))

@@ -3,6 +3,9 @@
 //! They live under the collector's own host name and sign nobody's commands; what signs commands
 //! lives at a signing origin and stands in the roster.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -20,13 +23,15 @@ use super::problem::ProblemBody;
 use super::sign_in::{Opened, Opening, agent, open, random};
 use super::{App, Problem};
 use crate::audit::Deed;
-use crate::signin::SECRET_BYTES;
 use crate::signin::account::{Account, PASSKEYS_MAX, reach};
-use crate::signin::ceremony::{CEREMONY_SECS, Purpose, origins, rp_id};
+use crate::signin::ceremony::{Purpose, origins, rp_id};
 use crate::signin::name::PasskeyId;
 use crate::signin::session::Way;
 use crate::store::StoredPasskey;
 use crate::time::Time;
+
+/// How long a challenge may be answered: people look for their keys.
+const CEREMONY_SECS: u64 = 300;
 
 /// Longest name of a passkey.
 const NAME_BYTES_MAX: usize = 64;
@@ -62,6 +67,35 @@ pub(crate) struct Assertion {
     /// Whether the session is to live in a browser's cookie; a token is given otherwise.
     #[serde(default)]
     browser: bool,
+}
+
+/// What the browser answers to prove who is there; everything base64url.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProofAssertion {
+    /// The credential's `rawId`.
+    credential: String,
+    /// `response.authenticatorData`.
+    authenticator_data: String,
+    /// `response.clientDataJSON`.
+    client_data: String,
+    /// `response.signature`.
+    signature: String,
+}
+
+/// For `navigator.credentials.get` with one of the account's own passkeys.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProofChallenge {
+    /// base64url.
+    challenge: String,
+    /// The relying party: the collector's own host name.
+    rp_id: String,
+    /// The account's credentials, base64url.
+    allow: Vec<String>,
+    /// Always `required`.
+    user_verification: &'static str,
+    /// How long it may be answered.
+    expires_secs: u64,
 }
 
 /// For `navigator.credentials.create`, with attestation `none` and a resident key.
@@ -115,19 +149,10 @@ pub(crate) struct PasskeyShown {
 
 /// Asks for a challenge to sign in with a passkey.
 #[utoipa::path(post, path = "/sign-in/passkey/challenge", tag = "session",
-    responses((status = 200, body = SignInChallenge), (status = 409, body = ProblemBody),
-        (status = 429, body = ProblemBody)))]
-pub(super) async fn challenge(
-    State(app): State<App>,
-    Peer(from): Peer,
-) -> Result<Json<SignInChallenge>, Problem> {
+    responses((status = 200, body = SignInChallenge), (status = 409, body = ProblemBody)))]
+pub(super) async fn challenge(State(app): State<App>) -> Result<Json<SignInChallenge>, Problem> {
     let rp_id = party(&app)?.to_owned();
-    let challenge = random::<SECRET_BYTES>()?;
-    let now = app.collector.clock.now();
-    let mut sign_in = app.sign_in();
-    sign_in.gate.address(from, now)?;
-    sign_in.ceremonies.begin(challenge, Purpose::SignIn, now);
-    let (challenge, expires_secs) = (to_b64(challenge), CEREMONY_SECS);
+    let (challenge, expires_secs) = (give(&app, Purpose::SignIn)?, CEREMONY_SECS);
     Ok(Json(SignInChallenge { challenge, rp_id, user_verification: "required", expires_secs }))
 }
 
@@ -143,19 +168,69 @@ pub(super) async fn sign_in(
     body: Body,
 ) -> Result<Response, Problem> {
     same_origin(&headers)?;
-    let asked: Assertion = body.read()?;
-    app.sign_in().gate.address(from, app.collector.clock.now())?;
-    let (agent, cookie) = (agent(&headers), asked.browser);
+    let Assertion { credential, authenticator_data, client_data, signature, browser } =
+        body.read()?;
+    let shown = ProofAssertion { credential, authenticator_data, client_data, signature };
+    let (agent, cookie) = (agent(&headers), browser);
     app.work(move |app| {
-        let account = match asserted(app, &asked)? {
-            Ok(account) => account,
-            Err(refused) => {
-                tracing::warn!(%from, %refused, "a passkey was refused");
-                return Err(Problem::wrong());
-            }
-        };
+        let account = asserted(app, &shown, Purpose::SignIn)?;
+        let account = account.map_err(|refused| told(app, &refused, from))?;
         let (key, account, way) = (account.key, Some(account), Way::Passkey);
         open(app, &Opening { key, account, way, cookie, from, agent })
+    })
+    .await
+}
+
+/// Asks for a challenge to prove with a passkey that it is still the same person.
+#[utoipa::path(post, path = "/session/proof/passkey/challenge", tag = "session",
+    responses((status = 200, body = ProofChallenge), (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody)))]
+pub(super) async fn prove_challenge(
+    State(app): State<App>,
+    person: Person,
+) -> Result<Json<ProofChallenge>, Problem> {
+    let session = person.session()?.id;
+    let account = own(&app, person.session()?).await?;
+    let rp_id = party(&app)?.to_owned();
+    let challenge = give(&app, Purpose::Prove(session))?;
+    app.work(move |app| {
+        let kept = app.collector.state.passkeys(account.id)?;
+        if kept.is_empty() {
+            return Err(Problem::conflict("the account has no passkey"));
+        }
+        let allow = kept.iter().map(|passkey| to_b64(&passkey.credential)).collect();
+        let (user_verification, expires_secs) = ("required", CEREMONY_SECS);
+        Ok(Json(ProofChallenge { challenge, rp_id, allow, user_verification, expires_secs }))
+    })
+    .await
+}
+
+/// Proves once more to be the same person, with a passkey of the person's own account: changes of how
+/// one signs in need it.
+#[utoipa::path(post, path = "/session/proof/passkey", tag = "session",
+    request_body = ProofAssertion,
+    responses((status = 204), (status = 400, body = ProblemBody),
+        (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+        (status = 429, body = ProblemBody)))]
+pub(super) async fn prove(
+    State(app): State<App>,
+    person: Person,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let session = person.session()?.id;
+    let account = own(&app, person.session()?).await?;
+    let shown: ProofAssertion = body.read()?;
+    app.work(move |app| {
+        let found = asserted(app, &shown, Purpose::Prove(session))?;
+        let found = found.and_then(|found| {
+            // Somebody else's passkey proves somebody else.
+            if found.id == account.id { Ok(()) } else { Err(Refused::Unknown) }
+        });
+        found.map_err(|refused| told(app, &refused, person.from))?;
+        app.collector.state.note_proof(session, Time(app.collector.clock.wall_ns()))?;
+        Ok(StatusCode::NO_CONTENT)
     })
     .await
 }
@@ -173,7 +248,33 @@ enum Refused {
     Passkey(#[from] PasskeyError),
 }
 
-fn asserted(app: &App, asked: &Assertion) -> Result<Result<Account, Refused>, Problem> {
+/// What whoever showed it is told.
+fn told(app: &App, refused: &Refused, from: IpAddr) -> Problem {
+    tracing::warn!(%from, %refused, "a passkey was refused");
+    match app.sign_in().gate.wrong_answer(from, app.collector.clock.now()) {
+        Ok(()) => Problem::wrong(),
+        Err(too_many) => too_many.into(),
+    }
+}
+
+/// A challenge for a purpose, base64url.
+fn give(app: &App, purpose: Purpose) -> Result<String, Problem> {
+    let until = app.collector.clock.now() + Duration::from_secs(CEREMONY_SECS);
+    Ok(to_b64(app.sign_in().challenges.give(&purpose.bytes(), random()?, until)))
+}
+
+/// Whether a challenge was given here for this, still stands, and is now spent.
+fn spend(app: &App, challenge: &[u8], purpose: Purpose) -> bool {
+    let now = app.collector.clock.now();
+    let challenges = &mut app.sign_in().challenges;
+    challenges.stands(&purpose.bytes(), challenge, now) && challenges.spend(challenge, now)
+}
+
+fn asserted(
+    app: &App,
+    asked: &ProofAssertion,
+    purpose: Purpose,
+) -> Result<Result<Account, Refused>, Problem> {
     let rp_id = party(app)?;
     let origins = origins(rp_id, app.collector.config.people.port());
     let credential = from_b64("credential", &asked.credential)?;
@@ -181,11 +282,7 @@ fn asserted(app: &App, asked: &Assertion) -> Result<Result<Account, Refused>, Pr
     let client = from_b64("client_data", &asked.client_data)?;
     let signature = from_b64("signature", &asked.signature)?;
     let state = &app.collector.state;
-    let now = app.collector.clock.now();
     let challenge = challenge_of(&client).unwrap_or_default();
-    if !app.sign_in().ceremonies.end(&challenge, Purpose::SignIn, now) {
-        return Ok(Err(Refused::Challenge));
-    }
     let Some(kept) = state.passkey(&credential)? else { return Ok(Err(Refused::Unknown)) };
     let StoredPasskey { algorithm, public, .. } = &kept;
     let key = Passkey { algorithm: *algorithm, public, rp_id, origins: &origins };
@@ -194,6 +291,10 @@ fn asserted(app: &App, asked: &Assertion) -> Result<Result<Account, Refused>, Pr
         Ok(counter) => counter,
         Err(error) => return Ok(Err(error.into())),
     };
+    // Spent only once the answer is right: what is made up costs no memory.
+    if !spend(app, &challenge, purpose) {
+        return Ok(Err(Refused::Challenge));
+    }
     let Some(account) = state.account(kept.account)? else { return Ok(Err(Refused::Unknown)) };
     if !state.note_passkey(kept.id, counter, Time(app.collector.clock.wall_ns()))? {
         let view = reach(app.tenants.view(account.key), account.clients.as_deref());
@@ -238,14 +339,11 @@ pub(super) async fn begin(
     let session = person.fresh(&app)?.id;
     let account = own(&app, person.session()?).await?;
     let rp_id = party(&app)?.to_owned();
-    let challenge = random::<SECRET_BYTES>()?;
-    let purpose = Purpose::Register(account.id, session);
-    let now = app.collector.clock.now();
-    app.sign_in().ceremonies.begin(challenge, purpose, now);
+    let challenge = give(&app, Purpose::Register(account.id, session))?;
     app.work(move |app| {
         let kept = app.collector.state.passkeys(account.id)?;
         Ok(Json(NewChallenge {
-            challenge: to_b64(challenge),
+            challenge,
             rp_id,
             user_id: to_b64(account.id.0),
             user_name: account.name.to_string(),
@@ -279,7 +377,7 @@ pub(super) async fn create(
     let attestation = from_b64("attestation", &attestation)?;
     let challenge = challenge_of(&client).unwrap_or_default();
     let purpose = Purpose::Register(account.id, session);
-    if !app.sign_in().ceremonies.end(&challenge, purpose, app.collector.clock.now()) {
+    if !spend(&app, &challenge, purpose) {
         return Err(Problem::refused("the challenge was not given to this session, or is over"));
     }
     let rp_id = party(&app)?;

@@ -84,12 +84,9 @@ impl Factor {
 /// Checks a password. The second factor is then asked for.
 #[utoipa::path(post, path = "/sign-in/password", tag = "session", request_body = PasswordRequest,
     responses((status = 200, body = HalfDone), (status = 400, body = ProblemBody),
-        (status = 401, body = ProblemBody, example = json!({ "type": "about:blank",
-            "title": "Unauthorized", "status": 401, "detail": "this is not right; try again" })),
+        (status = 401, body = ProblemBody, example = json!({ "detail": "this is not right; try again" })),
         (status = 403, body = ProblemBody),
-        (status = 429, body = ProblemBody, example = json!({ "type": "about:blank",
-            "title": "Too Many Requests", "status": 429,
-            "detail": "too many tries; try again in 15 s" }))))]
+        (status = 429, body = ProblemBody, example = json!({ "detail": "too many tries; try again in 15 s" }))))]
 pub(super) async fn password(
     State(app): State<App>,
     Peer(from): Peer,
@@ -159,7 +156,7 @@ pub(super) async fn check_password(
     if app.passwords.verify(password, kept).await?
         && let Some(account) = account
     {
-        app.sign_in().gate.right(guessed, from);
+        app.sign_in().gate.right(guessed, from, known);
         return Ok(account);
     }
     tracing::warn!(%from, "a name and a password were refused");
@@ -190,7 +187,7 @@ pub(super) async fn check_second(
     let asked = account.clone();
     let right = app.work(move |app| second_is_right(app, &asked, &factor)).await?;
     if let Some(way) = right {
-        app.sign_in().gate.right(guessed, from);
+        app.sign_in().gate.right(guessed, from, known);
         return Ok((account, way));
     }
     // Whoever got here knows the password: that is worth an entry each time.

@@ -29,7 +29,7 @@ pub struct Problem {
 /// The body of such an answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
-    "type": "about:blank",
+    "type": "/api/v1/problems/not-found",
     "title": "Not Found",
     "status": 404,
     "detail": "there is no such thing, or it is not for you to see",
@@ -150,7 +150,7 @@ impl Problem {
     pub(crate) fn prove_again() -> Self {
         let detail = format!(
             "this needs a session in which you proved who you are in the last {FRESH_SECS} s; do so \
-             again (POST /session/proof), or sign in anew with your key"
+             again (POST /session/proof, or /session/proof/passkey), or sign in anew with your key"
         );
         let challenge = "Bearer error=\"insufficient_user_authentication\", max_age=300";
         Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
@@ -190,12 +190,18 @@ impl Problem {
     }
 }
 
+impl ProblemBody {
+    /// As it is sent with a status.
+    pub(super) fn of(status: StatusCode, detail: String) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { kind: Kind::of(status).uri(), title, status: status.as_u16(), detail }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self { status, detail, retry_secs, challenge } = self;
-        let title = status.canonical_reason().unwrap_or("Error");
-        let kind = Kind::of(status).uri();
-        let body = ProblemBody { kind, title, status: status.as_u16(), detail };
+        let body = ProblemBody::of(status, detail);
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");

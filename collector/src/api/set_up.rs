@@ -1,6 +1,8 @@
 //! Setting an account up with the code of an invitation: a name and a password first, then the first
 //! code of the authenticator app, which shows that it took the secret.
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -73,11 +75,8 @@ pub(crate) struct SetUp {
 #[utoipa::path(post, path = "/set-up", tag = "account", request_body = BeginRequest,
     responses((status = 200, body = Totp), (status = 400, body = ProblemBody),
         (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
-        (status = 409, body = ProblemBody, example = json!({ "type": "about:blank",
-            "title": "Conflict", "status": 409, "detail": "another account has this name" })),
-        (status = 422, body = ProblemBody, example = json!({ "type": "about:blank",
-            "title": "Unprocessable Entity", "status": 422,
-            "detail": "the password is shorter than 12 characters" })),
+        (status = 409, body = ProblemBody, example = json!({ "detail": "another account has this name" })),
+        (status = 422, body = ProblemBody, example = json!({ "detail": "the password is shorter than 12 characters" })),
         (status = 429, body = ProblemBody)))]
 pub(super) async fn begin(
     State(app): State<App>,
@@ -87,16 +86,10 @@ pub(super) async fn begin(
 ) -> Result<Json<Totp>, Problem> {
     same_origin(&headers)?;
     let BeginRequest { invitation, name, password } = body.read()?;
-    app.sign_in().gate.address(from, app.collector.clock.now())?;
-    let code = hash_typed(&invitation).ok_or_else(not_invited)?;
-    let asked = name.clone();
-    let found = app
-        .work(move |app| {
-            let found = invited(app, code)?;
-            name_is_free(app, &asked, &found)?;
-            Ok(found)
-        })
-        .await?;
+    let (code, found) = invited_from(&app, &invitation, from).await?;
+    app.sign_in().gate.own_act(found.key, app.collector.clock.now())?;
+    let (asked, invited) = (name.clone(), found.clone());
+    app.work(move |app| name_is_free(app, &asked, &invited)).await?;
     password::check(&password, name.as_str())?;
     let password = app.passwords.hash(password, random()?).await?;
     let secret = TotpSecret(random::<SECRET_BYTES>()?);
@@ -122,11 +115,10 @@ pub(super) async fn confirm(
 ) -> Result<(StatusCode, Json<SetUp>), Problem> {
     same_origin(&headers)?;
     let ConfirmRequest { invitation, code } = body.read()?;
-    app.sign_in().gate.address(from, app.collector.clock.now())?;
-    let named = hash_typed(&invitation).ok_or_else(not_invited)?;
+    let (named, _) = invited_from(&app, &invitation, from).await?;
     let (recovery_codes, hashes) = recovery_codes()?;
     app.work(move |app| {
-        let found = invited(app, named)?;
+        let found = invited(app, named)?.ok_or_else(not_invited)?;
         let draft = found.draft.clone();
         let draft = draft.ok_or_else(|| Problem::conflict("choose a name and a password first"))?;
         let step = first_code(app, &draft, &found, &code)?;
@@ -154,20 +146,31 @@ fn not_invited() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, detail)
 }
 
+/// The invitation that was typed, and the hash of its code. Whoever types what is none is slowed.
+async fn invited_from(app: &App, typed: &str, from: IpAddr) -> Result<(Hash, Invitation), Problem> {
+    if let Some(code) = hash_typed(typed)
+        && let Some(found) = app.work(move |app| invited(app, code)).await?
+    {
+        return Ok((code, found));
+    }
+    app.sign_in().gate.wrong_answer(from, app.collector.clock.now())?;
+    Err(not_invited())
+}
+
 /// The invitation of a code, if it may still be taken.
-fn invited(app: &App, code: Hash) -> Result<Invitation, Problem> {
+fn invited(app: &App, code: Hash) -> Result<Option<Invitation>, Problem> {
     let state = &app.collector.state;
     let found = state.invitation(code, Time(app.collector.clock.wall_ns()))?;
-    let found = found.ok_or_else(not_invited)?;
+    let Some(found) = found else { return Ok(None) };
     let view = app.tenants.view(found.key);
     if reach(view.clone(), found.clients.as_deref()).is_empty() {
-        return Err(not_invited());
+        return Ok(None);
     }
     if let Some(before) = state.account_of(found.key)? {
         // It may have come to reach further since the invitation was made.
         may_replace(&reach(view, before.clients.as_deref()), found.clients.as_deref())?;
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// A name is free if nobody has it, or somebody whom no roster has any more, or the same person.

@@ -3,9 +3,6 @@
 
 mod etag;
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{self, HeaderName};
@@ -13,14 +10,15 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use cordon_proto::limits::DOCUMENT_BYTES_MAX;
+use std::sync::atomic::Ordering;
 
 use super::{App, Problem, console};
 
 /// A signed document in base64, with its JSON around it.
 pub(super) const BODY_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 3 * 4 + 1024;
 
-/// How long an answer may take to begin; a live feed then goes on.
-pub(super) const ANSWER_SECS_MAX: u64 = 30;
+/// What browsers show of an answer's time.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// On every answer. The console's files have their own policy for content, and may be kept.
 const HEADERS: [(HeaderName, &str); 4] = [
@@ -38,7 +36,7 @@ pub(super) fn around(routes: Router<App>, app: &App) -> Router<App> {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(etag::etag))
         .layer(middleware::from_fn(sized))
-        .layer(middleware::from_fn(timely))
+        .layer(middleware::from_fn_with_state(app.clone(), timely))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn_with_state(app.clone(), counted))
 }
@@ -61,22 +59,33 @@ async fn sized(request: Request, next: Next) -> Response {
     }
 }
 
-async fn timely(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(Duration::from_secs(ANSWER_SECS_MAX), next.run(request)).await {
+async fn timely(State(app): State<App>, request: Request, next: Next) -> Response {
+    let answer_max = app.collector.config.patience.answer;
+    match tokio::time::timeout(answer_max, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let detail = format!("there was no answer within {ANSWER_SECS_MAX} s");
+            let detail = format!("there was no answer within {} s", answer_max.as_secs());
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
         }
     }
 }
 
-/// Counts answers by the hundreds of their status.
+/// Counts answers by the hundreds of their status, and says of what was read how long it took: never
+/// of a refusal or a change, where it could tell a guesser something.
 async fn counted(State(app): State<App>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    let class = usize::from(response.status().as_u16() / 100).saturating_sub(1);
+    let clock = &app.collector.clock;
+    let (reads, begun) = (request.method().is_safe(), clock.now());
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let class = usize::from(status.as_u16() / 100).saturating_sub(1);
     if let Some(count) = app.answers.get(class) {
         count.fetch_add(1, Ordering::Relaxed);
+    }
+    if reads && status.is_success() {
+        let took_ms = clock.now().saturating_sub(begun).as_secs_f64() * 1000.0;
+        if let Ok(timing) = HeaderValue::from_str(&format!("app;dur={took_ms:.1}")) {
+            response.headers_mut().insert(SERVER_TIMING, timing);
+        }
     }
     response
 }

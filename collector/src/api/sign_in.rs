@@ -80,16 +80,13 @@ pub(super) struct Opening {
 
 /// Asks for a challenge.
 #[utoipa::path(post, path = "/sign-in/challenge", tag = "session", request_body = ChallengeRequest,
-    responses((status = 200, body = Challenge), (status = 429, body = ProblemBody)))]
+    responses((status = 200, body = Challenge)))]
 pub(super) async fn challenge(
     State(app): State<App>,
-    Peer(from): Peer,
     body: Body,
 ) -> Result<Json<Challenge>, Problem> {
     let ChallengeRequest { key } = body.read()?;
-    let challenge = random::<SECRET_BYTES>()?;
-    let now = app.collector.clock.now();
-    app.sign_in().challenge(key, from, challenge, now)?;
+    let challenge = app.sign_in().challenge(key, random()?, app.collector.clock.now());
     Ok(Json(Challenge { challenge: to_b64(challenge), expires_secs: CHALLENGE_SECS }))
 }
 

@@ -7,6 +7,7 @@ mod console;
 mod described;
 mod estate;
 mod events;
+mod lists;
 mod passkeys;
 mod people;
 mod preview;
@@ -50,7 +51,7 @@ use crate::collector::Collector;
 use crate::config::Config;
 use crate::derive;
 use crate::run::{Opened, open};
-use crate::setup::{Init, init};
+use crate::setup::{Init, Invited, init};
 use crate::store::{Expected, Incoming, NewToken, Registration};
 use crate::tenant::Tenants;
 
@@ -139,6 +140,7 @@ impl World {
             authority: at("authority.pub"),
             rosters: vec![at("acme"), at("zeta")],
             names: vec![],
+            invited: Invited::Nobody,
         };
         let clock = Clock::by_hand(START_NS);
         init(&made, &clock).unwrap();
@@ -146,7 +148,7 @@ impl World {
         std::thread::spawn(move || writer.run());
         let tenants = Arc::new(Tenants::load(&collector.state).unwrap());
         let (stop, stopping) = watch::channel(false);
-        let router = super::router(Arc::clone(&collector), Arc::clone(&tenants), stopping);
+        let router = super::router(Arc::clone(&collector), Arc::clone(&tenants), stopping).unwrap();
         Self { _folder: folder, collector, tenants, router, clock, stop }
     }
 

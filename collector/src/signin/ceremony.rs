@@ -1,54 +1,37 @@
-//! Challenges of passkeys, and where this collector's passkeys live.
-//!
-//! Pure; random numbers and the time come in. A challenge counts once, for what it was given for.
+//! What challenges are given for, and where this collector's passkeys live. Pure.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
-use super::SECRET_BYTES;
+use cordon_proto::id::KeyId;
+
 use super::name::{AccountId, SessionId};
-
-/// How long a challenge may be answered: people look for their keys.
-pub const CEREMONY_SECS: u64 = 300;
-
-/// Challenges that wait at once; the oldest goes first.
-const CHALLENGES_MAX: usize = 1024;
 
 /// The port that browsers leave out.
 const HTTPS_PORT: u16 = 443;
 
-/// What a challenge was given for.
+/// What a challenge is given for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Purpose {
-    /// Signing in, whoever it is.
+    /// Signing in with this key.
+    Key(KeyId),
+    /// Signing in with a passkey, whoever it is.
     SignIn,
     /// A new passkey of an account, in this session.
     Register(AccountId, SessionId),
+    /// Proving in this session to be still the same person.
+    Prove(SessionId),
 }
 
-/// Challenges that wait for their answer.
-#[derive(Debug, Default)]
-pub struct Ceremonies(BTreeMap<[u8; SECRET_BYTES], (Purpose, Duration)>);
-
-impl Ceremonies {
-    /// Takes a challenge (random bytes) into account.
-    pub fn begin(&mut self, challenge: [u8; SECRET_BYTES], purpose: Purpose, now: Duration) {
-        self.0.retain(|_, (_, until)| *until > now);
-        if self.0.len() >= CHALLENGES_MAX
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, (_, until))| *until)
-        {
-            let oldest = *oldest.0;
-            self.0.remove(&oldest);
+impl Purpose {
+    /// Bytes that no other purpose has.
+    #[must_use]
+    pub fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Key(key) => [&b"key"[..], &key.0].concat(),
+            Self::SignIn => b"sign in".to_vec(),
+            Self::Register(account, session) => [&b"register"[..], &account.0, &session.0].concat(),
+            Self::Prove(session) => [&b"prove"[..], &session.0].concat(),
         }
-        self.0.insert(challenge, (purpose, now + Duration::from_secs(CEREMONY_SECS)));
-    }
-
-    /// Whether this was given for this and not answered yet; it is then spent.
-    pub fn end(&mut self, challenge: &[u8], purpose: Purpose, now: Duration) -> bool {
-        let Ok(challenge) = <[u8; SECRET_BYTES]>::try_from(challenge) else { return false };
-        let found = self.0.remove(&challenge);
-        found.is_some_and(|(given_for, until)| given_for == purpose && now < until)
     }
 }
 
@@ -70,37 +53,6 @@ pub fn origins(rp_id: &str, port: u16) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_challenge_counts_once_in_time_and_for_its_purpose() {
-        let mut ceremonies = Ceremonies::default();
-        let register = Purpose::Register(AccountId([1; 16]), SessionId([1; 16]));
-        let at = Duration::from_secs;
-        let mut check = |given: Purpose, answered: Purpose, secs: u64, good: bool| {
-            ceremonies.begin([7; 32], given, at(0));
-            assert_eq!(ceremonies.end(&[7; 32], answered, at(secs)), good);
-            assert!(!ceremonies.end(&[7; 32], answered, at(secs)), "it counts once");
-        };
-        check(Purpose::SignIn, Purpose::SignIn, 299, true);
-        check(Purpose::SignIn, Purpose::SignIn, 300, false);
-        check(Purpose::SignIn, register, 1, false);
-        check(register, Purpose::SignIn, 1, false);
-        check(register, Purpose::Register(AccountId([2; 16]), SessionId([1; 16])), 1, false);
-        check(register, register, 1, true);
-        assert!(!ceremonies.end(&[7; 31], register, at(0)));
-    }
-
-    #[test]
-    fn challenges_are_bounded_and_the_oldest_goes_first() {
-        let mut ceremonies = Ceremonies::default();
-        for number in 0..2000_u32 {
-            let mut challenge = [0; SECRET_BYTES];
-            challenge[..4].copy_from_slice(&number.to_be_bytes());
-            ceremonies.begin(challenge, Purpose::SignIn, Duration::from_millis(number.into()));
-        }
-        assert_eq!(ceremonies.0.len(), CHALLENGES_MAX);
-        assert!(!ceremonies.0.contains_key(&[0; SECRET_BYTES]));
-    }
 
     #[test]
     fn passkeys_live_under_a_host_name_at_the_doors_own_origins() {

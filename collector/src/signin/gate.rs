@@ -1,20 +1,30 @@
 //! What stands before every check of a password, a code or a token: how often who may try.
 //!
-//! Pure. One address may guess only so fast; one name from one address ever more slowly. All
-//! strangers together may guess at one name only so fast, but an address from which that account
-//! was signed in to before is no stranger: so nobody elsewhere can lock its owner out.
+//! Pure. Only what fails is counted. What cannot be guessed (tokens, signatures, invitations) is looked
+//! at however often others failed, so that a stranger behind the same address keeps nobody out who has
+//! a good one. At passwords and codes one address may guess only so fast, and at one name ever more
+//! slowly; all strangers together may guess at one name only so fast. An address from which the
+//! account was signed in to before is no stranger: there only guesses at that very name count.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cordon_proto::id::Hash;
+use cordon_proto::id::{Hash, KeyId};
 
 use super::limit::{Backoff, Limit, TooMany, Tried};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Credentials tried from one address in a minute, of whatever kind.
-const PER_ADDRESS_MAX: u32 = 120;
+/// Guesses at passwords and codes from one address in a minute that failed.
+const GUESSES_MAX: u32 = 120;
+
+/// Answers to challenges and invitations that were none, from one address in a minute. They cannot be
+/// guessed; from here on whoever fails is told to wait.
+const WRONG_ANSWERS_MAX: u32 = 120;
+
+/// What the owner of one key may do in a minute that costs something: open a session, have a new
+/// password hashed.
+const OWN_ACTS_MAX: u32 = 60;
 
 /// Session and API tokens that were none, from one address in a minute. They cannot be guessed; this
 /// bounds what looking for them costs.
@@ -48,19 +58,15 @@ impl Guessed {
     pub fn second(account: &str) -> Self {
         Self(Hash::of(format!("second {account}").as_bytes()))
     }
-
-    /// The code of an invitation.
-    #[must_use]
-    pub fn invitation() -> Self {
-        Self(Hash::of(b"invitation"))
-    }
 }
 
 /// Who tried what lately.
 #[derive(Debug)]
 pub struct Gate {
-    per_address: Limit<IpAddr>,
+    guesses: Limit<IpAddr>,
+    wrong_answers: Limit<IpAddr>,
     wrong_tokens: Limit<IpAddr>,
+    own: Limit<KeyId>,
     waits: Backoff<(Guessed, IpAddr)>,
     strangers: Limit<Guessed>,
 }
@@ -68,7 +74,9 @@ pub struct Gate {
 impl Default for Gate {
     fn default() -> Self {
         Self {
-            per_address: Limit::new(PER_ADDRESS_MAX, MINUTE),
+            guesses: Limit::new(GUESSES_MAX, MINUTE),
+            wrong_answers: Limit::new(WRONG_ANSWERS_MAX, MINUTE),
+            own: Limit::new(OWN_ACTS_MAX, MINUTE),
             wrong_tokens: Limit::new(WRONG_TOKENS_MAX, MINUTE),
             waits: Backoff::new(FREE_FAILURES, FIRST_WAIT, LONGEST_WAIT),
             strangers: Limit::new(STRANGERS_MAX, 15 * MINUTE),
@@ -77,9 +85,14 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Counts a try of any credential.
-    pub fn address(&mut self, from: IpAddr, now: Duration) -> Result<(), TooMany> {
-        self.per_address.count(network(from), now)
+    /// Counts an answer to a challenge, or an invitation, that was none.
+    pub fn wrong_answer(&mut self, from: IpAddr, now: Duration) -> Result<(), TooMany> {
+        self.wrong_answers.count(network(from), now)
+    }
+
+    /// Counts something costly that the owner of a key does.
+    pub fn own_act(&mut self, key: KeyId, now: Duration) -> Result<(), TooMany> {
+        self.own.count(key, now)
     }
 
     /// Counts a token that was none.
@@ -87,7 +100,8 @@ impl Gate {
         self.wrong_tokens.count(network(from), now)
     }
 
-    /// Counts a guess; `known` says that the account was signed in to from this address before.
+    /// Counts a guess as failed until [`Self::right`] says otherwise; `known` says that the account was
+    /// signed in to from this address before.
     pub fn guess(
         &mut self,
         at: Guessed,
@@ -95,7 +109,9 @@ impl Gate {
         known: bool,
         now: Duration,
     ) -> Result<Tried, TooMany> {
-        self.address(from, now)?;
+        if !known {
+            self.guesses.count(network(from), now)?;
+        }
         let tried = self.waits.try_once((at, network(from)), now)?;
         if !known {
             self.strangers.count(at, now)?;
@@ -104,8 +120,12 @@ impl Gate {
     }
 
     /// It was no guess.
-    pub fn right(&mut self, at: Guessed, from: IpAddr) {
+    pub fn right(&mut self, at: Guessed, from: IpAddr, known: bool) {
         self.waits.succeeded((at, network(from)));
+        if !known {
+            self.guesses.forgive(network(from));
+            self.strangers.forgive(at);
+        }
     }
 }
 
@@ -130,20 +150,65 @@ mod tests {
         assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()).to_string(), "192.0.2.1");
     }
 
-    #[test]
-    fn a_guesser_at_one_address_waits_and_the_owner_elsewhere_does_not() {
+    /// What happens at one gate: `SECONDS NAME PASSWORD from ADDRESS`, so many times; the last answer.
+    /// An address with an `h` was signed in from before; the right password is `right`.
+    #[track_caller]
+    fn check(story: &[(u64, u32, &str, &str, &str, &str)]) {
         let mut gate = Gate::default();
-        let (here, there): (IpAddr, IpAddr) =
-            ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let ann = Guessed::password("ann");
-        let now = Duration::ZERO;
-        for _ in 0..4 {
-            assert_eq!(gate.guess(ann, here, false, now), Ok(Tried::Free));
+        for (secs, times, name, password, from, says) in story {
+            let known = from.starts_with('h');
+            let address: IpAddr = from.trim_start_matches(['h', 's']).parse().unwrap();
+            let (at, now) = (Guessed::password(name), Duration::from_secs(*secs));
+            let mut said = String::new();
+            for _ in 0..*times {
+                said = match gate.guess(at, address, known, now) {
+                    Err(TooMany { retry_secs }) => format!("wait {retry_secs}"),
+                    Ok(_) if *password == "right" => {
+                        gate.right(at, address, known);
+                        "in".to_owned()
+                    }
+                    Ok(_) => "wrong".to_owned(),
+                };
+            }
+            assert_eq!(said, *says, "at {secs}: {name} from {from}");
         }
-        assert_eq!(gate.guess(ann, here, false, now), Ok(Tried::Last));
-        assert_eq!(gate.guess(ann, here, false, now), Err(TooMany { retry_secs: 15 }));
-        assert_eq!(gate.guess(ann, there, false, now), Ok(Tried::Free));
-        assert_eq!(gate.guess(Guessed::second("ann"), here, false, now), Ok(Tried::Free));
+    }
+
+    #[test]
+    fn a_guesser_at_one_name_waits_ever_longer_and_the_owner_elsewhere_does_not() {
+        check(&[
+            (0, 5, "ann", "guess", "s192.0.2.1", "wrong"),
+            (0, 1, "ann", "guess", "s192.0.2.1", "wait 15"),
+            (0, 1, "ann", "right", "h192.0.2.2", "in"),
+            (15, 1, "ann", "guess", "s192.0.2.1", "wrong"),
+            (15, 1, "ann", "right", "s192.0.2.1", "wait 30"),
+            (45, 1, "ann", "right", "s192.0.2.1", "in"),
+            (45, 5, "ann", "guess", "s192.0.2.1", "wrong"),
+        ]);
+    }
+
+    #[test]
+    fn who_tries_every_name_waits_and_keeps_out_nobody_who_signed_in_there_before() {
+        let names: Vec<String> = (0..30).map(|number| format!("name{number}")).collect();
+        let mut story: Vec<_> = names
+            .iter()
+            .map(|name| (0, 4, name.as_str(), "guess", "s192.0.2.1", "wrong"))
+            .collect();
+        story.extend([
+            (1, 1, "bob", "guess", "s192.0.2.1", "wait 59"),
+            (1, 200, "ann", "right", "h192.0.2.1", "in"),
+            (1, 1, "new", "right", "s192.0.2.1", "wait 59"),
+            (60, 1, "new", "right", "s192.0.2.1", "in"),
+        ]);
+        check(&story);
+    }
+
+    #[test]
+    fn who_is_right_uses_nothing_up() {
+        check(&[
+            (0, 1000, "ann", "right", "s192.0.2.1", "in"),
+            (0, 5, "bob", "guess", "s192.0.2.1", "wrong"),
+        ]);
     }
 
     #[test]

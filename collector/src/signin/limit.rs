@@ -51,6 +51,13 @@ impl<K: Copy + Eq + Hash> Limit<K> {
         Ok(())
     }
 
+    /// Takes back what was counted last: it was no failure.
+    pub fn forgive(&mut self, who: K) {
+        if let Some((_, tries)) = self.tries.get_mut(&who) {
+            *tries = tries.saturating_sub(1);
+        }
+    }
+
     fn forget(&mut self, now: Duration) {
         let window = self.window;
         self.tries.retain(|_, (start, _)| now < *start + window);

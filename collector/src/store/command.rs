@@ -186,10 +186,12 @@ impl State {
         })
     }
 
-    /// Commands of these clients of which something stands on an endpoint, newest first.
+    /// Commands of these clients of which something stands on an endpoint, from this id on
+    /// downwards.
     pub fn standing_commands(
         &self,
         clients: &[ClientId],
+        from: Option<CommandId>,
         count_max: usize,
     ) -> Result<Vec<StoredCommand>, StateError> {
         self.read("list what stands", |connection| {
@@ -197,10 +199,12 @@ impl State {
             let sql = "SELECT DISTINCT command.id FROM command_target
                        JOIN command ON command.id = command_target.command
                        WHERE stands AND client IN (SELECT value FROM json_each(?1))
-                       ORDER BY requested_ns DESC, command.id DESC LIMIT ?2";
+                       AND (?3 IS NULL OR command.id <= ?3)
+                       ORDER BY command.id DESC LIMIT ?2";
             let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+            let from = from.map(|id| id.0.as_bytes().to_vec());
             let mut statement = connection.prepare_cached(sql)?;
-            let ids = statement.query_map(params![clients, count_max], command_id)?;
+            let ids = statement.query_map(params![clients, count_max, from], command_id)?;
             let ids: Vec<CommandId> = ids.collect::<Result<_, _>>()?;
             ids.into_iter().filter_map(|id| find(connection, id).transpose()).collect()
         })

@@ -31,7 +31,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StateError> {
         step.execute_batch(sql).map_err(failed)?;
         step.pragma_update(None, "user_version", number).map_err(failed)?;
         step.commit().map_err(failed)?;
-        tracing::info!(step = name, "state database brought forward");
+        if taken > 0 {
+            tracing::info!(step = name, "state database brought forward");
+        }
     }
     Ok(())
 }

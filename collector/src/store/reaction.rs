@@ -33,6 +33,7 @@ impl State {
     pub fn standing_reactions(
         &self,
         clients: &[ClientId],
+        from: Option<CommandId>,
         count_max: usize,
     ) -> Result<Vec<Reaction>, StateError> {
         self.read("list what endpoints did by themselves", |connection| {
@@ -40,10 +41,12 @@ impl State {
             let sql = "SELECT client, endpoint, host_name, event, life FROM reaction
                        JOIN endpoint ON endpoint.id = reaction.endpoint
                        WHERE stands AND client IN (SELECT value FROM json_each(?1))
+                       AND (?3 IS NULL OR reaction.id <= ?3)
                        ORDER BY reaction.id DESC, endpoint LIMIT ?2";
             let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+            let from = from.map(|id| id.0.as_bytes().to_vec());
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![clients, count_max], |row| {
+            let rows = statement.query_map(params![clients, count_max, from], |row| {
                 let client = parsed(row.get::<_, String>(0)?.parse::<ClientId>(), 0)?;
                 let life: Life = parsed(serde_json::from_str(&row.get::<_, String>(4)?), 4)?;
                 let (endpoint, host_name) = (EndpointId(row.get(1)?), row.get::<_, String>(2)?);

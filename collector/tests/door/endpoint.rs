@@ -128,6 +128,15 @@ impl Endpoint {
         stage: &Stage,
         address: SocketAddr,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.tls_over(stage, TcpStream::connect(address).await?).await
+    }
+
+    /// Greets over a connection that stands.
+    pub(crate) async fn tls_over(
+        &self,
+        stage: &Stage,
+        stream: TcpStream,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(stage.collector.ca.root().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -143,7 +152,6 @@ impl Endpoint {
             let key = PrivateKeyDer::try_from(self.tls.serialize_der()).unwrap();
             builder.with_client_auth_cert(chain, key).unwrap()
         };
-        let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }

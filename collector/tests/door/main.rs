@@ -1,4 +1,4 @@
-//! The agents' door from outside: real sockets, real TLS, an endpoint driven by hand.
+//! Both doors from outside: real sockets, real TLS, an endpoint driven by hand.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 mod endpoint;
 mod enrol;
 mod hostile;
+mod people;
 mod program;
 mod session;
 mod stage;

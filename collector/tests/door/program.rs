@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use cordon_collector::authority::Authority;
+use cordon_proto::roster::{Operator, OperatorKey, Role, Roster};
 use cordon_proto::sign::SigningKey;
+use cordon_proto::sign::document::{self, Kind};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::stage::{client, roster};
@@ -59,7 +61,7 @@ fn it_is_set_up_once_serves_and_ends_when_told() {
     let authority = SigningKey::from_seed(&[200; 32]).unwrap();
     let keys = Authority { daily: authority.verifying(), recovery: authority.verifying() };
     fs::write(folder.join("authority.pub"), keys.to_text()).unwrap();
-    fs::write(folder.join("roster"), roster(&client("acme"), 1, &authority)).unwrap();
+    fs::write(folder.join("roster"), administered("acme", 1, "ann", &authority)).unwrap();
     let stranger = SigningKey::from_seed(&[1; 32]).unwrap();
     fs::write(folder.join("forged"), roster(&client("acme"), 9, &stranger)).unwrap();
     let settings = format!(
@@ -82,8 +84,8 @@ fn it_is_set_up_once_serves_and_ends_when_told() {
     let made = with("roster");
     assert!(made.status.success(), "{}", text(&made.stderr));
     assert!(text(&made.stdout).contains("names        collector.example, 192.0.2.1"));
-    let again = with("roster");
-    assert!(text(&again.stderr).contains("exists already"), "{}", text(&again.stderr));
+    let code = invitation(&made).unwrap();
+    assert_eq!(code.len(), 39, "{code}");
 
     let (mut running, doors) = serve(folder);
     for door in &doors {
@@ -96,6 +98,75 @@ fn it_is_set_up_once_serves_and_ends_when_told() {
     let status = text(&run(folder, &["status", "--config", "collector.toml"]).stdout);
     assert!(status.contains("client       acme: 0 endpoint(s), roster 1"), "{status}");
     assert!(status.contains("log          0 batches"), "{status}");
+}
+
+/// A roster with one administrator.
+fn administered(name: &str, version: u64, operator: &str, authority: &SigningKey) -> Vec<u8> {
+    let key = SigningKey::from_seed(&cordon_proto::sign::sha256(operator.as_bytes())).unwrap();
+    let operator = Operator {
+        id: operator.parse().unwrap(),
+        keys: vec![OperatorKey::File(key.verifying())],
+        roles: vec![Role::Administrator],
+        sealing: None,
+    };
+    let roster = Roster { operators: vec![operator], ..Roster::new(client(name), version) };
+    document::sign(Kind::Roster, &roster, b"", authority)
+}
+
+/// The code of the invitation that was printed.
+fn invitation(output: &Output) -> Option<String> {
+    let said = text(&output.stdout);
+    let code = said.lines().find_map(|line| line.strip_prefix("invitation   "));
+    code.map(str::to_owned)
+}
+
+#[test]
+fn setting_up_again_keeps_what_is_there_takes_in_what_is_newer_and_invites_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let [authority, other] = [200, 9].map(|seed| SigningKey::from_seed(&[seed; 32]).unwrap());
+    for (file, key) in [("authority.pub", &authority), ("other.pub", &other)] {
+        let keys = Authority { daily: key.verifying(), recovery: key.verifying() };
+        fs::write(folder.join(file), keys.to_text()).unwrap();
+    }
+    for (file, document) in [
+        ("acme-1", administered("acme", 1, "ann", &authority)),
+        ("acme-1-else", administered("acme", 1, "eve", &authority)),
+        ("acme-2", administered("acme", 2, "ann", &authority)),
+        ("zeta-1", administered("zeta", 1, "zoe", &authority)),
+        ("stolen-1", administered("acme", 3, "eve", &other)),
+    ] {
+        fs::write(folder.join(file), document).unwrap();
+    }
+    let settings = format!("state_dir = {:?}\n", folder.join("state"));
+    fs::write(folder.join("collector.toml"), settings).unwrap();
+    let init = |authority: &str, more: &[&str]| {
+        let arguments = ["init", "--config", "collector.toml", "--authority", authority];
+        run(folder, &[&arguments[..], &["--roster"], more].concat())
+    };
+    let pin = |output: &Output| text(&output.stdout).lines().next().unwrap_or_default().to_owned();
+    let first = init("authority.pub", &["acme-1"]);
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let again = init("authority.pub", &["acme-1"]);
+    assert_eq!(pin(&again), pin(&first), "{}", text(&again.stderr));
+    assert_ne!(invitation(&again), invitation(&first), "each is shown once");
+    let newer = init("authority.pub", &["acme-2", "zeta-1", "--no-invitation"]);
+    assert_eq!((pin(&newer), invitation(&newer)), (pin(&first), None));
+    let status = text(&run(folder, &["status", "--config", "collector.toml"]).stdout);
+    for line in ["acme: 0 endpoint(s), roster 2", "zeta: 0 endpoint(s), roster 1"] {
+        assert!(status.contains(line), "{status}");
+    }
+    let zoe = init("authority.pub", &["zeta-1", "--invite", "zoe"]);
+    assert!(text(&zoe.stdout).contains("operator     zoe"), "{}", text(&zoe.stderr));
+    for (authority, roster, says) in [
+        ("authority.pub", "acme-1", "has version 1, and version 2 is held already"),
+        ("authority.pub", "acme-1-else", "has version 1, and version 2 is held already"),
+        ("other.pub", "stolen-1", "set up already, under another authority"),
+    ] {
+        let refused = init(authority, &[roster]);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(says), "{roster}");
+        assert!(text(&refused.stdout).is_empty());
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use cordon_collector::clock::Clock;
 use cordon_collector::collector::Collector;
 use cordon_collector::config::Config;
 use cordon_collector::run::{self, Opened};
-use cordon_collector::setup::{self, Init};
+use cordon_collector::setup::{self, Init, Invited};
 use cordon_collector::store::{LogOptions, NewToken};
 use cordon_collector::tls::Identity;
 use cordon_proto::id::{ClientId, TokenId};
@@ -70,6 +70,7 @@ impl Stage {
             authority: path("authority.pub"),
             rosters: vec![path("acme"), path("other")],
             names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            invited: Invited::Nobody,
         };
         let made = setup::init(&init, &clock).unwrap();
         assert_eq!(made.clients, [client("acme"), client("other")]);
@@ -85,7 +86,8 @@ impl Stage {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let doors = (agents, people);
-        run::spawn_doors(&mut tasks, &collector, &identity, doors, &stopping).unwrap();
+        let apart = tokio::runtime::Handle::current();
+        run::spawn_doors(&mut tasks, &apart, &collector, &identity, doors, &stopping).unwrap();
         let (agents, people) = addresses;
         let _folder = folder;
         Self { collector, identity, clock, agents, people, authority, stop, tasks, _folder }

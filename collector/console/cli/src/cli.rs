@@ -5,7 +5,7 @@ mod pages;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
     account, act, api_token, audit, authority, break_glass, client, collection, collector,
@@ -45,6 +45,21 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line. Where the next word is missing, the page is shown that lists it.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = helpful(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The same command, and all below it, with help instead of a complaint where a word is missing.
+fn helpful(command: clap::Command) -> clap::Command {
+    let has_more = command.has_subcommands();
+    command.mut_subcommands(helpful).arg_required_else_help(has_more)
 }
 
 /// What every command understands.

@@ -31,6 +31,7 @@ pub mod verify;
 pub mod wait;
 
 use anyhow::Context as _;
+use zeroize::Zeroizing;
 
 use crate::cli::{Cli, Command};
 use crate::context::{self, Context};
@@ -39,17 +40,27 @@ use crate::output::Output;
 
 /// Runs one command to its end.
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let output = Output::to_terminal(cli.global.json);
+    run_telling(cli, output, context::token_of_environment())
+}
+
+/// Runs one command to its end, with its results told elsewhere than to the terminal.
+pub fn run_telling(
+    cli: Cli,
+    output: Output,
+    token: Option<Zeroizing<String>>,
+) -> anyhow::Result<Exit> {
     let global = cli.global;
     let config_dir = match global.config_dir {
         Some(dir) => dir,
         None => context::default_config_dir()?,
     };
     let mut context = Context {
-        output: Output::to_terminal(global.json),
+        output,
         config_dir,
         profile: global.profile,
         passphrase_file: global.passphrase_file,
-        token: context::token_of_environment(),
+        token,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start")?.block_on(dispatch(&mut context, cli.command))

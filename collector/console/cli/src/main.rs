@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use cordon::cli::Cli;
 use cordon::{command, exit};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let ended = command::run(cli);
     ExitCode::from(exit::report(ended).code())
 }

@@ -100,6 +100,14 @@ pub fn table_time(ns: u64) -> String {
     format!("{day} {}Z", time.get(..12).unwrap_or_default())
 }
 
+/// A moment in a list that people read: to the second.
+#[must_use]
+pub fn list_time(ns: u64) -> String {
+    let text = rfc3339(ns);
+    let (day, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{day} {}Z", time.get(..8).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +129,7 @@ mod tests {
     #[test]
     fn a_moment_in_a_table_is_cut_to_milliseconds() {
         assert_eq!(table_time(951_782_400_001_999_999), "2000-02-29 00:00:00.001Z");
+        assert_eq!(list_time(951_782_400_001_999_999), "2000-02-29 00:00:00Z");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Output {
     out: Box<dyn Write>,
     notes: Box<dyn Write>,
     notes_terminal: bool,
+    /// Columns of the terminal that results go to; none where they go elsewhere, and lines are whole.
+    width: Option<u16>,
 }
 
 impl Output {
@@ -34,7 +36,15 @@ impl Output {
             out: Box::new(io::stdout()),
             notes: Box::new(io::stderr()),
             notes_terminal: io::stderr().is_terminal(),
+            width: table::terminal_width(),
         }
+    }
+
+    /// Results and notes as they would stand on a terminal so wide, without colours.
+    #[must_use]
+    pub fn to(out: Box<dyn Write>, notes: Box<dyn Write>, width: u16) -> Self {
+        let (json, colour, notes_terminal) = (false, false, false);
+        Self { json, colour, out, notes, notes_terminal, width: Some(width) }
     }
 
     /// Whether results are JSON.
@@ -64,8 +74,14 @@ impl Output {
 
     /// A table of the result.
     pub fn table(&mut self, table: &Table) -> io::Result<()> {
-        write!(self.out, "{}", table.render(self.colour))?;
-        self.out.flush()
+        let table::Rendered { text, left_out } = table.render(self.colour, self.width);
+        write!(self.out, "{text}")?;
+        self.out.flush()?;
+        if !left_out.is_empty() {
+            let left_out = left_out.join(", ");
+            self.note(&format!("(without {left_out}: a wider terminal, or --json, shows them)"))?;
+        }
+        Ok(())
     }
 
     /// Bytes of the result, as they are.

@@ -66,10 +66,19 @@ pub fn ask(what: &str, from: Option<&Path>) -> Result<Passphrase, PassphraseErro
 
 /// Gets a passphrase for a new key: typed twice, or from a file.
 pub fn ask_new(what: &str, from: Option<&Path>) -> Result<Passphrase, PassphraseError> {
+    ask_new_called("passphrase", what, from)
+}
+
+/// The same for what people call otherwise.
+pub fn ask_new_called(
+    word: &str,
+    what: &str,
+    from: Option<&Path>,
+) -> Result<Passphrase, PassphraseError> {
     let passphrase = match from {
         Some(path) => from_file(path)?,
         None => {
-            let first = prompt(what, &format!("New passphrase for {what}: "))?;
+            let first = prompt(what, &format!("New {word} for {what}: "))?;
             let second = prompt(what, "The same again: ")?;
             if first.as_bytes() != second.as_bytes() {
                 return Err(PassphraseError::Differ);

@@ -64,6 +64,14 @@ async fn every_route_says_who_may_call_it_what_it_takes_and_how_it_can_fail() {
                 let is_problem = status.starts_with(['4', '5']);
                 let content = &response["content"];
                 assert_eq!(content.get("application/problem+json").is_some(), is_problem, "{says}");
+                if is_problem {
+                    let example = &content["application/problem+json"]["example"];
+                    assert_eq!(example["status"].to_string(), *status, "{says}: {example}");
+                    let kind = example["type"].as_str().unwrap();
+                    assert!(kind.contains("/problems/") && !kind.ends_with("other"), "{says}");
+                    assert!(example["detail"].as_str().unwrap().len() > 5, "{says}: {example}");
+                    assert!(example["title"].is_string(), "{says}: {example}");
+                }
             }
             let is_open = operation["security"] == json!([]);
             let is_way_in = path.contains("/sign-in") || path.contains("/set-up");

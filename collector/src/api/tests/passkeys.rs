@@ -145,3 +145,56 @@ async fn an_assertion_from_elsewhere_unverified_late_or_of_a_copy_opens_nothing(
     let made_up = authenticator.answer(&json!(b64([1; 32])), ORIGIN, VERIFIED);
     assert_eq!(try_it(&world, &made_up).await, 401);
 }
+
+#[tokio::test]
+async fn who_signed_in_with_a_passkey_proves_with_it_to_be_still_the_same_person() {
+    let world = World::new();
+    let mut authenticator = Authenticator { key: key("authenticator"), counter: 0 };
+    for who in ["vic", "ria"] {
+        give_account(&world, who);
+    }
+    let vic = world.sign_in("vic").await;
+    let (_, given) = world.call("POST", "/account/passkeys/challenge", Some(&vic), None).await;
+    let body = authenticator.made(&given["challenge"]);
+    assert_eq!(world.call("POST", "/account/passkeys", Some(&vic), Some(body)).await.0, 201);
+    let given = challenge(&world).await;
+    let body = authenticator.answer(&given, ORIGIN, VERIFIED);
+    let opened = post(&world, HOME, "/sign-in/passkey", &body).await;
+    let opened: Value = serde_json::from_slice(&read(opened).await).unwrap();
+    let session = opened["token"].as_str().unwrap();
+    world.pass(300);
+
+    let change = async |token: &str| {
+        let (status, said) = world.call("POST", "/account/totp", Some(token), None).await;
+        assert!(status == 200 || said.to_string().contains("/session/proof/passkey"), "{said}");
+        status.as_u16()
+    };
+    let path = "/session/proof/passkey";
+    let ask = async |token: &str| {
+        world.call("POST", "/session/proof/passkey/challenge", Some(token), None).await
+    };
+    let prove = async |token: &str, body: Value| {
+        world.call("POST", path, Some(token), Some(body)).await.0.as_u16()
+    };
+    assert_eq!(change(session).await, 401);
+    let given = challenge(&world).await;
+    let stolen = authenticator.answer(&given, ORIGIN, VERIFIED);
+    assert_eq!(prove(session, stolen).await, 401, "it was given for signing in");
+    let (status, given) = ask(session).await;
+    assert_eq!((status.as_u16(), &given["allow"]), (200, &json!([b64(b"cred")])));
+    let unverified = authenticator.answer(&given["challenge"], ORIGIN, 0x01);
+    assert_eq!(prove(session, unverified).await, 401);
+    let body = authenticator.answer(&given["challenge"], ORIGIN, VERIFIED);
+    assert_eq!(try_it(&world, &body).await, 401, "it opens no session");
+    assert_eq!(prove(session, body.clone()).await, 204);
+    assert_eq!(prove(session, body).await, 401, "it counts once");
+    assert_eq!(change(session).await, 200);
+
+    let ria = world.sign_in("ria").await;
+    world.pass(300);
+    assert_eq!(ask(&ria).await.0, 409, "there is no passkey to prove with");
+    let (_, given) = ask(session).await;
+    let body = authenticator.answer(&given["challenge"], ORIGIN, VERIFIED);
+    assert_eq!(prove(&ria, body).await, 401, "another's passkey proves another");
+    assert_eq!(change(&ria).await, 401);
+}

@@ -1,7 +1,7 @@
 //! Every route of the list, called by those who must not get through.
 
 use super::*;
-use crate::api::list;
+use crate::api::listed;
 
 /// The least that a route asks for, and a call of it for client acme that would succeed.
 struct Expected {
@@ -108,6 +108,8 @@ fn ways_in() -> Vec<Expected> {
         row("post", "/set-up/confirm", None, "", None, Empty),
         row("get", "/session", viewer, "/session", None, OwnSession),
         row("post", "/session/proof", viewer, "/session/proof", Some(json!({ "password": "x", "code": "1" })), Once),
+        row("post", "/session/proof/passkey/challenge", viewer, "/session/proof/passkey/challenge", None, Once),
+        row("post", "/session/proof/passkey", viewer, "/session/proof/passkey", Some(json!({})), Once),
         row("get", "/sessions", viewer, "/sessions", None, OwnSession),
         row("get", "/sessions", admin, "/sessions?client=acme", None, NotFound),
         row("delete", "/sessions", viewer, "/sessions", None, OwnSession),
@@ -156,7 +158,7 @@ async fn every_route_refuses_nobody_strangers_and_too_low_a_role() {
     let (_, made) = world.call("POST", "/api-tokens", Some(&ann), Some(body)).await;
     let looks_on = made["token"].as_str().unwrap();
 
-    let openapi = serde_json::to_value(list().into_openapi()).unwrap();
+    let openapi = serde_json::to_value(listed().into_parts().0.into_openapi()).unwrap();
     let mut walked = 0;
     for (path, item) in openapi["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
@@ -288,7 +290,7 @@ async fn the_openapi_document_is_3_1_and_names_every_route_under_its_prefix() {
     assert_eq!(status, StatusCode::OK);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), list().into_openapi().paths.paths.len());
+    assert_eq!(paths.len(), listed().into_parts().0.into_openapi().paths.paths.len());
     assert!(paths.keys().all(|path| path.starts_with("/api/v1/")));
     assert!(document["paths"]["/api/v1/commands"]["post"]["requestBody"].is_object());
 }
@@ -303,7 +305,7 @@ async fn a_body_longer_than_a_document_is_not_read() {
 }
 
 /// Brings an archive, as the agents' door does.
-fn collected(world: &World, host: &Host, command: &Command, content: &[u8]) {
+pub(super) fn collected(world: &World, host: &Host, command: &Command, content: &[u8]) {
     use cordon_proto::collection::{Archive, Collected, Piece};
     let archive = Archive {
         bytes: u64::try_from(content.len()).unwrap(),

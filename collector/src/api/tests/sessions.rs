@@ -1,6 +1,6 @@
 //! Sessions: in cookies and in headers, listed and ended.
 
-use super::accounts::{HOME, code, give_account, post, sign_in};
+use super::accounts::{HOME, PASSWORD, code, give_account, post, sign_in};
 use super::*;
 use crate::signin::totp::STEP_SECS;
 
@@ -159,6 +159,31 @@ async fn made_up_tokens_are_looked_for_only_so_fast() {
     assert_eq!(told, StatusCode::TOO_MANY_REQUESTS);
     let rob = world.sign_in("rob").await;
     assert_eq!(world.call("GET", "/session", Some(&rob), None).await.0, 200, "good ones go on");
+    let body = json!({ "name": "grafana", "valid_secs": 3600 });
+    let (_, made) = world.call("POST", "/api-tokens", Some(&rob), Some(body)).await;
+    let token = made["token"].as_str();
+    assert_eq!(world.call("GET", "/clients", token, None).await.0, 200, "programs go on, too");
     let body = json!({ "pending": "AAAA", "code": code(&world) });
     assert_eq!(post(&world, HOME, "/sign-in/second", &body).await.status(), 401);
+}
+
+#[tokio::test]
+async fn who_fails_behind_an_address_keeps_nobody_out_who_has_a_key_there() {
+    let world = World::new();
+    let key = key("ann").id();
+    let (mut told, mut tries) = (StatusCode::OK, 0);
+    while told != StatusCode::TOO_MANY_REQUESTS && tries < 200 {
+        let body = json!({ "key": key, "answer": b64([0; 64]) });
+        told = world.call("POST", "/sign-in", None, Some(body)).await.0;
+        tries += 1;
+    }
+    assert_eq!(tries, 121, "guessing is told to wait");
+    let invitation = json!({ "invitation": "AAAA", "name": "x@msp", "password": PASSWORD });
+    let (status, _) = world.call("POST", "/set-up", None, Some(invitation)).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "so are guesses at invitations");
+    let ann = world.sign_in("ann").await;
+    let (status, made) = world.call("POST", "/account/invitation", Some(&ann), None).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let right = json!({ "invitation": made["code"], "name": "x@msp", "password": PASSWORD });
+    assert_eq!(world.call("POST", "/set-up", None, Some(right)).await.0, StatusCode::OK);
 }

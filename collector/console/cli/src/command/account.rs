@@ -36,8 +36,8 @@ pub enum Command {
   cordon account set-up --invitation
 
 With your key, nothing else is needed. With --invitation you type the code that an administrator
-(`cordon account invite`) or somebody on the collector's machine (`cordon-collector operator invite`)
-gave you. It then asks for a password, shows the secret for your authenticator app, and asks for the
+(`cordon account invite`) or somebody on the collector's machine (`cordon-collector init`, later
+`cordon-collector operator invite`) gave you. It then asks for a password, shows the secret for your authenticator app, and asks for the
 first code that the app shows. Keep the recovery codes that come last: each lets you in once without
 the app. An account that you had before is replaced, with its sessions and tokens.
 
@@ -257,7 +257,8 @@ async fn list(
     invitations: bool,
 ) -> anyhow::Result<Exit> {
     if invitations {
-        let mut table = Table::new(&["ID", "OPERATOR", "INVITED BY", "MADE", "EXPIRES"]);
+        let heads = ["ID", "OPERATOR", "INVITED BY", "MADE", "EXPIRES"];
+        let mut table = Table::new(&heads).whole(&["ID"]).spare(&["MADE"]);
         let row = |item: &Value| {
             vec![
                 Cell::new(word(item, "/id")),
@@ -321,7 +322,7 @@ fn show_codes(context: &mut Context, made: &Value) -> anyhow::Result<()> {
 }
 
 fn new_password(from: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
-    let password = passphrase::ask_new("the account", from)?;
+    let password = passphrase::ask_new_called("password", "the account", from)?;
     let text = std::str::from_utf8(password.as_bytes()).context("the password is not UTF-8")?;
     Ok(Zeroizing::new(text.to_owned()))
 }

@@ -138,7 +138,7 @@ async fn list(
 ) -> anyhow::Result<Exit> {
     let query: Vec<_> = client.iter().map(|client| ("client", client.to_string())).collect();
     let heads = ["ID", "OPERATOR", "NAME", "MAY", "CLIENTS", "EXPIRES", "LAST USED", "FROM"];
-    let mut table = Table::new(&heads);
+    let mut table = Table::new(&heads).whole(&["ID"]).spare(&["FROM", "CLIENTS", "LAST USED"]);
     let row = |item: &Value| {
         let only =
             if item.get("read_only") == Some(&Value::Bool(true)) { "look as" } else { "act as" };

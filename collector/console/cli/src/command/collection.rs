@@ -118,7 +118,8 @@ async fn list(context: &mut Context, client: Option<ClientId>) -> anyhow::Result
     let client = client.or_else(|| desk.profile.client.clone());
     let query: Vec<_> = client.map(|client| ("client", client.to_string())).into_iter().collect();
     let heads = ["ENDPOINT", "AT", "BYTES", "HERE", "SEALED", "ENTRIES", "MISSING", "COMMAND"];
-    let mut table = Table::new(&heads);
+    let spare = ["ENTRIES", "SEALED", "MISSING", "AT"];
+    let mut table = Table::new(&heads).whole(&["ENDPOINT", "COMMAND"]).spare(&spare);
     let row = |item: &Value| {
         let number = |pointer| item.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
         let whole = item.pointer("/whole").and_then(Value::as_bool) == Some(true);

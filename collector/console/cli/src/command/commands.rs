@@ -104,7 +104,9 @@ async fn list(
         let record: CommandRecord = api.read(item)?;
         table.row(row(&record));
     }
-    if !context.output.is_json() {
+    if !context.output.is_json() && table.is_empty() {
+        context.output.note("There is nothing to show.")?;
+    } else if !context.output.is_json() {
         context.output.table(&table)?;
     }
     if more {
@@ -116,7 +118,7 @@ async fn list(
 fn row(record: &CommandRecord) -> [Cell; 6] {
     let requested = record.targets.iter().find_map(|target| target.facts.requested.as_ref());
     let requested = requested.map_or("", |fact| fact.at.as_str());
-    let requested = cordon_proto::time::from_rfc3339(requested).map(moment::table_time);
+    let requested = cordon_proto::time::from_rfc3339(requested).map(moment::list_time);
     let names: Vec<_> = record.targets.iter().map(|target| target.host_name.as_str()).collect();
     let names = cut(&names.join(" "), 40).into_owned();
     let mut states: Vec<&str> = record.targets.iter().map(|t| latest(&t.facts)).collect();

@@ -41,7 +41,7 @@ pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit
     let client = client.or_else(|| desk.profile.client.clone());
     let query: Vec<_> = client.map(|client| ("client", client.to_string())).into_iter().collect();
     let heads = ["ENDPOINT", "ACTION", "SINCE", "LEFT", "OBSERVED", "COMMAND", "BY", "REASON"];
-    let mut table = Table::new(&heads);
+    let mut table = Table::new(&heads).whole(&["COMMAND"]).spare(&["REASON", "BY", "SINCE"]);
     let row = |item: &Value| {
         let number = |pointer| item.pointer(pointer).and_then(Value::as_u64);
         let observed = word(item, "/observed/state");

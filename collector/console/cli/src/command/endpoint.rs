@@ -118,6 +118,22 @@ fn condition(condition: &Value) -> String {
     }
 }
 
+/// What stands, in words.
+fn stands(standing: &Value, endpoint_secs: Option<u64>) -> String {
+    let until_secs = standing.get("until_secs").and_then(Value::as_u64);
+    let left = until_secs.map_or_else(
+        || "no end of its own".to_owned(),
+        |until| {
+            let left = endpoint_secs.map(|now| moment::length(until.saturating_sub(now)));
+            format!("{} left of its lease", left.unwrap_or_else(|| "?".to_owned()))
+        },
+    );
+    let proved = standing.get("proved") == Some(&Value::Bool(true));
+    let [action, command] = ["/action", "/command"].map(|name| find_list::first(standing, &[name]));
+    let proved = if proved { "holds" } else { "NOT PROVED" };
+    format!("{action}: {proved}, {left}; command {command}")
+}
+
 fn seen(endpoint: &Endpoint, now_ns: u64) -> String {
     let at = endpoint.last_seen.as_deref().unwrap_or("never");
     cordon_proto::time::from_rfc3339(at).map_or_else(|| at.to_owned(), |ns| moment::ago(ns, now_ns))
@@ -145,7 +161,7 @@ fn show(context: &mut Context, api: &Api<'_>, shown: Value) -> anyhow::Result<Ex
         ("isolated", if endpoint.isolated { "YES" } else { "no" }.to_owned()),
         ("system", plain(&format!("{}, {}", endpoint.os, endpoint.kernel)).into_owned()),
         ("agent", plain(&endpoint.agent_version).into_owned()),
-        ("enrolled", plain(endpoint.enrolled_at.as_deref().unwrap_or("?")).into_owned()),
+        ("enrolled", plain(&find_list::time(&shown, &["/enrolled_at"])).into_owned()),
         ("its time", endpoint_time),
         ("roster", roster),
         ("way out", plain(&way_out).into_owned()),
@@ -161,7 +177,8 @@ fn show(context: &mut Context, api: &Api<'_>, shown: Value) -> anyhow::Result<Ex
         context.output.warn(&condition(wrong))?;
     }
     for standing in &endpoint.standing {
-        context.output.line(&format!("{:<9} {}", "stands", plain(&standing.to_string())))?;
+        let words = stands(standing, endpoint.endpoint_secs);
+        context.output.line(&format!("{:<9} {}", "stands", plain(&words)))?;
     }
     if endpoint.clones > 0 {
         context.output.warn(&format!(

@@ -62,7 +62,7 @@ pub(super) fn first(item: &Value, pointers: &[&str]) -> String {
 pub(super) fn time(item: &Value, pointers: &[&str]) -> String {
     let text = first(item, pointers);
     match cordon_proto::time::from_rfc3339(&text) {
-        Some(ns) => crate::moment::table_time(ns),
+        Some(ns) => crate::moment::list_time(ns),
         None => text,
     }
 }

@@ -100,8 +100,8 @@ async fn list(context: &mut Context, client: Option<&ClientId>) -> anyhow::Resul
     let desk = context.own_desk()?;
     let api = desk.api()?;
     let query: Vec<_> = client.iter().map(|client| ("client", client.to_string())).collect();
-    let mut table =
-        Table::new(&["ID", "OPERATOR", "SIGNED IN WITH", "FROM", "OPENED", "USED", "PROGRAM"]);
+    let heads = ["ID", "OPERATOR", "SIGNED IN WITH", "FROM", "OPENED", "USED", "PROGRAM"];
+    let mut table = Table::new(&heads).whole(&["ID"]).spare(&["PROGRAM", "OPENED", "FROM"]);
     let row = |item: &Value| {
         let this = item.get("this") == Some(&Value::Bool(true));
         let tone = if this { Tone::Good } else { Tone::Plain };

@@ -25,6 +25,9 @@ use crate::summary::event::word;
 /// Tokens that are listed.
 const LISTED_MAX: usize = 10_000;
 
+/// So much of an id at least.
+const ID_DIGITS_MIN: usize = 6;
+
 /// What can be done with enrolment tokens.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -43,10 +46,10 @@ The string is all that a machine needs in order to join, so treat it as a secret
     },
     /// End a token now
     #[command(after_help = "Example:
-  cordon token revoke 8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4")]
+  cordon token revoke 8f434346648f")]
     Revoke {
-        /// The token's id, from `cordon token list`
-        id: TokenId,
+        /// The token's id, or its beginning (6 digits or more), from `cordon token list`
+        id: String,
         /// Whose [default: the profile's client]
         #[arg(long, value_name = "CLIENT")]
         client: Option<ClientId>,
@@ -89,10 +92,32 @@ pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit
         }
         Command::Revoke { id, client } => {
             let client = desk.client(client.as_ref())?;
+            let id = find(&api, &client, &id).await?;
             api.delete(&["clients", client.as_str(), "tokens", &id.to_string()]).await?;
             context.output.note("Revoked; it lets nobody in any more.")?;
             Ok(Exit::Done)
         }
+    }
+}
+
+/// The one token of a client whose id begins so.
+async fn find(api: &Api<'_>, client: &ClientId, typed: &str) -> anyhow::Result<TokenId> {
+    let typed = typed.to_ascii_lowercase();
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    if typed.len() < ID_DIGITS_MIN || !typed.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        bail!(
+            "'{typed}' is neither an id nor the beginning of one: {ID_DIGITS_MIN} digits or more"
+        );
+    }
+    let (items, _) = api.list(&["clients", client.as_str(), "tokens"], &[], LISTED_MAX).await?;
+    let ids = items.iter().map(|item| word(item, "/id"));
+    let mut found: Vec<_> = ids.filter(|id| id.starts_with(&typed)).collect();
+    match (found.pop(), found.len()) {
+        (Some(id), 0) => Ok(id.parse()?),
+        (None, _) => bail!("no token of client {client} begins with {typed}"),
+        (Some(_), more) => bail!("{} tokens begin with {typed}; say more of it", more + 1),
     }
 }
 
@@ -151,12 +176,13 @@ async fn create(
 }
 
 async fn list(context: &mut Context, api: &Api<'_>, client: &ClientId) -> anyhow::Result<Exit> {
-    let mut table = Table::new(&["ID", "USED", "EXPIRES", "STATE", "MADE BY", "NOTE"]);
+    let heads = ["ID", "USED", "EXPIRES", "STATE", "MADE BY", "NOTE"];
+    let mut table = Table::new(&heads).whole(&["ID"]).spare(&["MADE BY"]);
     let row = |item: &Value| {
         let revoked = item.get("revoked") == Some(&Value::Bool(true));
         let used = format!("{} of {}", word(item, "/used"), word(item, "/uses"));
         vec![
-            Cell::new(word(item, "/id")),
+            Cell::new(word(item, "/id").chars().take(12).collect::<String>()),
             Cell::new(used),
             Cell::new(time(item, &["/expires"])),
             Cell::new(if revoked { "revoked" } else { "" }),

@@ -285,5 +285,6 @@ pub(super) fn show_command(context: &mut Context, command: &Command) -> anyhow::
 
 /// The columns of a list of commands.
 pub(super) fn command_table() -> Table {
-    Table::new(&["REQUESTED", "COMMAND", "ACTION", "ENDPOINTS", "STATE", "REASON"])
+    let heads = ["REQUESTED", "COMMAND", "ACTION", "ENDPOINTS", "STATE", "REASON"];
+    Table::new(&heads).whole(&["COMMAND"]).spare(&["REASON", "REQUESTED"])
 }

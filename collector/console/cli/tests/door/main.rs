@@ -4,6 +4,7 @@
 
 mod forged;
 mod server;
+mod tables;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -131,12 +131,17 @@ fn warnings(name: &str, preview: &Preview, now_ns: u64) -> Vec<String> {
 }
 
 /// What the rest was made from, and how old it is.
+/// A moment as the collector writes it, for people.
+fn when(text: &str) -> String {
+    cordon_proto::time::from_rfc3339(text).map_or_else(|| word(text), moment::list_time)
+}
+
 fn source(preview: &Preview, now_ns: u64) -> Vec<String> {
     let newest = preview.newest.as_deref().map_or("none".to_owned(), |at| ago(at, now_ns));
     let mut lines = vec![format!(
         "made from {} events since {}, the newest {newest}",
         preview.events,
-        word(&preview.since)
+        when(&preview.since)
     )];
     if preview.state != "online" {
         let heard = preview.last_seen.as_deref().map_or("never".to_owned(), |at| ago(at, now_ns));
@@ -145,7 +150,7 @@ fn source(preview: &Preview, now_ns: u64) -> Vec<String> {
     if let Some(at) = &preview.cut_at {
         lines.push(format!(
             "there are more events than could be looked at: only those received since {} count",
-            word(at)
+            when(at)
         ));
     }
     let (version, held) = (preview.policy_version, preview.policy_held);
@@ -184,9 +189,13 @@ fn whole(output: &mut Output, name: &str, preview: &Preview) -> io::Result<()> {
         output.warn(&line)?;
     }
     let heads = ["FATE", "WAY", "PEER", "NAME", "PROGRAM", "COUNT", "OPEN", "BYTES", "LAST", "WHY"];
-    let mut table = Table::new(&heads);
+    let mut table = Table::new(&heads).spare(&["BYTES", "LAST", "COUNT"]);
     preview.flows.iter().take(ROWS_MAX).for_each(|flow| table.row(flow_row(flow, now_ns)));
-    output.table(&table)?;
+    if table.is_empty() {
+        output.line("No connection with another machine was told of.")?;
+    } else {
+        output.table(&table)?;
+    }
     let mut table = Table::new(&["FATE", "LISTENS", "PROGRAM", "WHY"]);
     preview.listeners.iter().take(ROWS_MAX).for_each(|one| table.row(listener_row(one)));
     if !table.is_empty() {
@@ -357,7 +366,7 @@ mod tests {
         let mut table = Table::new(&["A"]);
         table.row(flow_row(&hostile.flows[0], NOW_NS));
         table.row(listener_row(&hostile.listeners[0]));
-        said.push_str(&table.render(false).replace('\n', ""));
+        said.push_str(&table.render(false, None).text.replace('\n', ""));
         assert!(!said.chars().any(is_hostile), "{said:?}");
     }
 

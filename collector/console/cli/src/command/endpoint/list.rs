@@ -162,7 +162,8 @@ pub(super) async fn list(
         "OS",
         "LABELS",
     ];
-    let mut table = Table::new(&heads);
+    let spare = ["LABELS", "OS", "AGENT", "ROSTER", "CLIENT", "SITE"];
+    let mut table = Table::new(&heads).whole(&["ID"]).spare(&spare);
     let now_ns = clock::now_ns();
     let row = |item: &Value| match serde_json::from_value::<Endpoint>(item.clone()) {
         Ok(endpoint) => row(&endpoint, now_ns),
@@ -225,7 +226,7 @@ mod tests {
             "by_client": [one(Some("acme"), 5)], "by_site": [one(Some("acme/hq"), 2)],
             "by_os": [one(Some("Debian 12"), 4), one(None, 1)], "by_criticality": [],
         });
-        let shown = counted(&counts).render(false);
+        let shown = counted(&counts).render(false, None).text;
         let expected = "\
 KIND    OF          ENDPOINTS  ONLINE  CONTAINED
 all                 5          3       1

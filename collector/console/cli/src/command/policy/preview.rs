@@ -167,7 +167,7 @@ pub(super) async fn list(
     client: &str,
 ) -> anyhow::Result<Exit> {
     let heads = ["VERSION", "SET", "BY", "SIGNED", "ENDPOINTS", "HOLD IT", "COMMANDS"];
-    let mut table = Table::new(&heads);
+    let mut table = Table::new(&heads).whole(&["COMMANDS"]).spare(&["BY", "SET"]);
     let row = |item: &Value| {
         let is_signed = item["authorised"].as_bool() == Some(true);
         let (signed, tone) = if is_signed { ("yes", Tone::Good) } else { ("waits", Tone::Notice) };
