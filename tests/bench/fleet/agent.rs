@@ -189,7 +189,8 @@ impl Agent {
             Ok(may) => may,
             Err(refusal) => bail!("the guard refuses: {}", refusal.reason),
         };
-        self.accepted.note(may.command.id, may.forget_secs, moment.endpoint_secs);
+        self.accepted.forget(moment.endpoint_secs);
+        self.accepted.note(may.command.id, may.forget_secs);
         self.policy_version += 1;
         let outcomes = [
             Outcome::Accepted { signers: may.signers.clone() },
