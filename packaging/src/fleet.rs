@@ -449,7 +449,8 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&both).trim().to_owned()
 }
 
-fn free_port() -> Result<u16> {
+/// A port of loopback that nobody holds at this moment.
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -18,6 +18,7 @@ mod kill;
 mod lab;
 mod lease;
 mod outage;
+mod passkey;
 mod presence;
 mod preview;
 mod processes;
@@ -26,6 +27,7 @@ mod query;
 mod red_team;
 mod responses;
 mod scene;
+mod signer;
 mod snapshot;
 mod tamper;
 mod two_persons;
@@ -74,6 +76,7 @@ const TESTS: &[(&str, Body)] = &[
     ("every kind of silence is told from the others", presence::silences),
     ("what an isolation would cut is shown, and who is needed waits for two", preview::shown),
     ("a snapshot is taken before an action, and its failure stops none", snapshot::taken),
+    ("a passkey at the signing page commands, and no other page is answered", signer::commands),
     ("two persons must sign where the roster says so", two_persons::approve),
     ("a hostile collector commands nothing", red_team::commands),
     ("a hostile collector cannot make an agent forget", red_team::memory),

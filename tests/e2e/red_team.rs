@@ -3,6 +3,7 @@
 
 mod attacks;
 mod kinds;
+mod passkeys;
 
 use anyhow::{Context, Result, ensure};
 use cordon_packaging::fleet::Fleet;
@@ -114,6 +115,26 @@ impl Siege {
         Ok(isolate)
     }
 
+    /// A passkey's honest assertion counts, once.
+    fn control_passkey(&self, forge: &Forge) -> Result<()> {
+        let before = ruleset(self.fleet.namespace(WEB)?)?;
+        let isolate = forge.isolate_with_passkey()?;
+        self.hostile.say(self.web, Order::Command(isolate.clone()))?;
+        self.await_receipt("a passkey's isolation is applied", &isolate, |outcome| {
+            matches!(outcome, Outcome::Applied { .. }).then_some(())
+        })?;
+        let release = forge.release().to_bytes();
+        self.hostile.say(self.web, Order::Command(release.clone()))?;
+        self.await_receipt("the passkey's isolation is ended", &isolate, |outcome| {
+            matches!(outcome, Outcome::Ended { .. }).then_some(())
+        })?;
+        let before_again = ruleset(self.fleet.namespace(WEB)?)?;
+        let again = attacks::attack("a passkey's command a second time", Check::Replay, isolate);
+        self.attack(&again, &before)?;
+        ensure!(before_again == before, "released, and the firewall is not as before");
+        Ok(())
+    }
+
     fn attack(&self, attack: &Attack, before: &str) -> Result<()> {
         for roster in &attack.rosters {
             self.hostile.say(self.web, Order::Roster(roster.clone()))?;
@@ -197,8 +218,9 @@ pub(crate) fn commands() -> Result<()> {
     // It still obeys those whom it should: nothing was refused because all is refused.
     let forge = forge.with_nonce(siege.nonce(siege.web)?);
     siege.control(&forge)?;
+    siege.control_passkey(&forge)?;
     say::line(&format!(
-        "{count} attacks, each refused by the check it should fail; 2 controls obeyed"
+        "{count} attacks, each refused by the check it should fail; 3 controls obeyed"
     ));
     Ok(())
 }

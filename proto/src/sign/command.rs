@@ -49,16 +49,28 @@ pub enum SignerError {
 }
 
 impl SignedCommand {
-    /// Signs a command as its first signer.
+    /// A command that nobody has signed yet.
     #[must_use]
-    pub fn sign(command: Command, key: &SigningKey) -> Self {
+    pub fn unsigned(command: Command) -> Self {
         let message = CoseSignBuilder::new()
             .protected(body_header())
             .payload(codec::encode(&command))
             .build();
-        let mut signed = Self { message, command };
+        Self { message, command }
+    }
+
+    /// Signs a command as its first signer.
+    #[must_use]
+    pub fn sign(command: Command, key: &SigningKey) -> Self {
+        let mut signed = Self::unsigned(command);
         signed.add(key);
         signed
+    }
+
+    /// The command's own bytes, which every signature is over.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.message.payload.as_deref().unwrap_or_default()
     }
 
     /// Adds one operator's signature to those that stand.
@@ -66,6 +78,15 @@ impl SignedCommand {
         let mut signature =
             CoseSignatureBuilder::new().protected(signer_header(false, key.id())).build();
         signature.signature = key.sign(&self.to_be_signed(&signature));
+        self.message.signatures.push(signature);
+    }
+
+    /// Adds a passkey's assertion to those that stand. Whether it is one shows when it is verified.
+    pub fn add_passkey(&mut self, key: KeyId, assertion: Vec<u8>) {
+        let signature = CoseSignatureBuilder::new()
+            .protected(signer_header(true, key))
+            .signature(assertion)
+            .build();
         self.message.signatures.push(signature);
     }
 
@@ -160,7 +181,7 @@ impl SignedCommand {
             self.message.protected.clone(),
             Some(signature.protected.clone()),
             &[],
-            self.message.payload.as_deref().unwrap_or_default(),
+            self.payload(),
         )
     }
 }

@@ -13,10 +13,14 @@ use cordon_proto::sign::command::SignedCommand;
 use cordon_proto::sign::document::{self, Kind};
 use coset::{CborSerializable, CoseSign};
 
+use crate::passkey::Passkey;
 use crate::scene::{DB, WEB, first_roster, key, sign_roster};
 
 /// The ceiling that the authority sets; commands' own limit is higher.
 pub(super) const LEASE_SECS_MAX: u64 = 3600;
+
+/// Where carol's signing page is; nothing is served there.
+const SIGNER_PORT: u16 = 9443;
 
 /// One attempt.
 pub(super) struct Attack {
@@ -35,6 +39,10 @@ pub(super) struct Forge {
     pub(super) carol: SigningKey,
     pub(super) viewer: SigningKey,
     mallory: SigningKey,
+    /// Carol's second key.
+    pub(super) passkey: Passkey,
+    /// Nobody's.
+    pub(super) stranger: Passkey,
     pub(super) web: Target,
     pub(super) db: Target,
     /// What commands assume.
@@ -63,7 +71,10 @@ impl Forge {
         second.ceilings.lease_secs_max = LEASE_SECS_MAX;
         second.operators.push(operator("vic", &viewer, &[Role::Viewer])?);
         let both = [Role::Responder, Role::Administrator];
-        second.operators.push(operator("carol", &carol, &both)?);
+        let (passkey, stranger) = (Passkey::at(SIGNER_PORT)?, Passkey::at(SIGNER_PORT)?);
+        let mut of_carol = operator("carol", &carol, &both)?;
+        of_carol.keys.push(passkey.rostered());
+        second.operators.push(of_carol);
         let mut third = second.clone();
         third.version = 3;
         third.operators.retain(|operator| operator.id.as_str() != "bob");
@@ -81,6 +92,8 @@ impl Forge {
             carol,
             viewer,
             mallory,
+            passkey,
+            stranger,
             web: target(WEB, web),
             db: target(DB, db),
             roster_min,
@@ -138,6 +151,7 @@ impl Forge {
         attacks.extend(self.wrong_signers());
         attacks.extend(self.stale());
         attacks.extend(self.wrong_rosters()?);
+        attacks.extend(self.with_passkeys()?);
         attacks.extend(self.of_every_kind()?);
         attacks.push(attack(
             "a lease over the roster's ceiling",

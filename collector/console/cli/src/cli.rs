@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::command::{
     account, act, api_token, audit, authority, break_glass, client, collection, collector,
     commands, completions, containment, endpoint, events, export, man, operator, policy, profile,
-    query, roster, session, site, token, verify,
+    query, roster, session, signer, site, token, verify,
 };
 use crate::exit;
 
@@ -107,6 +107,8 @@ pub enum Command {
     /// See who is signed in, and end it
     #[command(subcommand)]
     Session(session::Command),
+    /// Open the page where passkeys sign commands
+    Signer(signer::Args),
     /// Let programs look, or act, in your name
     #[command(subcommand)]
     ApiToken(api_token::Command),

@@ -24,6 +24,7 @@ pub mod profile;
 pub mod query;
 pub mod roster;
 pub mod session;
+pub mod signer;
 pub mod site;
 pub mod token;
 pub mod verify;
@@ -74,6 +75,7 @@ async fn dispatch(context: &mut Context, command: Command) -> anyhow::Result<Exi
         Command::Token(command) => token::run(context, command).await,
         Command::Account(command) => account::run(context, command).await,
         Command::Session(command) => session::run(context, command).await,
+        Command::Signer(args) => signer::run(context, args).await,
         Command::ApiToken(command) => api_token::run(context, command).await,
         Command::Client(command) => client::run(context, &command).await,
         Command::Site(command) => site::run(context, command).await,

@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cordon_proto::id::{ClientId, KeyId};
 use cordon_proto::limits;
+use cordon_proto::roster::{Operator, Roster};
+use cordon_proto::sign::command::SignedCommand;
 use cordon_proto::sign::{SigningKey, VerifyingKey};
 
 use zeroize::Zeroizing;
@@ -20,6 +22,7 @@ use crate::keyfile::{KeyFile, KeyFileError, KeyKind};
 use crate::output::Output;
 use crate::passphrase;
 use crate::roster::{self, SignedRoster};
+use crate::signer;
 
 /// What every command gets.
 pub struct Context {
@@ -152,6 +155,14 @@ impl OperatorSigner {
     }
 }
 
+/// What a command is signed with.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct SignWith {
+    /// Sign with your passkey, in a browser on this machine, instead of the key file
+    #[arg(long)]
+    passkey: bool,
+}
+
 /// Opens a key file, asking for its passphrase if it has one.
 pub fn open(
     file: &KeyFile,
@@ -183,6 +194,27 @@ impl Desk {
         let file = format!("{}.json", self.name);
         let store = SessionStore::at(self.dir.join("sessions").join(file));
         Ok(Api::new(&self.profile, &self.signer, store)?.with_token(self.token.clone()))
+    }
+
+    /// Signs a command as `operator`, whose key this desk has: with the key file, or with a passkey
+    /// where that was asked for.
+    pub async fn sign(
+        &self,
+        output: &mut Output,
+        signed: &mut SignedCommand,
+        roster: &Roster,
+        operator: &Operator,
+        with: SignWith,
+    ) -> anyhow::Result<()> {
+        if !with.passkey {
+            signed.add(self.signer.key()?);
+            return Ok(());
+        }
+        let tell = |address: &str| output.note(&format!("To sign it, open {address}"));
+        let (key, assertion) = signer::ask(signed.payload(), operator, tell).await?;
+        signed.add_passkey(key, assertion);
+        signed.signers(roster).context("the passkey's signature does not count")?;
+        Ok(())
     }
 
     /// The client named, or the profile's own.

@@ -24,5 +24,6 @@ pub mod roster;
 pub mod sealed;
 pub mod sealing;
 pub mod sign;
+pub mod signer;
 pub mod summary;
 pub mod way_out;

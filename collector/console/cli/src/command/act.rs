@@ -32,7 +32,7 @@ use serde_json::json;
 use super::{find, wait};
 use crate::api::Api;
 use crate::api::model::{CommandRecord, Endpoint};
-use crate::context::{Context, Desk};
+use crate::context::{Context, Desk, SignWith};
 use crate::exit::Exit;
 use crate::moment::parse_length;
 use crate::output::text::plain;
@@ -85,6 +85,8 @@ pub struct Why {
     /// Show what would be signed, and sign nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    sign_with: SignWith,
     /// Where the signed command goes instead of to the collector.
     #[arg(skip)]
     to: Option<PathBuf>,
@@ -179,7 +181,8 @@ async fn act_on(
         context.output.note("Nothing was signed.")?;
         return Ok(Exit::NotAuthorised);
     }
-    let signed = SignedCommand::sign(command, desk.signer.key()?);
+    let mut signed = SignedCommand::unsigned(command);
+    desk.sign(&mut context.output, &mut signed, &roster.roster, operator, args.sign_with).await?;
     if let Some(file) = args.to {
         if let Some(missing) = missing {
             bail!("{missing}; a file must hold all signatures, and nothing was written");

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::wait;
 use crate::api::Api;
 use crate::api::model::{CommandRecord, Facts};
-use crate::context::{Context, Desk};
+use crate::context::{Context, Desk, SignWith};
 use crate::exit::Exit;
 use crate::moment::{self, parse_length};
 use crate::output::Cell;
@@ -63,6 +63,8 @@ pub struct ApproveArgs {
     /// Do not ask before signing
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    sign_with: SignWith,
     /// Follow the command until its effect is proved
     #[arg(long)]
     wait: bool,
@@ -206,7 +208,7 @@ async fn approve(
         context.output.note("Nothing was signed.")?;
         return Ok(Exit::NotAuthorised);
     }
-    signed.add(desk.signer.key()?);
+    desk.sign(&mut context.output, &mut signed, &roster.roster, own, args.sign_with).await?;
     let body = json!({ "command": URL_SAFE_NO_PAD.encode(signed.to_bytes()) });
     let answer = api.post(&["commands", &args.id.to_string(), "signatures"], body).await?;
     let record: CommandRecord = api.read(answer)?;

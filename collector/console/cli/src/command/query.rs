@@ -16,7 +16,7 @@ use crate::answer::{Asked, Ended};
 use crate::api::Api;
 use crate::api::model::Endpoint;
 use crate::api::sse::Frames;
-use crate::context::{Context, Desk};
+use crate::context::{Context, Desk, SignWith};
 use crate::exit::Exit;
 use crate::follow::{Effect, Follow};
 use crate::moment::parse_length;
@@ -80,6 +80,8 @@ pub struct Args {
     /// Look for the endpoints among this client's only
     #[arg(long, value_name = "CLIENT")]
     client: Option<ClientId>,
+    #[command(flatten)]
+    sign_with: SignWith,
     /// Print comma-separated values instead of a table
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -122,7 +124,8 @@ pub async fn run(context: &mut Context, args: Args) -> anyhow::Result<Exit> {
         context.output.warn(&format!("{missing}; a query cannot wait for more signatures"))?;
         return Ok(Exit::NotAuthorised);
     }
-    let signed = SignedCommand::sign(command, desk.signer.key()?);
+    let mut signed = SignedCommand::unsigned(command);
+    desk.sign(&mut context.output, &mut signed, &roster.roster, operator, args.sign_with).await?;
     act::hand_over(&api, &desk, &signed).await?;
     let asked = answers(context, &api, &signed, &query).await?;
     let form = match (args.csv, context.output.is_json()) {

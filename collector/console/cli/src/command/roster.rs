@@ -29,7 +29,7 @@ use crate::moment;
 use crate::output::table::Tone;
 use crate::output::{Cell, Table};
 use crate::roster::SignedRoster;
-use crate::roster::draft::{self, Draft, PublicKeys};
+use crate::roster::draft::{self, Draft, DraftPasskey, PublicKeys};
 
 /// What can be done with rosters.
 #[derive(Debug, Subcommand)]
@@ -42,6 +42,8 @@ pub enum Command {
   cordon roster make --client acme --remove-operator eve --out acme-3.toml
   cordon roster make --client acme --out acme-4.toml \\
       --sealing-key bob=6c56c32f6a95ef7ee4bd0ac3e2ae2d97f4ff1d4ed2c9f7d0f4a1d3f1a07c2b11
+  cordon roster make --client acme --out acme-5.toml \\
+      --add-passkey ann=eddsa:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12@http://localhost:9443
 
 Without --from the collector's roster is the one that is changed, after its signature was checked.")]
     Make(MakeArgs),
@@ -118,6 +120,11 @@ pub struct MakeArgs {
     /// Let break-glass codes be sealed to a person who has no sealing key in the roster, or another
     #[arg(long = "sealing-key", value_name = "NAME=SEALING", value_parser = name_and_sealing)]
     sealing: Vec<(OperatorId, SealingKey)>,
+    /// Add a person with a passkey of the signing page, or a passkey to a person
+    ///
+    /// As the page of `cordon signer` shows it.
+    #[arg(long = "add-passkey", value_name = "NAME=PASSKEY", value_parser = name_and_passkey)]
+    passkeys: Vec<(OperatorId, DraftPasskey)>,
     /// The roles of those added
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', value_parser = role,
         default_value = "responder,administrator")]
@@ -167,6 +174,12 @@ fn name_and_key(text: &str) -> Result<(OperatorId, PublicKeys), String> {
     let signing = hex::public_key::parse(signing).ok_or(wrong)?;
     let read = |key| hex::public_key::parse_sealing(key).ok_or(wrong);
     Ok((name, PublicKeys { signing, sealing: sealing.map(read).transpose()? }))
+}
+
+fn name_and_passkey(text: &str) -> Result<(OperatorId, DraftPasskey), String> {
+    let (name, passkey) = text.split_once('=').ok_or("it looks like NAME=PASSKEY")?;
+    let name = name.parse::<OperatorId>().map_err(|error| error.to_string())?;
+    Ok((name, passkey.parse()?))
 }
 
 fn name_and_sealing(text: &str) -> Result<(OperatorId, SealingKey), String> {
@@ -223,6 +236,9 @@ async fn make(context: &mut Context, args: MakeArgs) -> anyhow::Result<Exit> {
     let mut draft = Draft::after(&before);
     for (name, keys) in &args.add {
         draft.add(name, keys, &args.roles);
+    }
+    for (name, passkey) in &args.passkeys {
+        draft.add_passkey(name, passkey, &args.roles);
     }
     for (name, key) in &args.sealing {
         draft.set_sealing(name, key)?;

@@ -6,15 +6,17 @@ use cordon_proto::command::ActionKind;
 use cordon_proto::id::{ClientId, Hash, OperatorId};
 use cordon_proto::policy::responses::KINDS;
 use cordon_proto::roster::{Autonomy, Ceilings, Grant, Operator, OperatorKey, Role, Roster};
-use cordon_proto::sign::{PasskeyAlgorithm, SealingKey, VerifyingKey};
+use cordon_proto::sign::{SealingKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 mod error;
+mod passkey;
 
 use crate::hex;
 use crate::moment;
 
 pub use error::DraftError;
+pub use passkey::DraftPasskey;
 
 /// The text of a roster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,15 +58,6 @@ struct DraftOperator {
     sealing: Option<String>,
     #[serde(default, rename = "passkey", skip_serializing_if = "Vec::is_empty")]
     passkeys: Vec<DraftPasskey>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DraftPasskey {
-    algorithm: String,
-    public: String,
-    rp_id: String,
-    origins: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -123,8 +116,26 @@ impl Draft {
 
     /// Adds a person, or a key and roles to one.
     pub fn add(&mut self, name: &OperatorId, keys: &PublicKeys, roles: &[Role]) {
-        let PublicKeys { signing: key, sealing } = keys;
-        let digits = hex::encode(&key.0);
+        let digits = hex::encode(&keys.signing.0);
+        let operator = self.person(name, roles);
+        if !operator.keys.contains(&digits) {
+            operator.keys.push(digits);
+        }
+        if let Some(sealing) = &keys.sealing {
+            operator.sealing = Some(hex::encode(&sealing.0));
+        }
+    }
+
+    /// Adds a person with a passkey, or a passkey and roles to one.
+    pub fn add_passkey(&mut self, name: &OperatorId, passkey: &DraftPasskey, roles: &[Role]) {
+        let operator = self.person(name, roles);
+        if !operator.passkeys.contains(passkey) {
+            operator.passkeys.push(passkey.clone());
+        }
+    }
+
+    /// A person who has these roles, new or known.
+    fn person(&mut self, name: &OperatorId, roles: &[Role]) -> &mut DraftOperator {
         let at = self.operators.iter().position(|operator| operator.name == *name);
         let at = at.unwrap_or_else(|| {
             self.operators.push(DraftOperator {
@@ -136,17 +147,11 @@ impl Draft {
             });
             self.operators.len() - 1
         });
-        if let Some(operator) = self.operators.get_mut(at) {
-            if !operator.keys.contains(&digits) {
-                operator.keys.push(digits);
-            }
-            if let Some(sealing) = sealing {
-                operator.sealing = Some(hex::encode(&sealing.0));
-            }
-            operator.roles.extend(roles);
-            operator.roles.sort_unstable();
-            operator.roles.dedup();
-        }
+        let operator = &mut self.operators[at];
+        operator.roles.extend(roles);
+        operator.roles.sort_unstable();
+        operator.roles.dedup();
+        operator
     }
 
     /// Says what codes for a person are sealed to.
@@ -230,12 +235,7 @@ impl DraftOperator {
             match key {
                 OperatorKey::File(key) => draft.keys.push(hex::encode(&key.0)),
                 OperatorKey::Passkey { algorithm, public, rp_id, origins } => {
-                    draft.passkeys.push(DraftPasskey {
-                        algorithm: algorithm_name(*algorithm).to_owned(),
-                        public: hex::encode(public),
-                        rp_id: rp_id.clone(),
-                        origins: origins.clone(),
-                    });
+                    draft.passkeys.push(DraftPasskey::of(*algorithm, public, rp_id, origins));
                 }
             }
         }
@@ -251,16 +251,7 @@ impl DraftOperator {
             keys.push(OperatorKey::File(read));
         }
         for passkey in &self.passkeys {
-            let algorithm = [PasskeyAlgorithm::EdDsa, PasskeyAlgorithm::Es256]
-                .into_iter()
-                .find(|algorithm| algorithm_name(*algorithm) == passkey.algorithm)
-                .ok_or_else(|| wrong(&passkey.algorithm))?;
-            keys.push(OperatorKey::Passkey {
-                algorithm,
-                public: hex::decode(&passkey.public).ok_or_else(|| wrong(&passkey.public))?,
-                rp_id: passkey.rp_id.clone(),
-                origins: passkey.origins.clone(),
-            });
+            keys.push(passkey.read().map_err(wrong)?);
         }
         let read = |key: &String| hex::public_key::parse_sealing(key).ok_or_else(|| wrong(key));
         let sealing = self.sealing.as_ref().map(read).transpose()?;
@@ -277,13 +268,6 @@ impl DraftGrant {
     fn read(&self) -> Grant {
         let Self { action, role, approvals, targets_max } = *self;
         Grant { action, role, approvals, targets_max }
-    }
-}
-
-fn algorithm_name(algorithm: PasskeyAlgorithm) -> &'static str {
-    match algorithm {
-        PasskeyAlgorithm::EdDsa => "eddsa",
-        PasskeyAlgorithm::Es256 => "es256",
     }
 }
 
@@ -373,7 +357,7 @@ pub fn autonomy(autonomy: Option<&Autonomy>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cordon_proto::sign::SigningKey;
+    use cordon_proto::sign::{PasskeyAlgorithm, SigningKey};
 
     fn key(seed: u8) -> VerifyingKey {
         SigningKey::from_seed(&[seed; 32]).unwrap().verifying()
