@@ -4,7 +4,7 @@
 import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 
 import { api, setCsrf, take } from './client';
-import type { EventShown } from './types';
+import type { Containment, EventShown } from './types';
 
 /** How often what is live is asked again though no event told of a change. */
 const REFRESH_MS = 20_000;
@@ -63,10 +63,21 @@ export const weightiest = (client: string) =>
     refetchInterval: REFRESH_MS,
   });
 
+/** All that stands, however many pages that takes. */
 export const containments = (client: string) =>
   queryOptions({
     queryKey: [client, 'containments'],
-    queryFn: () => take(api.GET('/api/v1/containments', { params: { query: of(client) } })),
+    queryFn: async () => {
+      const items: Containment[] = [];
+      let cursor: string | undefined;
+      do {
+        const query = { ...of(client), limit: 500, ...(cursor ? { cursor } : {}) };
+        const page = await take(api.GET('/api/v1/containments', { params: { query } }));
+        items.push(...page.items);
+        cursor = page.next ?? undefined;
+      } while (cursor);
+      return { items };
+    },
     refetchInterval: REFRESH_MS,
   });
 
