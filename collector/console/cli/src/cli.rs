@@ -34,7 +34,7 @@ With an API token in CORDON_TOKEN (or a file that the profile names) nobody sign
 #[command(
     name = "cordon",
     version,
-    max_term_width = 100,
+    max_term_width = 104,
     after_help = FIRST_STEPS,
     after_long_help = format!("{FIRST_STEPS}\n\nExit codes:\n{}", exit::TABLE)
 )]

@@ -3,9 +3,10 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cordon_proto::command::ActionKind;
 use cordon_proto::id::{ClientId, KeyId};
 use cordon_proto::limits;
 use cordon_proto::roster::{Operator, Roster};
@@ -209,6 +210,9 @@ impl Desk {
         if !with.passkey {
             signed.add(self.signer.key()?);
             return Ok(());
+        }
+        if signed.command().action.kind() == ActionKind::SetPolicy {
+            bail!("a policy is more than the signing page can show; sign it with the key file");
         }
         let tell = |address: &str| output.note(&format!("To sign it, open {address}"));
         let (key, assertion) = signer::ask(signed.payload(), operator, tell).await?;

@@ -56,8 +56,8 @@ pub const TABLE: &str =
    4  the collector does not know this operator, or does not allow this
   10  not authorised yet: the command needs more signatures
   11  not proved: the endpoint says so, or the time to wait was over; no answer to a query
-  12  failed: the endpoint could not do it; the receipt says why, and what stands; a query that has a
-      mistake, or was cut short by another limit than --rows
+  12  failed: the endpoint could not do it; the receipt says why, and what stands; a query with
+      a mistake, or cut short by another limit than --rows
   13  refused: the endpoint did not accept the command; the receipt names the check
   14  evidence does not hold, or a receipt or an answer does not verify
 

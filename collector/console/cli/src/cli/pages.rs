@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use super::Cli;
 
 /// As wide as a terminal that most people have open.
-const WIDTH: usize = 100;
+const WIDTH: usize = 104;
 
 fn file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cli/pages.txt")

@@ -42,8 +42,8 @@ pub enum Command {
   cordon roster make --client acme --remove-operator eve --out acme-3.toml
   cordon roster make --client acme --out acme-4.toml \\
       --sealing-key bob=6c56c32f6a95ef7ee4bd0ac3e2ae2d97f4ff1d4ed2c9f7d0f4a1d3f1a07c2b11
-  cordon roster make --client acme --out acme-5.toml \\
-      --add-passkey ann=eddsa:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12@http://localhost:9443
+  cordon roster make --client acme --out acme-5.toml --add-passkey \\
+  ann=eddsa:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12@http://localhost:9443
 
 Without --from the collector's roster is the one that is changed, after its signature was checked.")]
     Make(MakeArgs),

@@ -11,8 +11,8 @@ use crate::signer::{self, FILES, PORT};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cordon signer                                  # make a passkey, and keep it open for the console
-  cordon roster make --client acme --out acme-2.toml \\
-      --add-passkey ann=eddsa:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12@http://localhost:9443
+  cordon roster make --client acme --out acme-2.toml --add-passkey \\
+  ann=eddsa:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12@http://localhost:9443
   cordon isolate web-01 --reason 'beacon' --passkey
   cordon signer --out /srv/www/signer            # the same page, to be put on a host of your own
 
