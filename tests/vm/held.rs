@@ -31,7 +31,11 @@ pub(crate) fn let_back_on_a_full_disk(here: &mut Endpoint<'_>) -> Result<()> {
 pub(crate) fn let_back_on_a_read_only_disk(here: &mut Endpoint<'_>) -> Result<()> {
     here.system.run("systemctl start cordon-agent.service")?;
     here.await_fresh()?;
-    here.prove(&["isolate", GUEST, "--lease", "1h"])?;
+    // On the full disk it was not noted what was taken, so the agent has begun with a new secret:
+    // until its first health is there, the nonce that is shown is void.
+    let isolated =
+        wait_until(WITHIN, || anyhow::Ok(here.prove(&["isolate", GUEST, "--lease", "1h"]).ok()))?;
+    isolated.context("the endpoint does not obey again")?;
     // As the kernel does it after errors: whoever has files open for writing cannot any more.
     here.system.run("sync; echo u >/proc/sysrq-trigger; ! touch /no 2>/dev/null")?;
     here.system.run("systemctl kill -s KILL cordon-agent.service")?;
