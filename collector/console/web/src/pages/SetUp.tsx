@@ -9,7 +9,8 @@ import { encode } from 'uqr';
 import { api, take } from '../api/client';
 import { CopyButton } from '../parts/Copy';
 import { Input } from '../parts/Input';
-import { Door, Refusal } from './SignIn';
+import { Refusal } from '../parts/Refusal';
+import { Door } from './SignIn';
 
 /** The code after the address's `#`: that part is never sent to any server. */
 function invitationOfAddress(): string {

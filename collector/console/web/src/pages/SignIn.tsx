@@ -11,6 +11,7 @@ import { passkeyWords, signInWithPasskey } from '../api/passkey';
 import { session } from '../api/queries';
 import { Input } from '../parts/Input';
 import { useTitle } from '../parts/Page';
+import { Refusal } from '../parts/Refusal';
 import { Mark } from '../shell/Logo';
 
 /** The frame of the pages that come before anybody is somebody. */
@@ -27,14 +28,6 @@ export function Door({ title, children }: { title: string; children: ReactNode }
         {children}
       </div>
     </main>
-  );
-}
-
-export function Refusal({ error, words }: { error: Error | null; words?: (error: Error) => string }) {
-  return (
-    <p className="refusal" role="alert">
-      {error ? (words?.(error) ?? error.message) : null}
-    </p>
   );
 }
 

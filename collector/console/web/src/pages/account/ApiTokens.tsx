@@ -8,6 +8,7 @@ import { Command } from '../../parts/Copy';
 import { Badge } from '../../parts/Mark';
 import { Answer } from '../../parts/Notice';
 import { Panel } from '../../parts/Page';
+import { PanelRefusal } from '../../parts/Refusal';
 import { Ago } from '../../parts/Time';
 
 /** One's own, or all that reach a client. */
@@ -78,11 +79,7 @@ export function ApiTokens({ client }: { client?: string }) {
           )
         }
       </Answer>
-      {revoke.error ? (
-        <p className="refusal padded" role="alert">
-          {revoke.error.message}
-        </p>
-      ) : null}
+      <PanelRefusal error={revoke.error} />
     </Panel>
   );
 }

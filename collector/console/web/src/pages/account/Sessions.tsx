@@ -9,6 +9,7 @@ import type { Session } from '../../api/types';
 import { Badge } from '../../parts/Mark';
 import { Answer } from '../../parts/Notice';
 import { Panel } from '../../parts/Page';
+import { PanelRefusal } from '../../parts/Refusal';
 import { Ago } from '../../parts/Time';
 
 const WAYS: Record<Session['way'], string> = {
@@ -90,11 +91,7 @@ export function Sessions() {
           </div>
         )}
       </Answer>
-      {end.error ?? endOthers.error ? (
-        <p className="refusal padded" role="alert">
-          {(end.error ?? endOthers.error)?.message}
-        </p>
-      ) : null}
+      <PanelRefusal error={end.error ?? endOthers.error} />
     </Panel>
   );
 }

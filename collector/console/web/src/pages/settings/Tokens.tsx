@@ -8,6 +8,7 @@ import { Command } from '../../parts/Copy';
 import { Badge } from '../../parts/Mark';
 import { Answer } from '../../parts/Notice';
 import { Panel } from '../../parts/Page';
+import { PanelRefusal } from '../../parts/Refusal';
 import { Ago, Moment, useNow } from '../../parts/Time';
 import { milliseconds } from '../../words/time';
 
@@ -85,11 +86,7 @@ export function Tokens({ client }: { client: string }) {
             )
           }
         </Answer>
-        {revoke.error ? (
-          <p className="refusal padded" role="alert">
-            {revoke.error.message}
-          </p>
-        ) : null}
+        <PanelRefusal error={revoke.error} />
       </Panel>
       <Command
         why="Make one on your own machine: the string carries what you know of this collector, so that nobody can stand in for it"
