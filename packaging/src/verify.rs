@@ -133,7 +133,7 @@ impl Steps {
     fn command(&self, what: &str, log: &str, command: &mut Command) -> Result<Tally> {
         let ran = self.run(what, log, command)?;
         let tally = if ran.status.success() { Tally::pass() } else { Tally::fail() };
-        finish(what, &ran, &tally);
+        finish(what, &ran, &tally, str::to_owned);
         Ok(tally)
     }
 
@@ -146,12 +146,8 @@ impl Steps {
         }
         let ran = self.run(what, "test", &mut command)?;
         let tally = judge_tests(&ran.output, ran.status.success());
-        let said = format!("{what}: {}", tally.summary());
-        if tally.failed == 0 {
-            say::step("ok", ran.took, &said);
-        } else {
-            say::step("FAIL", ran.took, &format!("{said} ({})", ran.status));
-            say::output(&failures::digest(&ran.output));
+        finish(&format!("{what}: {}", tally.summary()), &ran, &tally, failures::digest);
+        if tally.failed > 0 {
             say::line(&format!("all that was printed: {}", self.logs.join("test.log").display()));
         }
         Ok(tally)
@@ -193,12 +189,13 @@ fn judge_tests(output: &str, succeeded: bool) -> Tally {
     tally
 }
 
-fn finish(what: &str, ran: &Ran, tally: &Tally) {
+/// `told` is what of a failed step's output is printed.
+fn finish(what: &str, ran: &Ran, tally: &Tally, told: impl FnOnce(&str) -> String) {
     if tally.failed == 0 {
         return say::step("ok", ran.took, what);
     }
     say::step("FAIL", ran.took, &format!("{what} ({})", ran.status));
-    say::output(&ran.output);
+    say::output(&told(&ran.output));
 }
 
 fn report(tally: &Tally, took: Duration) {

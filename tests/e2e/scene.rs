@@ -102,9 +102,15 @@ pub(crate) fn let_one_set_policy(fleet: &Fleet, more: impl FnOnce(&mut Roster)) 
     let path = fleet.folder().join("roster-2.cbor");
     fs::write(&path, sign_roster(fleet, &roster)?)?;
     fleet.cordon(&["roster", "push", &path.to_string_lossy()])?;
-    await_some("the endpoint holds the new roster", || {
-        let version = &fleet.endpoint_json(WEB)?["roster_version"];
-        Ok((version == 2 || version == "2").then_some(()))
+    await_roster(fleet, 2)
+}
+
+/// Waits until the endpoint that most tests are about holds a version of the roster.
+pub(crate) fn await_roster(fleet: &Fleet, version: u64) -> Result<()> {
+    await_some(&format!("the endpoint holds roster version {version}"), || {
+        let held = &fleet.endpoint_json(WEB)?["roster_version"];
+        let held = held.as_u64().or_else(|| held.as_str()?.parse().ok());
+        Ok((held == Some(version)).then_some(()))
     })
 }
 

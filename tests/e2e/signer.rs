@@ -14,7 +14,7 @@ use cordon_proto::command::{Action, Command};
 use serde_json::{Value, json};
 
 use crate::passkey::Passkey;
-use crate::scene::{PATIENCE, WEB, await_some, fleet_of_one};
+use crate::scene::{PATIENCE, WEB, await_roster, await_some, fleet_of_one};
 
 pub(crate) fn commands() -> Result<()> {
     let fleet = fleet_of_one()?;
@@ -29,7 +29,7 @@ pub(crate) fn commands() -> Result<()> {
     ensure!(command.targets.len() == 1 && command.targets[0].host_name == WEB, "another endpoint");
     let value = passkey.assert(&command, &passkey.honest())?;
     answer(port, &token, &passkey, &value)?;
-    ended(terminal.wait()?.success(), "the isolation was not proved")?;
+    ensure!(terminal.wait()?.success(), "the isolation was not proved");
     let stands = fleet.cordon_json(&["containment", "list"])?;
     ensure!(stands.len() == 1, "not one thing stands: {stands:?}");
 
@@ -40,21 +40,16 @@ pub(crate) fn commands() -> Result<()> {
     "https://collector.example:8443".clone_into(&mut claim.origin);
     let value = passkey.assert(&read(&asked)?, &claim)?;
     answer(port, &token, &passkey, &value)?;
-    ended(!terminal.wait()?.success(), "an assertion of another origin was taken")?;
+    ensure!(!terminal.wait()?.success(), "an assertion of another origin was taken");
 
     let (mut terminal, token) = ask(&fleet, port, "release")?;
     let (_, asked) = http(port, "localhost", None, "GET", &format!("/ask/{token}"), None)?;
     let value = passkey.assert(&read(&asked)?, &passkey.honest())?;
     answer(port, &token, &passkey, &value)?;
-    ended(terminal.wait()?.success(), "the release was not proved")?;
+    ensure!(terminal.wait()?.success(), "the release was not proved");
     await_some("nothing stands any more", || {
         Ok(fleet.cordon_json(&["containment", "list"])?.is_empty().then_some(()))
     })
-}
-
-fn ended(well: bool, otherwise: &str) -> Result<()> {
-    ensure!(well, "{otherwise}");
-    Ok(())
 }
 
 /// Gives ann a passkey, as an operator would.
@@ -73,10 +68,7 @@ fn roster(fleet: &Fleet, passkey: &Passkey) -> Result<()> {
         &signed,
     ])?;
     fleet.cordon(&["roster", "push", &signed])?;
-    await_some("the endpoint holds the roster with the passkey", || {
-        let version = &fleet.endpoint_json(WEB)?["roster_version"];
-        Ok((*version == 2 || *version == "2").then_some(()))
-    })
+    await_roster(fleet, 2)
 }
 
 /// Starts a command at the terminal and waits until it says where to sign.
