@@ -11,6 +11,7 @@ import './styles/table.css';
 import './styles/pages.css';
 import './styles/track.css';
 import './styles/process.css';
+import './styles/acting.css';
 
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
