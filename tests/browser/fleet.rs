@@ -7,9 +7,10 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cordon_packaging::clock::wait_until;
-use cordon_packaging::fleet::{Fleet, OPERATORS, Plan};
+use cordon_packaging::fleet::{Fleet, OPERATORS, Plan, free_port};
+use cordon_packaging::programs;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,7 +29,10 @@ const HOSTILE_ARGUMENT: &str = "\"><img src=x onerror=window.hacked=2>";
 #[derive(Debug)]
 pub(crate) struct Scene {
     fleet: Fleet,
-    invitation: String,
+    /// One a person, in the order of [`OPERATORS`].
+    invitations: Vec<String>,
+    /// Where the signing page is served, by the tests themselves.
+    signer_port: u16,
 }
 
 impl Scene {
@@ -45,20 +49,28 @@ impl Scene {
         fleet.cordon(&["isolate", &web, "--reason", reason, "--yes", "--wait"])?;
         fleet.stop_agent("db-01")?;
         harm(&fleet)?;
-        let invitation = invite(&fleet)?;
-        Ok(Self { fleet, invitation })
+        let invitations =
+            OPERATORS.iter().map(|name| invite(&fleet, name)).collect::<Result<_>>()?;
+        Ok(Self { fleet, invitations, signer_port: free_port()? })
     }
 
     /// What the tests are told of it.
-    pub(crate) fn told(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn told(&self) -> Result<Vec<(&'static str, String)>> {
         let log = self.fleet.logs("web-01").join("app.log");
-        vec![
+        let [first, second] = self.invitations.as_slice() else { bail!("not two people") };
+        let group = self.fleet.agent_cgroup("web-01").context("no control groups of version 2")?;
+        Ok(vec![
             ("CORDON_URL", self.fleet.people_url()),
             ("CORDON_FOLDER", self.fleet.folder().display().to_string()),
-            ("CORDON_INVITATION", self.invitation.clone()),
+            ("CORDON_INVITATION", first.clone()),
+            ("CORDON_INVITATION_OF_SECOND", second.clone()),
+            ("CORDON_SIGNER_PORT", self.signer_port.to_string()),
+            ("CORDON_PROGRAM", programs::find("cordon")?.display().to_string()),
+            ("CORDON_CONFIG_DIR", self.fleet.operator().display().to_string()),
+            ("CORDON_CGROUP", group.path().display().to_string()),
             ("CORDON_HOSTILE", HOSTILE_NAME.to_owned()),
             ("CORDON_LOG_FILE", log.display().to_string()),
-        ]
+        ])
     }
 }
 
@@ -82,10 +94,10 @@ fn harm(fleet: &Fleet) -> Result<()> {
     Ok(())
 }
 
-/// A code with which the first operator sets a way into the console up.
-fn invite(fleet: &Fleet) -> Result<String> {
+/// A code with which an operator sets a way into the console up.
+fn invite(fleet: &Fleet, operator: &str) -> Result<String> {
     let mut command = fleet.command("cordon-collector")?;
-    command.args(["operator", "invite", OPERATORS[0], "--config"]);
+    command.args(["operator", "invite", operator, "--config"]);
     let output = command.arg(fleet.folder().join("collector.toml")).output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let code = said.lines().find_map(|line| line.strip_prefix("invitation"));

@@ -1,5 +1,5 @@
 //! The web console in a real browser, over the real collector and real agents: signing in, finding,
-//! following, a hostile endpoint, and those who cannot see.
+//! following, acting, a hostile endpoint, a hostile console, and those who cannot see.
 //!
 //! Needs root for the lab, node with the console's packages, and a chromium; skips by name without.
 //! `cargo shots` makes pictures of every page instead.
@@ -16,11 +16,16 @@ use fleet::Scene;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// What is shown, and the file that shows it; in this order, for the first signs in.
-const TESTS: [(&str, &str); 4] = [
+const TESTS: [(&str, &str); 6] = [
     ("an invited person signs in with a password and a code, then a passkey", "sign-in"),
     ("endpoints, timelines, commands and processes are found and followed live", "pages"),
     ("an endpoint that is markup and scripts through and through runs nothing", "hostile"),
     ("no page has a serious fault for those who cannot see, dark or light", "access"),
+    (
+        "passkeys at the signing page isolate, release, kill and sign for two, until proved",
+        "acting",
+    ),
+    ("a page that shows one command and asks for another is shown for what it is", "deceit"),
 ];
 
 /// Of every page; made only when asked for, by `cargo shots`: nobody looks at them in a test.
@@ -35,7 +40,7 @@ fn main() -> ExitCode {
         Trial::ignorable_test(name, move || unless(|| run(&[file])))
     };
     let mut trials: Vec<Trial> = TESTS.iter().map(trial).collect();
-    let shots = || unless(|| run(&["sign-in", "shots"]));
+    let shots = || unless(|| run(&["sign-in", "shots", "acting-shots"]));
     trials.push(Trial::ignorable_test(SHOTS, shots).with_ignored_flag(true));
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Nothing that was made outlives this, and statics are never dropped.
@@ -93,7 +98,7 @@ fn run(files: &[&str]) -> Result<()> {
         command.args(["--config", "tests/vitest.config.ts", &format!("tests/{file}.test.ts")]);
         command.env("CORDON_CHROMIUM", browser::find().map_err(anyhow::Error::msg)?);
         command.env("CORDON_SHOTS", &shots);
-        let output = command.envs(scene.told()).output().context("starting node")?;
+        let output = command.envs(scene.told()?).output().context("starting node")?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(output.status.success(), "{file}:\n{said}\n{errors}");

@@ -14,8 +14,9 @@ import { Badge } from '../parts/Mark';
 import { Facts } from '../pages/commands/Facts';
 import { furthest } from '../pages/commands/Track';
 import { many } from '../words/measure';
+import { lasts } from '../words/state';
 import type { Act } from './Acting';
-import { lasts, takingBack } from './deeds';
+import { takingBack } from './deeds';
 
 /** Asked so often beside what is told live. */
 const AGAIN_MS = 1500;
@@ -26,7 +27,7 @@ const TRACKS_MAX = 4;
 const END = new Set(['proved', 'refused', 'failed', 'lapsed', 'ended', 'drifted']);
 
 /** Whether nothing more comes by itself. */
-const isOver = (command: Command) => command.targets.every((target) => END.has(furthest(target).word));
+const isOver = ({ action, targets }: Command) => targets.every((target) => END.has(furthest(target, action).word));
 
 export function Following({ made, act, close }: { made: Command; act: Act; close: () => void }) {
   const asked = useQuery({
@@ -48,7 +49,7 @@ export function Following({ made, act, close }: { made: Command; act: Act; close
       {targets.length > TRACKS_MAX ? (
         <ul className="following-list">
           {targets.map((target) => (
-            <Row key={target.endpoint} target={target} />
+            <Row key={target.endpoint} target={target} action={action} />
           ))}
         </ul>
       ) : (
@@ -78,8 +79,8 @@ export function Following({ made, act, close }: { made: Command; act: Act; close
   );
 }
 
-function Row({ target }: { target: Target }) {
-  const { word, tone } = furthest(target);
+function Row({ target, action }: { target: Target; action: string }) {
+  const { word, tone } = furthest(target, action);
   return (
     <li>
       <Foreign text={target.host_name} max={80} />
@@ -90,8 +91,8 @@ function Row({ target }: { target: Target }) {
 
 /** How it stands altogether, in a sentence that is read out when it changes. */
 function Head({ command }: { command: Command }) {
-  const { waits_for: waits, targets } = command;
-  const count = (word: string) => targets.filter((target) => furthest(target).word === word).length;
+  const { waits_for: waits, targets, action } = command;
+  const count = (word: string) => targets.filter((target) => furthest(target, action).word === word).length;
   const [proved, wrong] = [count('proved'), count('refused') + count('failed') + count('lapsed')];
   const all = targets.length;
   const address = `${location.origin}/c/${command.client}/commands/${command.id}`;

@@ -151,9 +151,6 @@ export function takingBack(action: string): { name: DeedName; verb: string; titl
   return { name: 'undo', verb, title };
 }
 
-/** Whether something stands after it that can be taken back. */
-export const lasts = (action: string) => action === 'isolate' || action in TAKEN_BACK;
-
 /** Those that need nothing but an endpoint, in the order of a menu. */
 export const MENU: DeedName[] = ['quarantine', 'deny', 'block', 'lateral', 'lock_account', 'stop_service', 'block_storage', 'collect', 'release_all'];
 

@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { Button } from 'react-aria-components';
 
-import { DEEDS, lasts, takingBack } from '../acting/deeds';
+import { DEEDS, takingBack } from '../acting/deeds';
 import { SignToo } from '../acting/SignToo';
 import { useActing } from '../acting/Acting';
 import { useMayAct } from '../acting/useMayAct';
@@ -17,7 +17,7 @@ import { Answer } from '../parts/Notice';
 import { Field, Fields, Page, Panel } from '../parts/Page';
 import { Ago, Moment } from '../parts/Time';
 import { many, span } from '../words/measure';
-import { actionWord } from '../words/state';
+import { actionWord, lasts } from '../words/state';
 import { Facts } from './commands/Facts';
 import { furthest } from './commands/Track';
 import { leaves } from './endpoint/EventDrawer';
@@ -90,7 +90,7 @@ function Whole({ command }: { command: Command }) {
 function Back({ command }: { command: Command }) {
   const act = useActing();
   const { client, id, action, targets } = command;
-  const here = targets.filter((target) => !OVER.has(furthest(target).word));
+  const here = targets.filter((target) => !OVER.has(furthest(target, action).word));
   if (!useMayAct(client) || !lasts(action) || command.waits_for || here.length === 0) return null;
   const { name, verb } = takingBack(action);
   const Icon = DEEDS[name].icon;

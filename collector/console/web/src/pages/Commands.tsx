@@ -46,7 +46,7 @@ function Far({ command }: { command: Command }) {
   }
   const counts = new Map<string, { count: number; tone: 'good' | 'warn' | 'bad' | 'plain' }>();
   for (const target of command.targets) {
-    const { word, tone } = furthest(target);
+    const { word, tone } = furthest(target, command.action);
     counts.set(word, { count: (counts.get(word)?.count ?? 0) + 1, tone });
   }
   return [...counts].map(([word, { count, tone }]) => (

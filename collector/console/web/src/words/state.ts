@@ -78,3 +78,8 @@ export function actionWord(action: string): string {
   const words = action.replaceAll('_', ' ');
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+const LASTING = new Set(['isolate', 'suspend', 'quarantine', 'deny', 'block', 'lock_account', 'stop_service', 'block_storage']);
+
+/** Whether something stands after an action, until its lease ends or it is taken back. */
+export const lasts = (action: string) => LASTING.has(action);

@@ -7,6 +7,7 @@ import type { Command, Fact, Target } from '../../api/types';
 import { Foreign } from '../../parts/Foreign';
 import { Badge } from '../../parts/Mark';
 import { Moment } from '../../parts/Time';
+import { lasts } from '../../words/state';
 
 const FACTS = ['requested', 'authorised', 'delivered', 'applied', 'proved'] as const;
 
@@ -80,12 +81,12 @@ export function Track({ target, command }: { target: Target; command: Pick<Comma
   );
 }
 
-/** How far a command came at one endpoint, in a word. */
-export function furthest(target: Target): { word: string; tone: 'good' | 'warn' | 'bad' | 'plain' } {
+/** How far a command came at one endpoint, in a word. What leaves nothing standing cannot end later. */
+export function furthest(target: Target, action: string): { word: string; tone: 'good' | 'warn' | 'bad' | 'plain' } {
   const facts = factsOf(target);
   const ended = ENDS.find(([name]) => facts[name]);
   if (ended) return { word: ended[0], tone: 'bad' };
-  if (facts['ended']) return { word: 'ended', tone: 'plain' };
+  if (facts['ended'] && (lasts(action) || !facts['proved'])) return { word: 'ended', tone: 'plain' };
   if (facts['drifted'] && facts['drifted']['reapplied'] === false) return { word: 'drifted', tone: 'bad' };
   const reached = FACTS.filter((name) => facts[name]).at(-1) ?? 'requested';
   return { word: reached, tone: reached === 'proved' ? 'good' : reached === 'applied' ? 'warn' : 'plain' };
