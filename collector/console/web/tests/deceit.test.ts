@@ -11,13 +11,13 @@ import { base64url, fromBase64url } from '../../signer/bytes.js';
 import { type Command, readCommand, writeCommand } from '../../signer/command.js';
 import { contentOf } from '../../signer/cose.js';
 import { commands, endpoint, rostered, serveSigner, shown, SIGNER, Signer } from './people';
-import { launch, open, visit } from './world';
+import { launch, open, visit, world } from './world';
 
 let browser: Browser;
 let context: BrowserContext;
 let stop: () => void;
 let ann: Signer;
-let web: string;
+let desk: string;
 let stranger: Server;
 let evil: string;
 
@@ -37,7 +37,7 @@ beforeAll(async () => {
   stop = await serveSigner();
   ann = await Signer.make(context, 'ann, laptop');
   await rostered(context, { ann });
-  web = (await endpoint(context, 'web-01')).id;
+  desk = (await endpoint(context, world.hostile)).id;
   stranger = createServer((_, response) => response.setHeader('content-type', 'text/html').end(STRANGER)).listen(0, '127.0.0.1');
   await new Promise((resolve) => stranger.on('listening', resolve));
   evil = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`;
@@ -111,18 +111,19 @@ test('no key, or what is no key’s id, gives nothing to sign with', async () =>
 test('a console whose scripts were changed to ask for more is shown for what it asks', async () => {
   const before = await commands(context);
   const page = await context.newPage();
-  const swapped = base64url(writeCommand({ ...UNWANTED, targets: [{ ...UNWANTED.targets[0]!, endpoint: web, host_name: 'web-01' }] }));
+  const swapped = base64url(writeCommand({ ...UNWANTED, targets: [{ ...UNWANTED.targets[0]!, endpoint: desk, host_name: world.hostile }] }));
   // What the page turns into text for the signing page becomes another command.
   await page.addInitScript((command) => {
     const real = globalThis.btoa;
     globalThis.btoa = (text) => (text.includes('acme') && text.includes('drill') ? command : real(text));
   }, swapped);
-  await visit(page, `/c/acme/endpoints/${web}`);
+  await visit(page, `/c/acme/endpoints/${desk}`);
   await page.getByRole('button', { name: 'Isolate', exact: true }).click();
   await page.getByLabel('Reason').fill('drill');
   const window = await ann.asked(() => page.getByRole('button', { name: 'Sign and isolate' }).click());
   const words = await shown(window);
   expect(words).toMatch(/Undo everything that stands/);
+  expect(words).toContain(world.hostile);
   expect(words).not.toContain('Cut off');
   await window.getByRole('button', { name: 'Do not sign' }).click();
   await page.getByText('It was not signed at the signing page').waitFor();
@@ -145,7 +146,7 @@ test('a signature under one command counts for no other', async () => {
     changed.set(new TextEncoder().encode('DRILL'), at);
     await route.continue({ postData: JSON.stringify({ command: base64url(changed) }) });
   });
-  await visit(page, `/c/acme/endpoints/${web}`);
+  await visit(page, `/c/acme/endpoints/${desk}`);
   await page.getByRole('button', { name: 'Isolate', exact: true }).click();
   await page.getByLabel('Reason').fill('drill');
   await ann.signs(() => page.getByRole('button', { name: 'Sign and isolate' }).click());
