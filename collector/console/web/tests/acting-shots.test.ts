@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Page } from 'playwright-core';
 import { test } from 'vitest';
 
-import { endpoint, rostered, serveSigner, shown, Signer } from './people';
+import { answers, endpoint, rostered, serveSigner, shown, Signer } from './people';
 import { launch, open, PHONE, visit } from './world';
 
 const SETTLE_MS = 700;
@@ -69,7 +69,7 @@ test('pictures of acting', { timeout: 600_000 }, async () => {
       await shown(window);
       await take('signer', window);
       await take('asked');
-      await Promise.all([window.waitForEvent('close'), window.getByRole('button', { name: 'Sign with passkey' }).click()]);
+      await answers(window, 'Sign with passkey');
       await take('handed-over');
       await dialog.getByText('Proved').first().waitFor({ timeout: 60_000 });
       await take('proved');

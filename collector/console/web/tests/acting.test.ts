@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { type Browser, type BrowserContext, type Locator, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { CGROUP, commands, endpoint, rostered, second, serveSigner, shown, Signer } from './people';
+import { answers, CGROUP, commands, endpoint, rostered, second, serveSigner, shown, Signer } from './people';
 import { faults, launch, open, PHONE, visit, world } from './world';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
@@ -70,7 +70,7 @@ test('what was isolated is let back with a passkey; a page that is not there is 
   await dialog().getByText('cordon signer --port').waitFor();
   stop = await serveSigner();
   expect(await shown(window)).toMatch(/Let back onto the network[^]*web-01[^]*it was a false alarm/);
-  await Promise.all([window.waitForEvent('close'), window.getByRole('button', { name: 'Sign with passkey' }).click()]);
+  await answers(window, 'Sign with passkey');
   await proved();
   await dialog().getByRole('button', { name: /^released|^ended|^proved/ }).first().click();
   await page.getByRole('dialog', { name: 'Event' }).getByText('receipt').first().waitFor();
@@ -98,7 +98,7 @@ test('what is refused or called off leaves nothing', async () => {
   await here();
   await page.getByRole('button', { name: 'Isolate', exact: true }).click();
   const refused = await ann.asked(press('isolate', 'by mistake'));
-  await refused.getByRole('button', { name: 'Do not sign' }).click();
+  await answers(refused, 'Do not sign');
   await dialog().getByText('It was not signed at the signing page').waitFor();
   const closed = await ann.asked(press('isolate', 'by mistake'));
   await shown(closed);

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { base64url, fromBase64url } from '../../signer/bytes.js';
 import { type Command, readCommand, writeCommand } from '../../signer/command.js';
 import { contentOf } from '../../signer/cose.js';
-import { commands, endpoint, rostered, serveSigner, shown, SIGNER, Signer } from './people';
+import { answers, commands, endpoint, rostered, serveSigner, shown, SIGNER, Signer } from './people';
 import { launch, open, visit, world } from './world';
 
 let browser: Browser;
@@ -125,7 +125,7 @@ test('a console whose scripts were changed to ask for more is shown for what it 
   expect(words).toMatch(/Undo everything that stands/);
   expect(words).toContain(world.hostile);
   expect(words).not.toContain('Cut off');
-  await window.getByRole('button', { name: 'Do not sign' }).click();
+  await answers(window, 'Do not sign');
   await page.getByText('It was not signed at the signing page').waitFor();
   expect(await commands(context)).toBe(before);
   await page.close();

@@ -99,9 +99,18 @@ export class Signer {
   async signs(press: () => Promise<void>): Promise<string> {
     const window = await this.asked(press);
     const words = await shown(window);
-    await Promise.all([window.waitForEvent('close'), window.getByRole('button', { name: 'Sign with passkey' }).click()]);
+    await answers(window, 'Sign with passkey');
     return words;
   }
+}
+
+/** Presses a button of the signing page after which the console closes it, maybe within the press. */
+export async function answers(window: Page, button: string) {
+  const press = window.getByRole('button', { name: button }).click();
+  const closed = press.catch((error: Error) => {
+    if (!error.message.includes('has been closed')) throw error;
+  });
+  await Promise.all([window.waitForEvent('close'), closed]);
 }
 
 /** What the signing page says that is about to be signed. */

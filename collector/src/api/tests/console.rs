@@ -34,6 +34,10 @@ async fn the_page_lets_nothing_run_but_its_own_files() {
     assert!(policy.starts_with("default-src 'none'"), "{policy}");
     assert!(policy.contains("style-src 'self'") && policy.contains("frame-ancestors 'none'"));
     assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+    // The signing page answers the window that opened it, and nobody else may hold the console's.
+    let opener = response.headers().get("cross-origin-opener-policy");
+    assert_eq!(opener.is_some(), IS_BUILT);
+    assert!(opener.is_none_or(|policy| policy == "same-origin-allow-popups"), "{opener:?}");
     let page = String::from_utf8(read(response).await.to_vec()).unwrap();
     assert!(!page.contains("style=") && !page.contains("<style"), "{page}");
     let mut scripts = page.split("<script").skip(1);

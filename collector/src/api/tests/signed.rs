@@ -1,6 +1,7 @@
 //! Rosters and policies: versions, what differs, what would change, who holds what.
 
 use cordon_proto::policy::Policy;
+use cordon_proto::sign::PasskeyAlgorithm;
 
 use super::*;
 
@@ -65,9 +66,38 @@ async fn operators_are_listed_with_their_roles_and_keys() {
     assert_eq!(page["items"][0]["id"], "ann");
     assert_eq!(page["items"][0]["roles"], json!(["administrator"]));
     assert_eq!(page["items"][0]["keys"][0]["id"], key("ann").id().to_string());
+    assert_eq!(page["items"][0]["keys"][0]["origins"], json!([]), "a file signs anywhere");
     assert_eq!((&page["items"][0]["break_glass"], &page["next"]), (&json!(false), &json!("rob")));
     let rest = world.get("/clients/acme/operators?cursor=rob", &vic).await;
     assert_eq!(rest["items"][0]["id"], "vic");
+}
+
+#[tokio::test]
+async fn a_passkey_is_listed_with_the_pages_it_signs_at_and_a_roster_with_what_it_grants() {
+    let world = World::new();
+    let ann = world.sign_in("ann").await;
+    let mut newer: Roster = document::peek(Kind::Roster, &roster("acme", 2, ACME)).unwrap();
+    newer.operators[0].keys.push(OperatorKey::Passkey {
+        algorithm: PasskeyAlgorithm::Es256,
+        public: vec![4; 65],
+        rp_id: "localhost".to_owned(),
+        origins: vec!["http://localhost:9443".to_owned()],
+    });
+    let (action, role) = (ActionKind::Isolate, Role::Responder);
+    newer.grants = vec![Grant { action, role, approvals: 2, targets_max: 7 }];
+    newer.ceilings.lease_secs_max = 3600;
+    let body =
+        json!({ "document": b64(document::sign(Kind::Roster, &newer, b"", &key("authority"))) });
+    let (status, shown) = world.call("PUT", "/clients/acme/roster", Some(&ann), Some(body)).await;
+    assert_eq!(status, StatusCode::OK, "{shown}");
+    let grant =
+        json!({ "action": "isolate", "role": "responder", "approvals": 2, "targets_max": 7 });
+    assert_eq!((&shown["grants"], &shown["lease_secs_max"]), (&json!([grant]), &json!(3600)));
+    let page = world.get("/clients/acme/operators?limit=1", &ann).await;
+    let passkey = &page["items"][0]["keys"][1];
+    assert_eq!((&passkey["kind"], &passkey["rp_id"]), (&json!("passkey"), &json!("localhost")));
+    assert_eq!(passkey["origins"], json!(["http://localhost:9443"]));
+    assert_eq!(passkey["id"], newer.operators[0].keys[1].id().to_string());
 }
 
 #[tokio::test]

@@ -18,8 +18,9 @@ use crate::signer::{self, FILES, PORT};
 
 The page shows a command in words before your passkey signs it, and reads its bytes itself: neither
 the console nor the collector can have you sign another one than you see. On a host of your own it
-wants HTTPS, a name that nothing else uses, and the header
-`Content-Security-Policy: frame-ancestors 'none'`. A passkey belongs to one address of the page:
+wants HTTPS, a name that nothing else uses, the header
+`Content-Security-Policy: frame-ancestors 'none'`, and no `Cross-Origin-Opener-Policy`, which would cut
+it off from the console that opened it. The console opens the page by itself and waits for it. A passkey belongs to one address of the page:
 another port or host needs passkeys of its own.")]
 pub struct Args {
     /// Serve the page at this port of localhost

@@ -6,7 +6,6 @@ import { Button } from 'react-aria-components';
 
 import { endpoint as one, preview } from '../api/queries';
 import type { Command } from '../api/types';
-import { Choice } from '../parts/Input';
 import { Refusal } from '../parts/Refusal';
 import type { Asked } from './Acting';
 import { signAndBring } from './bring';
@@ -15,12 +14,12 @@ import { DEEDS, type Deed, takingBack } from './deeds';
 import { type Desk, need } from './desk';
 import { type Draft, Unmade } from './draft';
 import { FieldRow, Lines, Tick } from './FieldRow';
-import { type Values, first } from './fields';
+import { type Field, type Values, first } from './fields';
 import { second } from './forecast';
-import { NoPasskey } from './NoPasskey';
-import { PageChoice, Wait } from './Signing';
-import { Signatures } from './Signatures';
 import { Given, fixed } from './Given';
+import { NoPasskey } from './NoPasskey';
+import { Signatures } from './Signatures';
+import { PageChoice, Wait } from './Signing';
 import { useSigning } from './useSigning';
 import { Warnings } from './Warnings';
 
@@ -29,7 +28,10 @@ const LOOKED_MAX = 8;
 
 const SNAPSHOT_MS = 2000;
 
-const AGES: [string, string][] = [['', 'Usual time'], ['900', '15 minutes'], ['3600', '1 hour'], ['28800', '8 hours'], ['604800', '7 days']];
+const AGE: Field = {
+  kind: 'choice', key: 'age', label: 'Counts until an endpoint takes it', hint: 'Usually 15 minutes; an hour where a second person must sign',
+  options: [['', 'As usual'], ['900', '15 minutes'], ['3600', '1 hour'], ['28800', '8 hours'], ['604800', '7 days']],
+};
 
 /** As long as another person needs to be woken up. */
 const AGE_OF_TWO_SECS = 3600;
@@ -96,27 +98,27 @@ export function ActForm({ asked, desk, done, close }: Props) {
       <Given subject={subject} />
       <Warnings deed={deed} looked={states.flatMap(({ data }) => data ?? [])} queued={more.queued} />
       {deed.kind === 'isolate' ? looked.map((endpoint) => <Cuts key={endpoint.id} client={client} endpoint={endpoint} alone={endpoints.length === 1} />) : null}
-      {rows(false)}
-      <Lines label="Reason" value={reason} change={setReason} rows={2} isRequired autoFocus placeholder="Everybody sees it, and the endpoint keeps it" />
-      <details className="more act-more">
-        <summary>More</summary>
-        <div className="form">
-          {rows(true)}
-          {deed.snapshot === 'never' ? null : (
-            <Tick isSelected={more.snapshot} onChange={(snapshot) => setMore({ ...more, snapshot })}>
-              Take a snapshot first: what runs, sockets, sessions, mounts
-            </Tick>
-          )}
-          <Tick isSelected={more.queued} onChange={(queued) => setMore({ ...more, queued })}>
-            Let it count where an endpoint is switched off now, for up to 7 days
-          </Tick>
-          <Choice label="How long it counts until an endpoint takes it" value={more.age} options={AGES} onChange={(age) => setMore({ ...more, age })} />
-          <Lines label="Incident" value={more.incident} change={(incident) => setMore({ ...more, incident })} rows={1} placeholder="The case that this belongs to" />
-        </div>
-      </details>
-      <Signatures needs={needs} targets={endpoints.length} second={why} client={client} />
       {page ? (
         <>
+          {rows(false)}
+          <Lines label="Reason" value={reason} change={setReason} rows={2} isRequired autoFocus placeholder="Everybody sees it, and the endpoint keeps it" />
+          <details className="more act-more">
+            <summary>More</summary>
+            <div className="form">
+              {rows(true)}
+              {deed.snapshot === 'never' ? null : (
+                <Tick isSelected={more.snapshot} onChange={(snapshot) => setMore({ ...more, snapshot })}>
+                  Take a snapshot first: what runs, sockets, sessions, mounts
+                </Tick>
+              )}
+              <Tick isSelected={more.queued} onChange={(queued) => setMore({ ...more, queued })}>
+                Let it count where an endpoint is switched off now, for up to 7 days
+              </Tick>
+              <FieldRow field={AGE} value={more.age} change={(age) => setMore({ ...more, age: String(age) })} />
+              <Lines label="Incident" value={more.incident} change={(incident) => setMore({ ...more, incident })} rows={1} placeholder="The case that this belongs to" />
+            </div>
+          </details>
+          <Signatures needs={needs} targets={endpoints.length} second={why} client={client} onlyReads={deed.kind === 'collect'} />
           <Refusal error={refused ?? signing.error} />
           {signing.step ? (
             <Wait signing={signing} page={page} />

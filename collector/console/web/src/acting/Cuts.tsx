@@ -102,7 +102,7 @@ function Ports({ listeners }: { listeners: Listener[] }) {
         <li key={at}>
           <Badge tone="bad">Closes</Badge>
           <span className="cuts-what">
-            {one.transport} {one.port}
+            {one.transport.toUpperCase()} {one.port}
             <span className="faint">
               {one.program ? (
                 <>

@@ -6,7 +6,16 @@ import { many } from '../words/measure';
 import type { Need } from './desk';
 
 
-export function Signatures({ needs, targets, second, client }: { needs: Need; targets: number; second: string | null; client: string }) {
+interface Props {
+  needs: Need;
+  targets: number;
+  second: string | null;
+  client: string;
+  /** What only reads takes no second person at critical endpoints. */
+  onlyReads: boolean;
+}
+
+export function Signatures({ needs, targets, second, client, onlyReads }: Props) {
   if (needs.says === 'role') {
     return (
       <p className="signatures none">
@@ -24,7 +33,7 @@ export function Signatures({ needs, targets, second, client }: { needs: Need; ta
   if (needs.count === 1) {
     return (
       <p className="signatures">
-        <PenLine size={16} aria-hidden /> Your signature is enough, unless signed policy calls {targets === 1 ? 'the endpoint' : 'one of them'} critical.
+        <PenLine size={16} aria-hidden /> Your signature is enough{onlyReads ? '' : `, unless signed policy calls ${targets === 1 ? 'the endpoint' : 'one of them'} critical`}.
       </p>
     );
   }

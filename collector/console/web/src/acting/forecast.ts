@@ -91,5 +91,5 @@ export function end({ direction, transport, address, port, names }: Flow): strin
   const place = `${address.includes(':') ? `[${address}]` : address}:${port}`;
   const way = direction === 'in' || direction === 'inbound' ? 'from' : 'to';
   const name = names[0] === undefined ? '' : ` (${plain(names[0], 80)})`;
-  return `${way} ${transport} ${place}${name}`;
+  return `${way} ${transport.toUpperCase()} ${place}${name}`;
 }

@@ -38,12 +38,12 @@ const columns = (since: number): Column<Containment>[] => [
     card: 'side',
     cell: (row) => (row.left_secs === null || row.left_secs === undefined ? <span className="faint">no end</span> : <Left secs={row.left_secs} since={since} />),
   },
+  { key: 'back', title: 'Take back', width: '8rem', card: 'line', cell: (row) => <TakeBack stands={row} /> },
   { key: 'since', title: 'Stands for', width: '7rem', cell: (row) => <Since at={row.since} /> },
   { key: 'seen', title: 'Last seen', width: '8rem', cell: (row) => <Ago at={row.observed?.at} /> },
   { key: 'drifts', title: 'Drifts', width: '5rem', cell: (row) => (row.drifts > 0 ? <Badge tone="warn">{row.drifts}</Badge> : <span className="faint">none</span>) },
   { key: 'by', title: 'By', width: '7rem', cell: (row) => row.by || row.response || '' },
   { key: 'reason', title: 'Reason', width: 'minmax(12rem, 2fr)', cell: (row) => <Foreign text={row.reason} max={200} /> },
-  { key: 'back', title: 'Take back', width: '7.5rem', cell: (row) => <TakeBack stands={row} /> },
 ];
 
 export function Containments() {

@@ -64,12 +64,9 @@ function Whole({ endpoint }: { endpoint: EndpointWhole }) {
   return (
     <>
       <header className="endpoint-head">
-        <div className="endpoint-top">
-          <h1>
-            <Foreign text={endpoint.host_name} max={120} />
-          </h1>
-          <EndpointActions endpoint={endpoint} />
-        </div>
+        <h1>
+          <Foreign text={endpoint.host_name} max={120} />
+        </h1>
         <div className="endpoint-marks">
           <StateMark endpoint={endpoint} />
           {endpoint.state === 'online' ? null : (
@@ -89,6 +86,7 @@ function Whole({ endpoint }: { endpoint: EndpointWhole }) {
             </Badge>
           ))}
         </div>
+        <EndpointActions endpoint={endpoint} />
       </header>
       <nav className="tabs" aria-label="About this endpoint">
         {TABS.map(({ key, name }) => (

@@ -35,6 +35,14 @@ export function ProcessDetail({ endpoint, process, all, choose }: Props) {
   return (
     <div className="columns">
       <Panel title={`Process ${pid}`}>
+        {launch ? (
+          <ProcessActions
+            endpoint={endpoint}
+            process={{ pid: Number(pid), start_boot_ns: of('process.start_boot_ns'), sha256: hash, name: name(process) }}
+            path={of('process.file.path')}
+            isRunning={!end}
+          />
+        ) : null}
         <Fields>
           <Field name="Program">{launch ? <Foreign text={of('process.file.path') || name(process)} /> : 'It began before what was looked at.'}</Field>
           {launch ? (
@@ -82,14 +90,6 @@ export function ProcessDetail({ endpoint, process, all, choose }: Props) {
           ) : null}
           {of('process.file.size') ? <Field name="Size">{bytes(Number(of('process.file.size')))}</Field> : null}
         </Fields>
-        {launch ? (
-          <ProcessActions
-            endpoint={endpoint}
-            process={{ pid: Number(pid), start_boot_ns: of('process.start_boot_ns'), sha256: hash, name: name(process) }}
-            path={of('process.file.path')}
-            isRunning={!end}
-          />
-        ) : null}
       </Panel>
       <Deeds endpoint={endpoint} pid={pid} since={launch?.time_dt} until={end?.time_dt} />
     </div>
