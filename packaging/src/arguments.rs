@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 /// Builds, shows, checks, measures and packs Cordon.
 ///
-/// Each task is an alias of cargo's: `cargo demo`, `cargo verify`, `cargo lab`, `cargo measure`,
-/// `cargo pack`.
+/// Each task is an alias of cargo's: `cargo demo`, `cargo verify`, `cargo lab`, `cargo shots`,
+/// `cargo measure`, `cargo pack`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo", bin_name = "cargo", subcommand_required = true)]
 pub struct Arguments {
@@ -26,6 +26,7 @@ pub enum Task {
     /// dhclient are unpacked into the cache where they are not installed; nothing is installed.
     /// The tables lie in the build directory under cordon/lab afterwards.
     Lab,
+    Shots(ShotsOptions),
     Measure(MeasureOptions),
     Pack(PackOptions),
 }
@@ -61,6 +62,17 @@ pub struct VerifyOptions {
     /// Also fetch the advisory database and check the dependencies against it
     #[arg(long, conflicts_with = "quick")]
     pub advisories: bool,
+}
+
+/// Makes pictures of every page of the web console: desktop and phone, dark and light.
+///
+/// A collector and endpoints run in network namespaces of this machine, and a browser looks at
+/// them: it needs root, node, and Debian's chromium, which is fetched where it is missing.
+#[derive(Debug, Args)]
+pub struct ShotsOptions {
+    /// Where the pictures go [default: cordon-shots in the folder for temporary files]
+    #[arg(long, value_name = "FOLDER")]
+    pub into: Option<PathBuf>,
 }
 
 /// Runs one benchmark of tests/bench in release: prints its table, then one line of JSON.

@@ -20,6 +20,7 @@ pub mod programs;
 pub mod run_command;
 pub mod say;
 pub mod schemathesis;
+pub mod shots;
 pub mod stage;
 pub mod tally;
 pub mod undo;

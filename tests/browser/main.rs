@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, ensure};
-use cordon_packaging::{browser, lab::unavailable, programs, run_command::find_program};
+use cordon_packaging::{browser, lab::unavailable, programs, run_command::find_program, shots};
 use fleet::Scene;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -40,8 +40,10 @@ fn main() -> ExitCode {
         Trial::ignorable_test(name, move || unless(|| run(&[file])))
     };
     let mut trials: Vec<Trial> = TESTS.iter().map(trial).collect();
-    let shots = || unless(|| run(&["sign-in", "shots", "acting-shots"]));
-    trials.push(Trial::ignorable_test(SHOTS, shots).with_ignored_flag(true));
+    if arguments.ignored {
+        let shots = || unless(|| run(&["sign-in", "shots", "acting-shots"]));
+        trials.push(Trial::ignorable_test(SHOTS, shots).with_ignored_flag(true));
+    }
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Nothing that was made outlives this, and statics are never dropped.
     if let Some(scene) = SCENE.get() {
@@ -90,14 +92,14 @@ fn run(files: &[&str]) -> Result<()> {
         Some(scene) => scene,
         none => none.insert(Scene::make()?),
     };
-    let shots = std::env::var_os("CORDON_SHOTS")
-        .map_or_else(|| std::env::temp_dir().join("cordon-shots"), PathBuf::from);
+    let into =
+        std::env::var_os(shots::INTO_VARIABLE).map_or_else(shots::usual_folder, PathBuf::from);
     for file in files {
         let mut command = Command::new("node");
         command.current_dir(web()).args(["node_modules/vitest/vitest.mjs", "run"]);
         command.args(["--config", "tests/vitest.config.ts", &format!("tests/{file}.test.ts")]);
         command.env("CORDON_CHROMIUM", browser::find().map_err(anyhow::Error::msg)?);
-        command.env("CORDON_SHOTS", &shots);
+        command.env(shots::INTO_VARIABLE, &into);
         let output = command.envs(scene.told()?).output().context("starting node")?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -21,8 +21,9 @@ const LINE_BYTES: u64 = 160;
 /// What goes over the line beside telemetry: sessions, health, acknowledgements, headers.
 const BESIDE_BYTES: u64 = 96 << 10;
 
-/// A batch is sent whole, and what waits then waits longer.
-const BATCH_BYTES: u64 = 320 << 10;
+/// A batch is sent whole, and what waits then waits longer: up to a mebibyte of these lines, half as
+/// long on the line.
+const BATCH_BYTES: u64 = 512 << 10;
 
 pub(crate) fn kept() -> Result<()> {
     let mut fleet = fleet_of_one()?;

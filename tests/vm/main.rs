@@ -11,6 +11,7 @@ mod endpoint;
 mod guest;
 mod held;
 mod kernels;
+mod noise;
 mod operator;
 mod reboot;
 mod storage;

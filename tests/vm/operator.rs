@@ -1,9 +1,11 @@
 //! An operator acts on a whole Debian with systemd, logind, PAM and sshd: services stop, an account
-//! is locked, sticks are blocked; somebody with root works against it, the power goes, and all of it
-//! is put back as it was. On the way the agent's own unit, its doctor and the journal are looked at.
+//! is locked, sticks and a peer are blocked; somebody with root works against it, the power goes, and
+//! all of it is put back as it was. On the way the agent's own unit, its doctor and the journal are
+//! looked at.
 
 mod account;
 mod journal;
+mod peer;
 mod service;
 mod stick;
 mod unit;
@@ -14,9 +16,9 @@ use cordon_packaging::vm::system::Image;
 
 use crate::endpoint::Endpoint;
 
-/// People, their sessions and the bus between them.
+/// People, their sessions and the bus between them; and somebody who sends.
 const PEOPLE: &str = "systemd.wants=dbus.service systemd.wants=systemd-logind.service \
-                      systemd.wants=ssh.service";
+                      systemd.wants=ssh.service cordon.noise";
 
 pub(crate) fn acts(depot: &Depot, image: &Image) -> Result<()> {
     let hardware = ["-device", "qemu-xhci,id=usb"];
@@ -33,6 +35,7 @@ pub(crate) fn acts(depot: &Depot, image: &Image) -> Result<()> {
     account::is_refused(&here)?;
     account::is_locked(&mut here)?;
     stick::is_blocked(&mut here)?;
+    peer::is_blocked(&mut here)?;
 
     // Somebody with root works against all three at once; each is looked at every minute.
     service::is_started_again(&mut here)?;
@@ -50,8 +53,10 @@ pub(crate) fn acts(depot: &Depot, image: &Image) -> Result<()> {
     service::stood_from_the_start(&mut here)?;
     account::stands(&mut here)?;
     stick::stood_from_the_start(&mut here)?;
+    peer::stood_from_the_start(&mut here)?;
 
     service::is_put_back(&mut here, &services)?;
     account::is_put_back(&mut here, &accounts)?;
-    stick::is_put_back(&mut here)
+    stick::is_put_back(&mut here)?;
+    peer::is_put_back(&mut here)
 }

@@ -5,22 +5,17 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
-use cordon_packaging::clock::wait_until;
 use cordon_packaging::stage::COLLECTOR;
 use cordon_packaging::vm::capture::{self, Frame, What};
 use cordon_packaging::vm::depot::Depot;
 use cordon_packaging::vm::system::{Image, System};
 
 use crate::endpoint::{Endpoint, GUEST, WITHIN};
-use crate::held;
-
-/// The machine's network card.
-const CARD: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
-const FORBIDDEN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
+use crate::{held, noise};
 
 pub(crate) fn sealed(depot: &Depot, image: &Image) -> Result<()> {
     let mut here = Endpoint::start(depot, image, "cordon.noise", &[])?;
-    await_noise(&here.system, 0).context("without isolation")?;
+    noise::heard(&here.system, 0).context("without isolation")?;
     here.install()?;
     here.prove(&["isolate", GUEST, "--lease", "1h"])?;
     here.system.await_success("systemctl is-active cordon-hold.service")?;
@@ -41,7 +36,7 @@ pub(crate) fn sealed(depot: &Depot, image: &Image) -> Result<()> {
 
     held::let_back_on_a_full_disk(&mut here)?;
     let released = here.system.capture()?.len();
-    await_noise(&here.system, released).context("after the release")?;
+    noise::heard(&here.system, released).context("after the release")?;
     held::let_back_on_a_read_only_disk(&mut here)?;
     here.system.run("systemctl start cordon-agent.service && dpkg --remove cordon-agent")?;
     here.system.run("! test -e /usr/bin/cordon-agent").map(drop)
@@ -66,18 +61,6 @@ fn rules_came_first(system: &mut System) -> Result<()> {
     Ok(())
 }
 
-fn await_noise(system: &System, from: usize) -> Result<()> {
-    let noise = |frame: &Frame| {
-        let what = What::Ipv4 { protocol: 17, to: FORBIDDEN, port: 9 };
-        frame.from == CARD && frame.what == what
-    };
-    let heard = wait_until(WITHIN, || {
-        let frames = capture::frames(&system.capture()?, from);
-        anyhow::Ok(frames.iter().any(noise).then_some(()))
-    })?;
-    heard.context("the forbidden peer is sent nothing, so that nothing could be seen to stop")
-}
-
 /// What the machine sent that an isolated endpoint may not send.
 fn forbidden(capture: &[u8]) -> Vec<Frame> {
     let collector = |what: &What| {
@@ -85,6 +68,8 @@ fn forbidden(capture: &[u8]) -> Vec<Frame> {
         matches!(what, What::Ipv4 { protocol: 6, to, port: 7443 } if Some(*to) == ours)
     };
     let mut frames = capture::frames(capture, 0);
-    frames.retain(|frame| frame.from == CARD && !frame.what.is_upkeep() && !collector(&frame.what));
+    frames.retain(|frame| {
+        frame.from == noise::CARD && !frame.what.is_upkeep() && !collector(&frame.what)
+    });
     frames
 }

@@ -1,8 +1,5 @@
 //! The command line: what can be asked for, and the help that teaches it.
 
-#[cfg(test)]
-mod pages;
-
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};

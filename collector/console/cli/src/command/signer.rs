@@ -17,11 +17,11 @@ use crate::signer::{self, FILES, PORT};
   cordon signer --out /srv/www/signer            # the same page, to be put on a host of your own
 
 The page shows a command in words before your passkey signs it, and reads its bytes itself: neither
-the console nor the collector can have you sign another one than you see. On a host of your own it
-wants HTTPS, a name that nothing else uses, the header
-`Content-Security-Policy: frame-ancestors 'none'`, and no `Cross-Origin-Opener-Policy`, which would cut
-it off from the console that opened it. The console opens the page by itself and waits for it. A passkey belongs to one address of the page:
-another port or host needs passkeys of its own.")]
+the console nor the collector can have you sign another one than you see. The console opens it by
+itself, in a window of its own, and waits for it. On a host of your own it wants HTTPS, a name that
+nothing else uses, the header `Content-Security-Policy: frame-ancestors 'none'`, and no
+`Cross-Origin-Opener-Policy`, which would cut it off from the console that opened it. A passkey
+belongs to one address of the page: another port or host needs passkeys of its own.")]
 pub struct Args {
     /// Serve the page at this port of localhost
     #[arg(long, value_name = "PORT", default_value_t = PORT, conflicts_with = "out")]

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails there and then")]
 
 mod forged;
+mod pages;
+mod printed;
 mod server;
 mod tables;
 

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use clap::Parser;
@@ -28,7 +28,7 @@ use cordon_proto::time::rfc3339;
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Request, Server};
-use crate::{collector, key};
+use crate::{collector, key, printed};
 
 /// What is asked for, in the order of the pages.
 const COMMANDS: [&str; 28] = [
@@ -63,10 +63,6 @@ const COMMANDS: [&str; 28] = [
 ];
 
 const WIDTHS: [u16; 2] = [80, 140];
-
-fn file() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/door/tables.txt")
-}
 
 fn b64(bytes: impl AsRef<[u8]>) -> String {
     use base64::Engine;
@@ -280,14 +276,5 @@ fn the_tables_are_those_that_were_read() {
             pages.extend(said.iter().flat_map(|line| [line.trim_end(), "\n"]));
         }
     }
-    if std::env::var_os("CORDON_WRITE_PAGES").is_some() {
-        std::fs::write(file(), &pages).unwrap();
-        return;
-    }
-    let read = std::fs::read_to_string(file()).unwrap();
-    let mut lines = (1..).zip(read.lines().zip(pages.lines()));
-    if let Some((number, (read, now))) = lines.find(|(_, (read, now))| read != now) {
-        panic!("line {number} of {}:\n was {read:?}\n  is {now:?}", file().display());
-    }
-    assert_eq!(read.lines().count(), pages.lines().count(), "a table came or went");
+    printed::check("tables.txt", &pages);
 }

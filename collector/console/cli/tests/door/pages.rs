@@ -1,20 +1,15 @@
 //! Every command's help as it is printed, held against what was printed when it was last read.
 //!
-//! What changed on purpose is written anew with `CORDON_WRITE_PAGES=1 cargo test -p cordon pages`, and
-//! read before it is committed.
-
-use std::path::PathBuf;
+//! What changed on purpose is written anew with `CORDON_WRITE_PAGES=1 cargo test -p cordon --test door
+//! pages`, and read before it is committed.
 
 use clap::CommandFactory;
+use cordon::cli::Cli;
 
-use super::Cli;
+use crate::printed;
 
 /// As wide as a terminal that most people have open.
 const WIDTH: usize = 104;
-
-fn file() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cli/pages.txt")
-}
 
 fn gather(command: &mut clap::Command, pages: &mut String) {
     let name = command.get_bin_name().unwrap_or("cordon").to_owned();
@@ -35,14 +30,5 @@ fn the_pages_of_help_are_those_that_were_read() {
     let mut command = Cli::command();
     command.build();
     gather(&mut command, &mut pages);
-    if std::env::var_os("CORDON_WRITE_PAGES").is_some() {
-        std::fs::write(file(), &pages).unwrap();
-        return;
-    }
-    let read = std::fs::read_to_string(file()).unwrap();
-    let mut lines = (1..).zip(read.lines().zip(pages.lines()));
-    if let Some((number, (read, now))) = lines.find(|(_, (read, now))| read != now) {
-        panic!("line {number} of {}:\n was {read:?}\n  is {now:?}", file().display());
-    }
-    assert_eq!(read.lines().count(), pages.lines().count(), "a page came or went");
+    printed::check("pages.txt", &pages);
 }
