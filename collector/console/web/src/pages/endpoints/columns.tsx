@@ -23,7 +23,7 @@ export const COLUMNS: EndpointColumn[] = [
       </span>
     ),
   },
-  { key: 'state', title: 'State', width: '9rem', card: 'side', always: true, cell: (row) => <StateMark endpoint={row} /> },
+  { key: 'state', title: 'State', width: '9rem', sort: 'need', card: 'side', always: true, cell: (row) => <StateMark endpoint={row} /> },
   {
     key: 'stands',
     title: 'Stands on it',
