@@ -23,6 +23,8 @@ const MADE: [&str; 2] = ["node_modules", "dist"];
 #[derive(Debug)]
 pub struct Console {
     folder: PathBuf,
+    /// The signing page, which describes commands for the console, too.
+    signer: PathBuf,
     logs: PathBuf,
 }
 
@@ -44,7 +46,8 @@ impl Console {
             return Err(format!("node {} is older than {NODE_MAJOR_MIN}", version.trim()));
         }
         let folder = workspace.root.join("collector/console/web");
-        Ok(Self { folder, logs: workspace.task_folder("console") })
+        let signer = workspace.root.join("collector/console/signer");
+        Ok(Self { folder, signer, logs: workspace.task_folder("console") })
     }
 
     /// Builds what the collector takes in, unless it was built from these sources before.
@@ -61,12 +64,16 @@ impl Console {
         fs::write(&stamp, sources).with_context(|| format!("writing {}", stamp.display()))
     }
 
-    /// Looks through its types, its lints and its units.
+    /// Looks through its types, its lints and its units, and through those of the signing page.
     pub fn check(&self) -> Result<()> {
         self.install()?;
         for script in ["typecheck", "lint", "test"] {
             self.npm(script, &["run", "--silent", script])?;
         }
+        let mut command = Command::new("node");
+        command.args(["--test", "signer.test.mjs"]).current_dir(&self.signer);
+        let ran = run("the signing page's tests", &mut command, &self.logs.join("signer.log"))?;
+        ensure!(ran.status.success(), "the signing page's tests: {}\n{}", ran.status, ran.output);
         Ok(())
     }
 
@@ -103,6 +110,8 @@ impl Console {
     fn sources(&self) -> Result<String> {
         let mut found = BTreeMap::new();
         gather(&self.folder, &self.folder, &mut found)?;
+        let beside = self.signer.parent().unwrap_or(&self.signer);
+        gather(beside, &self.signer, &mut found)?;
         let lines = found.iter().map(|(name, hash)| format!("{hash:016x} {name}\n"));
         Ok(lines.collect())
     }

@@ -23,7 +23,7 @@ export function fromBase64url(text) {
   return Uint8Array.from(binary, (letter) => letter.charCodeAt(0));
 }
 
-/** @param {Uint8Array[]} parts */
+/** @param {Uint8Array<ArrayBufferLike>[]} parts */
 export function concat(...parts) {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
@@ -34,6 +34,12 @@ export function concat(...parts) {
   return whole;
 }
 
+/** The bytes of a text that is not UTF-8 as one that can be shown, the others as escapes. @param {string | Uint8Array} text */
+export const shown = (text) =>
+  typeof text === "string"
+    ? plain(text)
+    : Array.from(text, (byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : `\\x{${byte.toString(16)}}`)).join("");
+
 /**
  * Text as a person can trust their eyes with it: control characters, marks that turn the direction
  * of writing and characters without width are shown as escapes.
@@ -42,5 +48,5 @@ export function concat(...parts) {
 export const plain = (text) =>
   text.replace(
     /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu,
-    (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`,
+    (letter) => `\\u{${letter.codePointAt(0)?.toString(16)}}`,
   );

@@ -4,11 +4,11 @@
 //! is SHA-256 of the Sig_structure, built here from the bytes that were shown.
 
 import { base64url, fromBase64url, hex } from "./bytes.js";
-import * as cbor from "./cbor.js";
+import { encode } from "./cbor.js";
+import { toBeSigned } from "./cose.js";
 
 const ES256 = -7;
 const EDDSA = -8;
-const PASSKEY_ALGORITHM = -65_600;
 const KEPT = "cordon-signer-passkeys";
 
 /** @typedef {{ name: string, id: string, credential: string, algorithm: string, public: string }} Kept */
@@ -66,20 +66,6 @@ function publicHalf(response) {
 export const forRoster = (passkey) => `${passkey.algorithm}:${passkey.public}@${location.origin}`;
 
 /**
- * The bytes that a signature with this key is over.
- * @param {Uint8Array} payload @param {Uint8Array} keyId
- */
-export function toBeSigned(payload, keyId) {
-  const body = cbor.map([cbor.integer(3), cbor.textString("cordon/command;v=1")]);
-  const signer = cbor.map(
-    [cbor.integer(1), cbor.integer(PASSKEY_ALGORITHM)],
-    [cbor.integer(4), cbor.byteString(keyId)],
-  );
-  const empty = new Uint8Array();
-  return cbor.array(cbor.textString("Signature"), ...[body, signer, empty, payload].map(cbor.byteString));
-}
-
-/**
  * Has a passkey sign a command. Without a remembered credential the browser lets the person choose.
  * @param {Uint8Array} payload @param {Uint8Array} keyId @param {Kept | undefined} passkey
  * @returns {Promise<string>} the signature's value, base64url
@@ -94,5 +80,5 @@ export async function sign(payload, keyId, passkey) {
     },
   });
   const parts = [response.authenticatorData, response.clientDataJSON, response.signature];
-  return base64url(cbor.array(...parts.map((part) => cbor.byteString(new Uint8Array(part)))));
+  return base64url(encode(parts.map((part) => new Uint8Array(part))));
 }

@@ -1,11 +1,11 @@
 //! A command in the words of the person who is about to sign it: what is done, to what, for how
 //! long, and what cannot be taken back. The words are those of the terminal program.
 
-import { plain } from "./bytes.js";
+import { plain, shown } from "./bytes.js";
 
 /** @typedef {{ title: string, facts: [string, string][], warnings: string[] }} Words */
 
-/** @param {ReturnType<typeof import("./command.js").readCommand>} command @returns {Words} */
+/** @param {import("./command.js").Command} command @returns {Words} */
 export function inWords(command) {
   const { title, facts = [], warnings = [] } = DEEDS[command.action.kind](command.action);
   const whom = command.targets.map((target) => `${plain(target.host_name)} (${target.endpoint.slice(0, 12)})`);
@@ -59,7 +59,7 @@ const DEEDS = {
   quarantine: (deed) => ({
     title: "Take a file away",
     facts: [
-      ["File", plain(deed.path)],
+      ["File", shown(deed.path)],
       ["Content", deed.sha256 === null ? "whatever it is" : `SHA-256 ${deed.sha256}`],
     ],
     warnings: deed.sha256 === null ? ["Whatever the file contains by then is taken"] : [],
@@ -67,7 +67,7 @@ const DEEDS = {
   deny: (deed) => ({
     title: "Let a program not be started",
     ...leased(deed, [
-      deed.what.kind === "path" ? ["Program", plain(deed.what.path)] : ["Content", `SHA-256 ${deed.what.sha256}`],
+      deed.what.kind === "path" ? ["Program", shown(deed.what.path)] : ["Content", `SHA-256 ${deed.what.sha256}`],
     ]),
   }),
   block: (deed) => ({
@@ -90,7 +90,7 @@ const DEEDS = {
   collect: (deed) => ({
     title: "Bring evidence away",
     facts: [
-      ["What", [...deed.sources, ...deed.globs.map(plain)].join("\n")],
+      ["What", [...deed.sources, ...deed.globs.map(shown)].join("\n")],
       ["At most", `${deed.bytes_max} bytes`],
     ],
     warnings: deed.unsealed ? ["Goes unsealed if nobody who may collect has a sealing key"] : [],

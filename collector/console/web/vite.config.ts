@@ -17,5 +17,7 @@ export default defineConfig({
     // Browsers that know light-dark(), so that it stays as it is written.
     cssTarget: ['chrome125', 'firefox128', 'safari17.5'],
   },
+  // What a command is made of is described once, beside the signing page.
+  server: { fs: { allow: ['..'] } },
   test: { include: ['src/**/*.test.ts'] },
 });

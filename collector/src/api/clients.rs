@@ -4,9 +4,10 @@ pub(super) mod rosters;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use cordon_proto::command::ActionKind;
 use cordon_proto::id::{ClientId, EndpointId, Hash, OperatorId};
 use cordon_proto::limits::DOCUMENT_BYTES_MAX;
-use cordon_proto::roster::{Role, Roster, RosterRef};
+use cordon_proto::roster::{Grant, Role, Roster, RosterRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -47,8 +48,34 @@ pub(crate) struct RosterShown {
     hash: Hash,
     /// As the authority signed it, base64url.
     document: String,
+    /// Who may do what, and how many must agree; what is in no row nobody may do.
+    grants: Vec<GrantShown>,
+    /// The longest lease that a command may ask for, in seconds.
+    lease_secs_max: u64,
     /// Endpoints not yet heard to hold it: a revocation is done when there are none.
     laggards: Vec<LaggardShown>,
+}
+
+/// So many operators of this role may do this to so many endpoints with one command.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct GrantShown {
+    /// What.
+    #[schema(value_type = String)]
+    action: ActionKind,
+    /// The role that each of the signers must have.
+    #[schema(value_type = String)]
+    role: Role,
+    /// How many distinct persons must sign.
+    approvals: u8,
+    /// How many endpoints one command may then name.
+    targets_max: u32,
+}
+
+impl GrantShown {
+    fn of(grant: &Grant) -> Self {
+        let Grant { action, role, approvals, targets_max } = *grant;
+        Self { action, role, approvals, targets_max }
+    }
 }
 
 /// An endpoint that holds an older roster, as far as is known.
@@ -102,7 +129,7 @@ pub(super) async fn roster(
     let client = person.client(&client, Role::Viewer)?;
     app.work(move |app| {
         let held = app.tenants.roster(&client).ok_or_else(Problem::not_found)?;
-        shown(app, &client, held.named, &held.document)
+        shown(app, &client, &held)
     })
     .await
 }
@@ -138,10 +165,10 @@ pub(super) async fn put_roster(
         if !app.collector.state.put_roster(&stored, now_ns)? {
             return Err(Problem::conflict("somebody brought a newer roster meanwhile"));
         }
-        let (named, document) = (stored.named, stored.document);
-        app.tenants.hold(HeldRoster { named, roster, document: document.clone() });
-        app.collector.links.send_roster_to_all(&client, &document);
-        shown(app, &client, named, &document)
+        let held = HeldRoster { named: stored.named, roster, document: stored.document };
+        app.tenants.hold(held.clone());
+        app.collector.links.send_roster_to_all(&client, &held.document);
+        shown(app, &client, &held)
     })
     .await
 }
@@ -161,19 +188,22 @@ fn brought(app: &App, client: &ClientId, body: &Body) -> Result<(Roster, StoredR
     Ok((roster, stored))
 }
 
-fn shown(
-    app: &App,
-    client: &ClientId,
-    named: RosterRef,
-    document: &[u8],
-) -> Result<Json<RosterShown>, Problem> {
-    let laggards = app.collector.state.laggards(client, named, LAGGARDS_MAX)?;
+fn shown(app: &App, client: &ClientId, held: &HeldRoster) -> Result<Json<RosterShown>, Problem> {
+    let HeldRoster { named, roster, document } = held;
+    let RosterRef { version, hash } = *named;
+    let laggards = app.collector.state.laggards(client, *named, LAGGARDS_MAX)?;
     let laggard = |one: crate::store::Laggard| LaggardShown {
         endpoint: one.endpoint,
         host_name: one.host_name,
         roster_version: one.roster_version,
     };
     let laggards = laggards.into_iter().map(laggard).collect();
-    let RosterRef { version, hash } = named;
-    Ok(Json(RosterShown { version, hash, document: to_b64(document), laggards }))
+    Ok(Json(RosterShown {
+        version,
+        hash,
+        document: to_b64(document),
+        grants: roster.grants.iter().map(GrantShown::of).collect(),
+        lease_secs_max: roster.ceilings.lease_secs_max,
+        laggards,
+    }))
 }

@@ -46,10 +46,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; f
                       trusted-types 'none'";
 
 /// On every file, beside what every answer has.
+///
+/// Who opens the console gets no hold of its window; windows that it opens itself keep theirs, for
+/// the signing page hands a signature back to the window that opened it.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::CACHE_CONTROL, "no-cache"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin-allow-popups"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (
         HeaderName::from_static("permissions-policy"),

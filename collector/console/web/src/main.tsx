@@ -13,6 +13,7 @@ import './styles/track.css';
 import './styles/process.css';
 import './styles/fleet.css';
 import './styles/charts.css';
+import './styles/acting.css';
 
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';

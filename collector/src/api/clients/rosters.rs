@@ -92,6 +92,8 @@ pub(crate) struct KeyShown {
     kind: &'static str,
     /// Where a passkey signs.
     rp_id: Option<String>,
+    /// Exactly the pages whose signatures with a passkey count; none of a file.
+    origins: Vec<String>,
 }
 
 /// Every version of a client's roster that the collector took, the newest first.
@@ -217,9 +219,12 @@ pub(in crate::api) async fn operators(
     let mut operators: Vec<_> = held.roster.operators.iter().collect();
     operators.sort_by_key(|operator| &operator.id);
     let key = |key: &OperatorKey| match key {
-        OperatorKey::File(_) => KeyShown { id: key.id(), kind: "file", rp_id: None },
-        OperatorKey::Passkey { rp_id, .. } => {
-            KeyShown { id: key.id(), kind: "passkey", rp_id: Some(rp_id.clone()) }
+        OperatorKey::File(_) => {
+            KeyShown { id: key.id(), kind: "file", rp_id: None, origins: Vec::new() }
+        }
+        OperatorKey::Passkey { rp_id, origins, .. } => {
+            let (rp_id, origins) = (Some(rp_id.clone()), origins.clone());
+            KeyShown { id: key.id(), kind: "passkey", rp_id, origins }
         }
     };
     let shown = operators.into_iter().map(|operator| OperatorShown {

@@ -24,7 +24,7 @@ macro_rules! file {
 }
 
 /// All that the page is made of.
-pub const FILES: [File; 10] = [
+pub const FILES: [File; 12] = [
     file!("index.html", "text/html; charset=utf-8"),
     file!("signer.css", "text/css; charset=utf-8"),
     file!("page.js", "text/javascript; charset=utf-8"),
@@ -32,6 +32,8 @@ pub const FILES: [File; 10] = [
     file!("passkey.js", "text/javascript; charset=utf-8"),
     file!("words.js", "text/javascript; charset=utf-8"),
     file!("command.js", "text/javascript; charset=utf-8"),
+    file!("cose.js", "text/javascript; charset=utf-8"),
+    file!("ip.js", "text/javascript; charset=utf-8"),
     file!("shape.js", "text/javascript; charset=utf-8"),
     file!("cbor.js", "text/javascript; charset=utf-8"),
     file!("bytes.js", "text/javascript; charset=utf-8"),

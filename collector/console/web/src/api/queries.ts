@@ -4,7 +4,7 @@
 import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 
 import { api, setCsrf, take } from './client';
-import type { Containment, EventShown } from './types';
+import type { Containment, EventShown, Operator } from './types';
 
 /** How often what is live is asked again though no event told of a change. */
 const REFRESH_MS = 20_000;
@@ -80,6 +80,39 @@ export const endpoint = (client: string, id: string) =>
     queryKey: [client, 'endpoints', 'one', id],
     queryFn: () => take(api.GET('/api/v1/endpoints/{id}', { params: { path: { id } } })),
     refetchInterval: REFRESH_MS,
+  });
+
+/** What isolating an endpoint would cut, as it was a moment ago. */
+export const preview = (client: string, id: string) =>
+  queryOptions({
+    queryKey: [client, 'preview', id],
+    queryFn: () => take(api.GET('/api/v1/endpoints/{id}/preview', { params: { path: { id } } })),
+    staleTime: 30_000,
+  });
+
+export const roster = (client: string) =>
+  queryOptions({
+    queryKey: [client, 'roster'],
+    queryFn: () => take(api.GET('/api/v1/clients/{client}/roster', { params: { path: { client } } })),
+    staleTime: 15_000,
+  });
+
+/** All persons of the roster, however many pages that takes. */
+export const operators = (client: string) =>
+  queryOptions({
+    queryKey: [client, 'operators', 'all'],
+    queryFn: async () => {
+      const items: Operator[] = [];
+      let cursor: string | undefined;
+      do {
+        const query = { limit: 500, ...(cursor ? { cursor } : {}) };
+        const page = await take(api.GET('/api/v1/clients/{client}/operators', { params: { path: { client }, query } }));
+        items.push(...page.items);
+        cursor = page.next ?? undefined;
+      } while (cursor);
+      return items;
+    },
+    staleTime: 15_000,
   });
 
 export const recentCommands = (client: string) =>

@@ -2,12 +2,14 @@
 
 import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
-import { FileCheck2 } from 'lucide-react';
-import { useState } from 'react';
 import { Button } from 'react-aria-components';
 
+import { DEEDS, lasts, takingBack } from '../acting/deeds';
+import { SignToo } from '../acting/SignToo';
+import { useActing } from '../acting/Acting';
+import { useMayAct } from '../acting/useMayAct';
 import { command as one } from '../api/queries';
-import type { Command, Json, ReceiptPlace, Target } from '../api/types';
+import type { Command, Json, Target } from '../api/types';
 import { Command as Line, Id } from '../parts/Copy';
 import { Foreign } from '../parts/Foreign';
 import { Badge } from '../parts/Mark';
@@ -16,8 +18,12 @@ import { Field, Fields, Page, Panel } from '../parts/Page';
 import { Ago, Moment } from '../parts/Time';
 import { many, span } from '../words/measure';
 import { actionWord } from '../words/state';
-import { Track } from './commands/Track';
-import { EventDrawer, leaves } from './endpoint/EventDrawer';
+import { Facts } from './commands/Facts';
+import { furthest } from './commands/Track';
+import { leaves } from './endpoint/EventDrawer';
+
+/** After these nothing of a command stands. */
+const OVER = new Set(['refused', 'failed', 'lapsed', 'ended']);
 
 export function CommandPage() {
   const { client, command: id } = useParams({ from: '/shell/c/$client/commands/$command' });
@@ -26,7 +32,6 @@ export function CommandPage() {
 }
 
 function Whole({ command }: { command: Command }) {
-  const [receipt, setReceipt] = useState<string | null>(null);
   return (
     <Page
       title={`${actionWord(command.action)}: ${command.targets.length === 1 ? 'one endpoint' : many(command.targets.length, 'endpoint')}`}
@@ -35,16 +40,17 @@ function Whole({ command }: { command: Command }) {
           <strong>{command.signed_by.join(', ')}</strong>: <Foreign text={command.reason} max={400} />
         </>
       }
+      actions={<Back command={command} />}
     >
       {command.waits_for ? (
         <div className="waits">
           <Badge tone="held">Waits for a signature</Badge>
           <p>{command.waits_for}</p>
-          <Line text={`cordon command approve ${command.id}`} why="Another operator looks at it and adds his" />
+          <SignToo command={command} />
         </div>
       ) : null}
       {command.targets.map((target) => (
-        <TargetPanel key={target.endpoint} command={command} target={target} open={setReceipt} />
+        <TargetPanel key={target.endpoint} command={command} target={target} />
       ))}
       <div className="columns">
         <Panel title="What was signed">
@@ -76,13 +82,27 @@ function Whole({ command }: { command: Command }) {
           <Line text={`cordon command show ${command.id}`} />
         </Panel>
       </div>
-      {receipt ? <EventDrawer client={command.client} uid={receipt} close={() => setReceipt(null)} /> : null}
     </Page>
   );
 }
 
-function TargetPanel({ command, target, open }: { command: Command; target: Target; open: (uid: string) => void }) {
-  const receipts = target.receipts as unknown as ReceiptPlace[];
+/** The way back, for as long as something of it may stand. */
+function Back({ command }: { command: Command }) {
+  const act = useActing();
+  const { client, id, action, targets } = command;
+  const here = targets.filter((target) => !OVER.has(furthest(target).word));
+  if (!useMayAct(client) || !lasts(action) || command.waits_for || here.length === 0) return null;
+  const { name, verb } = takingBack(action);
+  const Icon = DEEDS[name].icon;
+  const endpoints = here.map(({ endpoint, host_name }) => ({ id: endpoint, host_name }));
+  return (
+    <Button className="button" onPress={() => act({ deed: name, client, endpoints, subject: { undo: { command: id, action } } })}>
+      <Icon size={15} aria-hidden /> {verb}
+    </Button>
+  );
+}
+
+function TargetPanel({ command, target }: { command: Command; target: Target }) {
   return (
     <section className="panel target" aria-label="An endpoint">
       <div className="panel-head">
@@ -99,17 +119,7 @@ function TargetPanel({ command, target, open }: { command: Command; target: Targ
         ) : null}
       </div>
       <div className="panel-body">
-        <Track target={target} command={command} />
-        {receipts.length > 0 ? (
-          <div className="receipts">
-            <h3>Receipts</h3>
-            {receipts.map((receipt) => (
-              <Button key={`${receipt.epoch} ${receipt.seq}`} className="receipt" onPress={() => open(`${target.endpoint}/${receipt.lane}/${receipt.epoch}/${receipt.seq}`)}>
-                <FileCheck2 size={14} aria-hidden /> {receipt.outcome.replaceAll('_', ' ')} <Moment at={receipt.at} precise />
-              </Button>
-            ))}
-          </div>
-        ) : null}
+        <Facts client={command.client} command={command} target={target} />
       </div>
     </section>
   );

@@ -84,7 +84,7 @@ export function Commands() {
             />
           ) : (
             <Empty icon={Terminal} title="Nothing was commanded yet">
-              <p>Commands are signed on an operator’s own machine, with a key that this collector never sees:</p>
+              <p>An endpoint’s own page acts on it. Every command is signed with a key that this collector never sees: by a passkey at the signing page, or at the terminal:</p>
               <Line text="cordon isolate ENDPOINT --reason '…' --wait" />
             </Empty>
           )

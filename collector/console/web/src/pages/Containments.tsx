@@ -4,9 +4,9 @@ import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { ShieldBan } from 'lucide-react';
 
+import { TakeBack } from '../acting/TakeBack';
 import { containments } from '../api/queries';
 import type { Containment } from '../api/types';
-import { Command } from '../parts/Copy';
 import { Foreign } from '../parts/Foreign';
 import { Badge } from '../parts/Mark';
 import { Answer, Empty } from '../parts/Notice';
@@ -43,6 +43,7 @@ const columns = (since: number): Column<Containment>[] => [
   { key: 'drifts', title: 'Drifts', width: '5rem', cell: (row) => (row.drifts > 0 ? <Badge tone="warn">{row.drifts}</Badge> : <span className="faint">none</span>) },
   { key: 'by', title: 'By', width: '7rem', cell: (row) => row.by || row.response || '' },
   { key: 'reason', title: 'Reason', width: 'minmax(12rem, 2fr)', cell: (row) => <Foreign text={row.reason} max={200} /> },
+  { key: 'back', title: 'Take back', width: '7.5rem', cell: (row) => <TakeBack stands={row} /> },
 ];
 
 export function Containments() {
@@ -56,21 +57,17 @@ export function Containments() {
       <Answer asked={asked} rows={5}>
         {() =>
           rows.length > 0 ? (
-            <>
-              <Table
-                label="Containments"
-                columns={columns(asked.dataUpdatedAt)}
-                rows={rows}
-                rowKey={(row) => `${row.command} ${row.endpoint}`}
-                open={(row) => void navigate({ to: '/c/$client/commands/$command', params: { client, command: row.command } })}
-                height="calc(100dvh - var(--table-top, 19rem))"
-              />
-              <Command why="Let an endpoint back onto the network, from your own machine" text="cordon release ENDPOINT --reason '…' --wait" />
-            </>
+            <Table
+              label="Containments"
+              columns={columns(asked.dataUpdatedAt)}
+              rows={rows}
+              rowKey={(row) => `${row.command} ${row.endpoint}`}
+              open={(row) => void navigate({ to: '/c/$client/commands/$command', params: { client, command: row.command } })}
+              height="calc(100dvh - var(--table-top, 13rem))"
+            />
           ) : (
             <Empty icon={ShieldBan} title="Nothing is contained">
-              <p>What is isolated, blocked, denied or locked stands here with its lease, until it ends or is let go. Cut an endpoint off from your own machine:</p>
-              <Command text="cordon isolate ENDPOINT --reason '…' --wait" />
+              <p>What is isolated, blocked, denied or locked stands here with its lease, until it ends or is let go. An endpoint is cut off on its own page.</p>
             </Empty>
           )
         }

@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useParams, useSearch } from '@tanstack/react-router';
 import { type ReactNode, lazy, Suspense } from 'react';
 
+import { EndpointActions } from '../acting/EndpointActions';
 import { endpoint as one } from '../api/queries';
 import type { EndpointWhole, Standing } from '../api/types';
 import { Foreign } from '../parts/Foreign';
@@ -67,9 +68,12 @@ function Whole({ endpoint }: { endpoint: EndpointWhole }) {
   return (
     <>
       <header className="endpoint-head">
-        <h1>
-          <Foreign text={endpoint.host_name} max={120} />
-        </h1>
+        <div className="endpoint-top">
+          <h1>
+            <Foreign text={endpoint.host_name} max={120} />
+          </h1>
+          <EndpointActions endpoint={endpoint} />
+        </div>
         <div className="endpoint-marks">
           <StateMark endpoint={endpoint} />
           {endpoint.state === 'online' ? null : (

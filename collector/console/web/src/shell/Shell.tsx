@@ -3,6 +3,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Outlet } from '@tanstack/react-router';
 
+import { ActingProvider } from '../acting/Acting';
 import { Problem } from '../api/client';
 import { type Feed, useFreshness } from '../api/live';
 import { ALL, session } from '../api/queries';
@@ -42,7 +43,13 @@ export function Shell() {
       </header>
       {/* Another client is another page altogether: nothing of the one before is kept on it. */}
       <main id="page" key={client} tabIndex={-1}>
-        {isSeen ? <Outlet /> : <NotFound />}
+        {isSeen ? (
+          <ActingProvider>
+            <Outlet />
+          </ActingProvider>
+        ) : (
+          <NotFound />
+        )}
       </main>
       <BottomBar client={client} />
       <Keys client={client} />

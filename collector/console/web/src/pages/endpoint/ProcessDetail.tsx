@@ -3,9 +3,11 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button } from 'react-aria-components';
 
+import { EventActions } from '../../acting/EventActions';
+import { ProcessActions } from '../../acting/ProcessActions';
 import { events } from '../../api/queries';
 import type { EndpointWhole } from '../../api/types';
-import { Command, CopyButton } from '../../parts/Copy';
+import { CopyButton } from '../../parts/Copy';
 import { Foreign } from '../../parts/Foreign';
 import { Answer } from '../../parts/Notice';
 import { Field, Fields, Panel } from '../../parts/Page';
@@ -30,7 +32,6 @@ export function ProcessDetail({ endpoint, process, all, choose }: Props) {
   const of = (path: string) => (launch ? word(launch, path) : '');
   const hash = launch ? sha256(launch) : '';
   const user = of('process.user.name') || of('process.user.uid');
-  const short = endpoint.id.slice(0, 12);
   return (
     <div className="columns">
       <Panel title={`Process ${pid}`}>
@@ -81,7 +82,14 @@ export function ProcessDetail({ endpoint, process, all, choose }: Props) {
           ) : null}
           {of('process.file.size') ? <Field name="Size">{bytes(Number(of('process.file.size')))}</Field> : null}
         </Fields>
-        {launch && !end ? <Command text={`cordon kill ${short} ${pid} --start ${of('process.start_boot_ns')} --reason '…' --wait`} why="End it, from your own machine" /> : null}
+        {launch ? (
+          <ProcessActions
+            endpoint={endpoint}
+            process={{ pid: Number(pid), start_boot_ns: of('process.start_boot_ns'), sha256: hash, name: name(process) }}
+            path={of('process.file.path')}
+            isRunning={!end}
+          />
+        ) : null}
       </Panel>
       <Deeds endpoint={endpoint} pid={pid} since={launch?.time_dt} until={end?.time_dt} />
     </div>
@@ -123,6 +131,7 @@ function Deeds({ endpoint, pid, since, until }: { endpoint: EndpointWhole; pid: 
                     <span className="push faint">
                       <Moment at={event.time_dt} precise />
                     </span>
+                    <EventActions event={event} client={endpoint.client} endpoint={endpoint} />
                   </div>
                   <p className="need-detail">
                     <Foreign text={summary(event)} max={300} />

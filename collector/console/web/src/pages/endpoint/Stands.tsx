@@ -1,11 +1,12 @@
-// What stands on an endpoint with its lease, and how to put something there or take it away.
+// What stands on an endpoint with its lease, how to take it away, and the way out that is held for it.
 
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 
+import { TakeBack } from '../../acting/TakeBack';
+import { WayOut } from '../../acting/Warnings';
 import { containments } from '../../api/queries';
 import type { EndpointWhole } from '../../api/types';
-import { Command } from '../../parts/Copy';
 import { Foreign } from '../../parts/Foreign';
 import { Badge } from '../../parts/Mark';
 import { Answer } from '../../parts/Notice';
@@ -17,7 +18,6 @@ import { Hold } from '../overview/ContainmentList';
 export function Stands({ endpoint }: { endpoint: EndpointWhole }) {
   const { client } = endpoint;
   const asked = useQuery(containments(client));
-  const short = endpoint.id.slice(0, 12);
   return (
     <Panel title="What stands on it">
       <Answer asked={asked}>
@@ -47,16 +47,14 @@ export function Stands({ endpoint }: { endpoint: EndpointWhole }) {
                       <Link to="/c/$client/commands/$command" params={{ client, command: one.command }}>
                         The command and its proof
                       </Link>
+                      <span className="push">
+                        <TakeBack stands={one} />
+                      </span>
                     </div>
-                    {one.action === 'isolate' ? null : <Command text={`cordon undo ${one.command} --on ${short} --reason '…' --wait`} why="Take it away" />}
                   </li>
                 ))}
               </ul>
-              {isIsolated ? (
-                <Command text={`cordon release ${short} --reason '…' --wait`} why="Let it back onto the network" />
-              ) : (
-                <Command text={`cordon isolate ${short} --reason '…' --wait`} why="Cut it off from the network. Before it asks you, it shows what would be cut." />
-              )}
+              {isIsolated ? <WayOut endpoint={endpoint} /> : null}
             </>
           );
         }}
