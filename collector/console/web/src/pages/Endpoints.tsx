@@ -1,12 +1,10 @@
 // The list of a client's endpoints: filtered and sorted by the collector, only the seen rows here.
 
-import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { SearchX } from 'lucide-react';
 import { useDeferredValue } from 'react';
 import { Button } from 'react-aria-components';
 
-import { session } from '../api/queries';
 import { Answer, Empty, Failure } from '../parts/Notice';
 import { Page } from '../parts/Page';
 import { Table } from '../parts/Table';
@@ -32,7 +30,6 @@ export function Endpoints() {
   const [kept, keep] = useKept<string[]>('endpoints.columns', COLUMNS_DEFAULT, isNames);
   const found = useRows(question(client, useDeferredValue(search)));
   const choice = useChoice(found);
-  const seat = useQuery(session).data?.clients.find((one) => one.id === client);
   const change = (next: Search) => {
     const said = Object.fromEntries(Object.entries(next).filter(([, value]) => value));
     void navigate({ search: said, replace: true });
@@ -83,7 +80,7 @@ export function Endpoints() {
           )
         }
       </Answer>
-      <ChosenBar client={client} choice={choice} mayNote={seat?.role === 'responder' || seat?.role === 'administrator'} />
+      <ChosenBar client={client} choice={choice} />
     </Page>
   );
 }

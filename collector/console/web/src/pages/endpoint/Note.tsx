@@ -7,8 +7,9 @@ import { Pencil } from 'lucide-react';
 import { type FormEvent, useState } from 'react';
 import { Button } from 'react-aria-components';
 
+import { useMayAct } from '../../acting/useMayAct';
 import { api, Problem, take } from '../../api/client';
-import { session, sites } from '../../api/queries';
+import { sites } from '../../api/queries';
 import type { EndpointWhole, NoteChange } from '../../api/types';
 import { Choice, Input } from '../../parts/Input';
 import { Badge } from '../../parts/Mark';
@@ -20,8 +21,7 @@ const NONE = '';
 
 export function Note({ endpoint }: { endpoint: EndpointWhole }) {
   const [isOpen, setOpen] = useState(false);
-  const seat = useQuery(session).data?.clients.find((one) => one.id === endpoint.client);
-  const may = seat?.role === 'responder' || seat?.role === 'administrator';
+  const may = useMayAct(endpoint.client);
   const edit = (
     <Button className="icon-button" aria-label="Change what people say of it" onPress={() => setOpen(true)}>
       <Pencil size={15} />
@@ -103,7 +103,7 @@ function Form({ endpoint, close }: { endpoint: EndpointWhole; close: () => void 
         <Choice label="Site" value={site} onChange={setSite} options={[[NONE, 'At no site'], ...(isListed ? [] : [[site, site] as [string, string]]), ...options]} />
         <Choice label="Criticality" value={criticality} onChange={setCriticality} options={[['low', 'Low'], ['normal', 'Normal'], ['high', 'High'], ['critical', 'Critical']]} />
       </div>
-      {known.length === 0 ? <p className="hint">This client has no sites yet: cordon site add makes one.</p> : null}
+      {known.length === 0 ? <p className="hint">This client has no sites yet: cordon site create makes one.</p> : null}
       <Refusal error={change.error} />
       <div className="dialog-acts">
         {isMoved ? (

@@ -19,8 +19,6 @@ export interface Choice {
   /** What a person has to know of the last choosing. */
   told: string | null;
   none: () => void;
-  /** What is known of some of them now. */
-  renew: (endpoints: Endpoint[]) => void;
 }
 
 export function useChoice({ rows, total, question }: Rows): Choice {
@@ -77,8 +75,5 @@ export function useChoice({ rows, total, question }: Rows): Choice {
     label: (index) => `Choose ${plain(rows[index]?.host_name ?? '', 80)}`,
     allLabel: chosen.size > 0 ? 'Choose none' : 'Choose all that fit',
   };
-  const renew = (endpoints: Endpoint[]) => {
-    setChosen(new Map([...chosen].map(([id, one]) => [id, endpoints.find((other) => other.id === id) ?? one])));
-  };
-  return { chosen: [...chosen.values()], choosing, told, none, renew };
+  return { chosen: [...chosen.values()], choosing, told, none };
 }
