@@ -48,7 +48,7 @@ export function ChosenBar({ client, choice }: Props) {
       <div className="chosen-acts">
         {mayAct && chosen.length > 0 ? (
           <>
-            <Button className="button held" onPress={() => open('isolate')}>
+            <Button className="button primary held" onPress={() => open('isolate')}>
               <ShieldBan size={15} aria-hidden /> {DEEDS.isolate.verb}
             </Button>
             <Button className="button" onPress={() => open('release')}>
