@@ -159,7 +159,7 @@ fn listed() -> Listed {
         .routes(routes!(sites::list, sites::create))
         .routes(routes!(sites::change, sites::remove))
         .routes(routes!(endpoints::list::list))
-        .routes(routes!(endpoints::list::counts))
+        .routes(routes!(endpoints::counts::counts))
         .routes(routes!(endpoints::show, endpoints::note::change))
         .routes(routes!(preview::preview))
         .routes(routes!(proof::proof))

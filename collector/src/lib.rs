@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod api;
+pub mod attention;
 pub mod audit;
 pub mod authority;
 pub mod bus;

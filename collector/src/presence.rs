@@ -9,10 +9,8 @@
 use std::time::Duration;
 
 use cordon_proto::event::{Health, Notice, SensorState};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-use crate::command::Place;
 
 /// A wall clock further off than this makes its times useless beside those of other machines.
 const CLOCK_WRONG: Duration = Duration::from_secs(60);
@@ -48,8 +46,50 @@ impl Ended {
     }
 }
 
+/// What an endpoint said of its own silence before it began.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Farewell {
+    /// The machine is being switched off.
+    Off,
+    /// The agent is being stopped.
+    Stopped,
+    /// The machine is about to sleep.
+    Asleep,
+}
+
+impl Farewell {
+    const ALL: [Self; 3] = [Self::Off, Self::Stopped, Self::Asleep];
+
+    /// What a notice says of the silence after it; none if it says that one is over.
+    #[must_use]
+    pub fn of(notice: Notice) -> Option<Self> {
+        match notice {
+            Notice::Stopping { machine: Some(true) } => Some(Self::Off),
+            Notice::Stopping { machine: Some(false) | None } => Some(Self::Stopped),
+            Notice::Sleeping => Some(Self::Asleep),
+            Notice::Woke { .. } => None,
+        }
+    }
+
+    /// The name in the store.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Stopped => "stopped",
+            Self::Asleep => "asleep",
+        }
+    }
+
+    /// The reverse of [`Self::name`].
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|farewell| farewell.name() == name)
+    }
+}
+
 /// Why an endpoint is silent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Silence {
     /// The machine was switched off.
@@ -66,27 +106,36 @@ pub enum Silence {
     Unheard,
 }
 
-/// What an endpoint said of its silence, and where in its control lane.
-#[derive(Clone, Copy, Debug)]
-pub struct Said {
-    /// Where.
-    pub place: Place,
-    /// What.
-    pub notice: Notice,
+impl Silence {
+    /// All, the gravest first.
+    pub const ALL: [Self; 6] =
+        [Self::AgentDead, Self::NetworkLost, Self::Stopped, Self::Unheard, Self::Asleep, Self::Off];
+
+    /// Its name in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Asleep => "asleep",
+            Self::Stopped => "stopped",
+            Self::AgentDead => "agent_dead",
+            Self::NetworkLost => "network_lost",
+            Self::Unheard => "unheard",
+        }
+    }
 }
 
-/// Why an endpoint that is not connected is silent; `fared` is where its last health stands.
+/// Why an endpoint that is not connected is silent. Its farewell is what it said last and did not
+/// take back: whoever reported health afterwards was back, and is silent for another reason.
 #[must_use]
-pub fn silence(said: Option<Said>, fared: Option<Place>, ended: Option<Ended>) -> Silence {
-    // Whoever reported health afterwards was back, and is silent for another reason.
-    let last = said.filter(|said| fared.is_none_or(|fared| said.place > fared));
-    match (last.map(|said| said.notice), ended) {
-        (Some(Notice::Stopping { machine: Some(true) }), _) => Silence::Off,
-        (Some(Notice::Stopping { machine: Some(false) | None }), _) => Silence::Stopped,
-        (Some(Notice::Sleeping), _) => Silence::Asleep,
-        (Some(Notice::Woke { .. }) | None, Some(Ended::Closed)) => Silence::AgentDead,
-        (Some(Notice::Woke { .. }) | None, Some(Ended::Silent)) => Silence::NetworkLost,
-        (Some(Notice::Woke { .. }) | None, Some(Ended::ByCollector) | None) => Silence::Unheard,
+pub fn silence(farewell: Option<Farewell>, ended: Option<Ended>) -> Silence {
+    match (farewell, ended) {
+        (Some(Farewell::Off), _) => Silence::Off,
+        (Some(Farewell::Stopped), _) => Silence::Stopped,
+        (Some(Farewell::Asleep), _) => Silence::Asleep,
+        (None, Some(Ended::Closed)) => Silence::AgentDead,
+        (None, Some(Ended::Silent)) => Silence::NetworkLost,
+        (None, Some(Ended::ByCollector) | None) => Silence::Unheard,
     }
 }
 
@@ -135,48 +184,43 @@ pub fn conditions(health: Option<&Health>, clock_offset_ns: i64) -> Vec<Conditio
     if let Some(reason) = health.and_then(|health| health.given_up.clone()) {
         found.push(Condition::OverBudget { reason });
     }
-    if u128::from(clock_offset_ns.unsigned_abs()) > CLOCK_WRONG.as_nanos() {
+    if is_clock_wrong(clock_offset_ns) {
         found.push(Condition::ClockWrong { offset_secs: clock_offset_ns / 1_000_000_000 });
     }
     found
+}
+
+/// Whether a wall clock is so far off the collector's that its times are useless beside others.
+#[must_use]
+pub fn is_clock_wrong(offset_ns: i64) -> bool {
+    u128::from(offset_ns.unsigned_abs()) > CLOCK_WRONG.as_nanos()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OFF: Notice = Notice::Stopping { machine: Some(true) };
-    const STOPPED: Notice = Notice::Stopping { machine: None };
-    const WOKE: Notice = Notice::Woke { slept_secs: 60 };
-
-    fn at(seq: u64) -> Place {
-        Place { epoch: 1, seq }
-    }
-
     #[track_caller]
-    fn check(said: Option<(u64, Notice)>, fared: u64, ended: Option<Ended>, expected: Silence) {
-        let said = said.map(|(seq, notice)| Said { place: at(seq), notice });
-        assert_eq!(silence(said, Some(at(fared)), ended), expected);
+    fn check(said: Option<Notice>, ended: Option<Ended>, expected: Silence) {
+        let found = silence(said.and_then(Farewell::of), ended);
+        assert_eq!(found, expected);
+        let named = serde_json::to_value(found).unwrap();
+        assert_eq!(named, found.name(), "one name everywhere");
     }
 
     #[test]
     fn every_kind_of_silence_is_told_from_the_others() {
         let (closed, silent) = (Some(Ended::Closed), Some(Ended::Silent));
-        check(Some((9, OFF)), 8, closed, Silence::Off);
-        check(Some((9, OFF)), 8, silent, Silence::Off);
-        check(Some((9, STOPPED)), 8, closed, Silence::Stopped);
-        check(Some((9, Notice::Sleeping)), 8, silent, Silence::Asleep);
-        check(None, 8, closed, Silence::AgentDead);
-        check(None, 8, silent, Silence::NetworkLost);
-        check(None, 8, Some(Ended::ByCollector), Silence::Unheard);
-        check(None, 8, None, Silence::Unheard);
-    }
-
-    #[test]
-    fn what_was_said_before_the_last_health_counts_no_more() {
-        check(Some((7, OFF)), 8, Some(Ended::Closed), Silence::AgentDead);
-        check(Some((9, WOKE)), 8, Some(Ended::Silent), Silence::NetworkLost);
-        assert_eq!(silence(Some(Said { place: at(1), notice: OFF }), None, None), Silence::Off);
+        let off = Some(Notice::Stopping { machine: Some(true) });
+        check(off, closed, Silence::Off);
+        check(off, silent, Silence::Off);
+        check(Some(Notice::Stopping { machine: None }), closed, Silence::Stopped);
+        check(Some(Notice::Sleeping), silent, Silence::Asleep);
+        check(Some(Notice::Woke { slept_secs: 60 }), silent, Silence::NetworkLost);
+        check(None, closed, Silence::AgentDead);
+        check(None, silent, Silence::NetworkLost);
+        check(None, Some(Ended::ByCollector), Silence::Unheard);
+        check(None, None, Silence::Unheard);
     }
 
     #[test]
@@ -194,5 +238,9 @@ mod tests {
             assert_eq!(Ended::of_name(ended.name()), Some(ended));
         }
         assert_eq!(Ended::of_name("gone"), None);
+        for farewell in Farewell::ALL {
+            assert_eq!(Farewell::of_name(farewell.name()), Some(farewell));
+        }
+        assert_eq!(Farewell::of_name(""), None);
     }
 }

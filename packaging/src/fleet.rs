@@ -52,6 +52,9 @@ pub struct Plan {
     /// A program and its arguments that start every agent in their place, such as `nsenter` into a
     /// mount namespace; agents start by themselves where there is none.
     pub agents_by: Vec<OsString>,
+    /// A second client of the same authority at the same collector, if there is to be one. The first
+    /// operator acts for it, too; the others do not know it.
+    pub other_client: Option<String>,
 }
 
 /// A running fleet. What it made is put back when it is dropped.
@@ -145,13 +148,41 @@ impl Fleet {
         let mut command = self.command("cordon-collector")?;
         command.arg("init").arg("--config").arg(self.path("collector.toml"));
         command.arg("--authority").arg(self.path("authority/authority.pub"));
-        command.arg("--roster").arg(self.path(&format!("authority/roster-{CLIENT}-1.cbor")));
+        command.arg("--roster").arg(self.roster(CLIENT));
+        if let Some(other) = &self.plan.other_client {
+            self.make_other_roster(other)?;
+            command.arg("--roster").arg(self.roster(other));
+        }
         let output = succeed("setting the collector up", &mut command)?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let pin = said.lines().find_map(|line| line.strip_prefix("CA pin"));
         let pin = pin.with_context(|| format!("no CA pin in {said:?}"))?.trim();
         OPERATORS.iter().try_for_each(|name| self.add_profile(name, pin))?;
         self.cordon(&["profile", "use", OPERATORS[0]]).map(drop)
+    }
+
+    /// A client's first roster.
+    fn roster(&self, client: &str) -> PathBuf {
+        self.path(&format!("authority/roster-{client}-1.cbor"))
+    }
+
+    /// The first client's roster for another one, with the first operator alone.
+    fn make_other_roster(&self, client: &str) -> Result<()> {
+        let draft = self.path("authority/other.toml");
+        let mut make = self.command("cordon")?;
+        make.args(["roster", "make", "--from"]).arg(self.roster(CLIENT)).arg("--out").arg(&draft);
+        OPERATORS[1..].iter().for_each(|name| {
+            make.args(["--remove-operator", name]);
+        });
+        succeed("drafting another client's roster", &mut make)?;
+        let text = std::fs::read_to_string(&draft)?;
+        let named = |client: &str| format!("client = \"{client}\"");
+        let text = text.replacen(&named(CLIENT), &named(client), 1);
+        std::fs::write(&draft, text.replacen("version = 2", "version = 1", 1))?;
+        let mut sign = self.command("cordon")?;
+        sign.args(["roster", "sign"]).arg(&draft).arg("--key");
+        sign.arg(self.path("authority/authority.key")).arg("--out").arg(self.roster(client));
+        succeed("signing another client's roster", &mut sign).map(drop)
     }
 
     fn add_profile(&self, operator: &str, pin: &str) -> Result<()> {
@@ -262,8 +293,14 @@ impl Fleet {
 
     /// Enrols an endpoint with a fresh token and starts its agent.
     pub fn enrol(&mut self, name: &str) -> Result<()> {
+        self.enrol_at(name, CLIENT)
+    }
+
+    /// The same at a client of choice.
+    pub fn enrol_at(&mut self, name: &str, client: &str) -> Result<()> {
         self.configure(name, "")?;
-        let token = self.cordon(&["token", "create", "--uses", "1", "--for", "1h"])?;
+        let create = ["token", "create", "--client", client, "--uses", "1", "--for", "1h"];
+        let token = self.cordon(&create)?;
         let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no string")?;
         let config = self.agent_config(name);
         let output = self.run_agent(

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const HOSTILE_NAME: &str = "<img src=x onerror=window.hacked=3><b>desk";
 const HOSTILE_LINES: &str = "<script>window.hacked=1</script>\n\
     <svg onload=window.hacked=4>\u{1b}[2J hacked\n\
     \u{202e}dekcah javascript:window.hacked=5 hacked\n";
+
+/// A file that is made and changed where the agent watches.
+const HOSTILE_FILE: &str = "<img src=x onerror=window.hacked=7>\u{202e}gpj.sh";
 
 /// An argument of a program that is started.
 const HOSTILE_ARGUMENT: &str = "\"><img src=x onerror=window.hacked=2>";
@@ -43,6 +47,7 @@ impl Scene {
             fleet.enrol(name)?;
             fleet.wait_for_state(name, "online", PATIENCE)?;
         }
+        watch_files(&mut fleet)?;
         let web = fleet.endpoint_json("web-01")?;
         let web = web["id"].as_str().context("an endpoint has an id")?.to_owned();
         let reason = "Beaconing to an address that was seen in two other incidents";
@@ -74,6 +79,20 @@ impl Scene {
     }
 }
 
+/// Where the hostile endpoint's agent looks for files.
+fn files(fleet: &Fleet) -> PathBuf {
+    fleet.folder().join(HOSTILE).join("files")
+}
+
+fn watch_files(fleet: &mut Fleet) -> Result<()> {
+    let watched = files(fleet);
+    fs::create_dir_all(&watched)?;
+    fleet.configure(HOSTILE, &format!("[sensors.files]\nwatch = [{watched:?}]"))?;
+    fleet.stop_agent(HOSTILE)?;
+    fleet.start_agent(HOSTILE)?;
+    fleet.wait_for_state(HOSTILE, "online", PATIENCE).map(drop)
+}
+
 /// Lets the hostile endpoint say all of it, and waits until it was heard.
 fn harm(fleet: &Fleet) -> Result<()> {
     let log = fleet.logs(HOSTILE).join("<img src=x onerror=window.hacked=6>.log");
@@ -81,13 +100,18 @@ fn harm(fleet: &Fleet) -> Result<()> {
     fs::write(fleet.logs("web-01").join("app.log"), "the application began\n")?;
     let status = Command::new("sh").args(["-c", "sleep 1; exit 3", HOSTILE_ARGUMENT]).status()?;
     ensure!(status.code() == Some(3), "the program with a hostile argument ended otherwise");
+    let file = files(fleet).join(HOSTILE_FILE);
     let mut heard = |class: &str, text: &str| {
-        // What was in a log before it was noticed may be passed over.
+        // What was in a log before it was noticed may be passed over, as may a file be.
         log.write_all(HOSTILE_LINES.as_bytes())?;
+        let mut file = fs::File::options().create(true).append(true).open(&file)?;
+        file.write_all(HOSTILE_LINES.as_bytes())?;
         let events = fleet.cordon_json(&["events", "--class", class, "--text", text]);
         Ok::<_, anyhow::Error>(events?.into_iter().next().map(drop))
     };
-    for (class, text) in [("log", "window.hacked=1"), ("process", "window.hacked=2")] {
+    let texts =
+        [("log", "window.hacked=1"), ("process", "window.hacked=2"), ("file", "window.hacked=7")];
+    for (class, text) in texts {
         let found = wait_until(PATIENCE, || heard(class, text))?;
         found.with_context(|| format!("no {class} event has {text}"))?;
     }

@@ -1,5 +1,7 @@
 //! The harness of what only the whole can show.
 
+pub mod console;
+pub mod crowd;
 pub mod guest;
 pub mod measure;
 pub mod sim;

@@ -16,7 +16,7 @@ export default tseslint.config(
       ...jsxA11y.flatConfigs.recommended.rules,
       // Pages of one field may begin in it, and what scrolls must be reached by the keyboard.
       'jsx-a11y/no-autofocus': ['error', { ignoreNonDOM: true }],
-      'jsx-a11y/no-noninteractive-tabindex': ['error', { tags: ['pre'], roles: ['region'] }],
+      'jsx-a11y/no-noninteractive-tabindex': ['error', { tags: ['pre'], roles: ['region', 'log'] }],
       'max-lines': ['error', { max: 300 }],
       'no-console': 'error',
       'no-restricted-syntax': [

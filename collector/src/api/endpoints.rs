@@ -1,5 +1,6 @@
 //! Endpoints: who they are, whether they are connected, how they fare.
 
+pub(super) mod counts;
 pub(super) mod list;
 pub(super) mod note;
 
@@ -21,9 +22,10 @@ use super::person::Person;
 use super::problem::ProblemBody;
 use super::way_out::WayOutShown;
 use super::{App, Problem};
+use crate::attention::{Need, Needs};
 use crate::command::Place;
 use crate::estate::Note;
-use crate::presence::{self, Condition, Said, Silence};
+use crate::presence::{self, Condition, Silence};
 use crate::store::{Endpoint, Fared, StoredWayOut, ToldGap};
 use crate::time::Time;
 
@@ -53,6 +55,8 @@ pub(crate) struct EndpointShown {
     silence: Option<Silence>,
     /// What is wrong with what it sees or tells, by its last health and hello.
     conditions: Vec<Condition>,
+    /// Why somebody should look at it, the gravest first; empty where nobody needs to.
+    needs: Vec<Need>,
     /// When it was last heard; now, while it is connected.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_seen: Option<Time>,
@@ -180,18 +184,16 @@ pub(super) fn find(app: &App, person: &Person, id: &str) -> Result<Endpoint, Pro
 fn shown(app: &App, endpoints: Vec<Endpoint>) -> Result<Vec<EndpointShown>, Problem> {
     let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
     let fared = app.collector.state.fared(&ids)?;
-    let notices = app.collector.state.notices(&ids)?;
     let clones = app.collector.state.clone_counts(&ids)?;
     let ways_out = app.collector.state.ways_out(&ids)?;
     let notes = app.collector.state.notes(&ids)?;
-    let mut known = Known { fared, notices, clones, ways_out, notes };
+    let mut known = Known { fared, clones, ways_out, notes };
     Ok(endpoints.into_iter().map(|endpoint| show_one(app, endpoint, &mut known)).collect())
 }
 
 /// What is derived of the endpoints shown.
 struct Known {
     fared: BTreeMap<EndpointId, Fared>,
-    notices: BTreeMap<EndpointId, Said>,
     clones: BTreeMap<EndpointId, u64>,
     ways_out: BTreeMap<EndpointId, StoredWayOut>,
     notes: BTreeMap<EndpointId, Note>,
@@ -201,12 +203,14 @@ fn show_one(app: &App, endpoint: Endpoint, known: &mut Known) -> EndpointShown {
     let note = known.notes.remove(&endpoint.id).unwrap_or_default();
     let online = app.collector.links.is_online(endpoint.id);
     let fared = known.fared.get(&endpoint.id);
-    let said = known.notices.get(&endpoint.id).copied();
-    let silence = presence::silence(said, fared.map(|fared| fared.place), endpoint.ended);
+    let silence = (!online).then(|| presence::silence(endpoint.farewell, endpoint.ended));
+    let clones = known.clones.get(&endpoint.id).copied().unwrap_or_default();
     let health = fared.map(|fared| &fared.health);
     let standing = health.map_or_else(Vec::new, |health| health.containments.clone());
     let heard = endpoint.last_seen_ns.max(fared.map(|fared| fared.at.0)).map(Time);
     let now = Time(app.collector.clock.wall_ns());
+    let conditions = presence::conditions(health, endpoint.clock_offset_ns);
+    let needs = Needs::of_conditions(&conditions).and(silence, 0, clones > 0);
     EndpointShown {
         id: endpoint.id,
         client: endpoint.client,
@@ -215,8 +219,9 @@ fn show_one(app: &App, endpoint: Endpoint, known: &mut Known) -> EndpointShown {
         kernel: endpoint.kernel,
         agent_version: endpoint.agent_version,
         state: if online { "online" } else { "offline" },
-        silence: (!online).then_some(silence),
-        conditions: presence::conditions(health, endpoint.clock_offset_ns),
+        silence,
+        conditions,
+        needs: needs.iter().collect(),
         last_seen: if online { Some(now) } else { heard },
         endpoint_secs: health.map(|health| health.endpoint_secs),
         nonce: health.map(|health| nonce(&health.nonce)),
@@ -229,7 +234,7 @@ fn show_one(app: &App, endpoint: Endpoint, known: &mut Known) -> EndpointShown {
             .ways_out
             .get(&endpoint.id)
             .and_then(|stored| WayOutShown::of(stored, endpoint.roster.version)),
-        clones: known.clones.get(&endpoint.id).copied().unwrap_or_default(),
+        clones,
         enrolled_at: Time(endpoint.enrolled_ns),
         note: note.into(),
     }

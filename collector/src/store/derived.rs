@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cordon_proto::event::receipt::{EndCause, Outcome};
-use cordon_proto::event::{Body, Gap, Health, Receipt, WayOut};
+use cordon_proto::event::{Body, Gap, Health, Notice, Receipt, WayOut};
 use cordon_proto::id::{ClientId, CommandId, EndpointId};
 use cordon_proto::roster::RosterRef;
 use cordon_proto::sign::batch;
@@ -13,9 +13,10 @@ use super::Position;
 use super::command::{awaiting_end, life, of_form, open_on, put_life};
 use super::reaction::{open_reactions, put_reaction, reaction, take_reaction};
 use super::state::{State, StateError, from_sql, to_sql};
+use crate::attention::Needs;
 use crate::command::{Place, has_lapsed};
 use crate::derive::{News, Told};
-use crate::presence::Said;
+use crate::presence::{self, Farewell};
 use crate::time::Time;
 
 /// Under this name the place reached in the log is kept.
@@ -101,22 +102,6 @@ impl State {
                 }
             }
             Ok(fared)
-        })
-    }
-
-    /// What endpoints last said of their own silence, where they did.
-    pub fn notices(
-        &self,
-        endpoints: &[EndpointId],
-    ) -> Result<BTreeMap<EndpointId, Said>, StateError> {
-        self.read("read what endpoints said of their silence", |connection| {
-            let mut said = BTreeMap::new();
-            for endpoint in endpoints {
-                if let Some(found) = notice(connection, *endpoint)? {
-                    said.insert(*endpoint, found);
-                }
-            }
-            Ok(said)
         })
     }
 
@@ -228,7 +213,7 @@ fn take_in(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
         News::Receipt(receipt) => take_receipt(change, told, receipt),
         News::Reacted(reacted) => take_reaction(change, told, reacted),
         News::Gap(_) => take_gap(change, told),
-        News::Notice(_) => take_notice(change, told),
+        News::Notice(notice) => take_notice(change, told, *notice),
         News::WayOut(_) => take_way_out(change, told),
     }
 }
@@ -243,6 +228,11 @@ fn take_health(change: &Transaction<'_>, told: &Told, health: &Health) -> rusqli
         return Ok(());
     }
     note_health(change, *endpoint, *at, health)?;
+    // Whoever reports health after a farewell is back.
+    let sql =
+        "UPDATE endpoint SET farewell = NULL WHERE id = ?1 AND farewell IS NOT NULL AND NOT EXISTS
+               (SELECT 1 FROM notice WHERE endpoint = ?1 AND (epoch, seq) > (?2, ?3))";
+    change.prepare_cached(sql)?.execute(params![endpoint.0, place.epoch, to_sql(place.seq)])?;
     // A roster held is never given up for an older one, so the highest heard of is the one held.
     let sql = "UPDATE endpoint SET roster_version = ?2, roster_hash = ?3
                WHERE id = ?1 AND roster_version < ?2";
@@ -285,8 +275,32 @@ fn note_health(
 ) -> rusqlite::Result<()> {
     let names: Vec<&str> = health.containments.iter().map(|one| one.action.name()).collect();
     let standing = if names.is_empty() { String::new() } else { format!(",{},", names.join(",")) };
-    let sql = "UPDATE endpoint SET health_ns = ?2, standing = ?3 WHERE id = ?1";
-    change.prepare_cached(sql)?.execute(params![endpoint.0, to_sql(at.0), standing]).map(|_| ())
+    // The clock is told by the hello, and stands in a column of its own.
+    let needs = Needs::of_conditions(&presence::conditions(Some(health), 0)).to_text();
+    let sql = "UPDATE endpoint SET health_ns = ?2, standing = ?3, needs = ?4 WHERE id = ?1";
+    let values = params![endpoint.0, to_sql(at.0), standing, needs];
+    change.prepare_cached(sql)?.execute(values).map(|_| ())
+}
+
+/// Reads from what an older version took in what lists are filtered and counted by now.
+pub(super) fn catch_up(connection: &mut Connection) -> rusqlite::Result<()> {
+    let change = connection.transaction()?;
+    let ids: Vec<EndpointId> = change
+        .prepare("SELECT id FROM endpoint WHERE needs IS NULL")?
+        .query_map([], |row| row.get(0).map(EndpointId))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in ids {
+        let fared = health(&change, id)?;
+        if let Some(fared) = &fared {
+            note_health(&change, id, fared.at, &fared.health)?;
+        }
+        let notice = notice(&change, id)?;
+        let last = notice.filter(|(place, _)| fared.is_none_or(|fared| *place > fared.place));
+        let farewell = last.and_then(|(_, farewell)| farewell).map(Farewell::name);
+        let sql = "UPDATE endpoint SET farewell = ?2, needs = coalesce(needs, '') WHERE id = ?1";
+        change.prepare_cached(sql)?.execute(params![id.0, farewell])?;
+    }
+    change.commit()
 }
 
 fn take_health_of_reactions(
@@ -340,12 +354,19 @@ fn take_receipt(change: &Transaction<'_>, told: &Told, receipt: &Receipt) -> rus
     Ok(())
 }
 
-fn take_notice(change: &Transaction<'_>, told: &Told) -> rusqlite::Result<()> {
+fn take_notice(change: &Transaction<'_>, told: &Told, notice: Notice) -> rusqlite::Result<()> {
     let Told { endpoint, place, at, bytes, .. } = told;
     let sql = "INSERT INTO notice (endpoint, epoch, seq, at_ns, event) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO UPDATE SET epoch = ?2, seq = ?3, at_ns = ?4, event = ?5
                WHERE (?2, ?3) > (epoch, seq)";
     let values = params![endpoint.0, place.epoch, to_sql(place.seq), to_sql(at.0), bytes];
+    if change.prepare_cached(sql)?.execute(values)? == 0 {
+        return Ok(());
+    }
+    let sql = "UPDATE endpoint SET farewell = ?2 WHERE id = ?1 AND NOT EXISTS
+               (SELECT 1 FROM health WHERE endpoint = ?1 AND (epoch, seq) > (?3, ?4))";
+    let farewell = Farewell::of(notice).map(Farewell::name);
+    let values = params![endpoint.0, farewell, place.epoch, to_sql(place.seq)];
     change.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 
@@ -382,11 +403,15 @@ fn health(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Opt
     }))
 }
 
-fn notice(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Option<Said>> {
+/// What an endpoint last said of its silence, and where.
+fn notice(
+    connection: &Connection,
+    endpoint: EndpointId,
+) -> rusqlite::Result<Option<(Place, Option<Farewell>)>> {
     let sql = "SELECT at_ns, epoch, seq, event FROM notice WHERE endpoint = ?1";
     let found = said_last(connection, sql, endpoint)?;
     Ok(found.and_then(|(_at, place, body)| {
-        if let Body::Notice(notice) = body { Some(Said { place, notice }) } else { None }
+        if let Body::Notice(notice) = body { Some((place, Farewell::of(notice))) } else { None }
     }))
 }
 
@@ -405,4 +430,40 @@ fn said_last(
 
 fn body(bytes: &[u8]) -> Option<Body> {
     batch::read_event(bytes).ok().map(|event| event.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_took_in_is_read_for_the_new_columns_once() {
+        let endpoint = EndpointId::of(b"key");
+        let mut connection = Connection::open_in_memory().unwrap();
+        crate::store::migrate::migrate(&mut connection).unwrap();
+        let insert = "INSERT INTO client VALUES ('acme', 1);
+            INSERT INTO endpoint (id, client, signing_key, host_name, machine_id, enrolled_ns,
+            certificate_until_secs, needs) VALUES (x'00', 'acme', x'00', 'web', 'm', 1, 1, NULL);";
+        connection.execute_batch(insert).unwrap();
+        connection.execute("UPDATE endpoint SET id = ?1", [endpoint.0]).unwrap();
+        let event = |seq, body| {
+            let severity = cordon_proto::event::Severity::Informational;
+            let event = cordon_proto::event::Event { seq, time_ns: 1, boot_ns: 0, severity, body };
+            cordon_proto::codec::encode(&event)
+        };
+        let notice = event(2, Body::Notice(Notice::Sleeping));
+        let sql = "INSERT INTO notice VALUES (?1, 1, 2, 1, ?2)";
+        connection.execute(sql, params![endpoint.0, notice]).unwrap();
+        catch_up(&mut connection).unwrap();
+        let read = |connection: &Connection| {
+            let sql = "SELECT farewell, needs FROM endpoint";
+            let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.query_row(sql, [], columns).unwrap()
+        };
+        let expected: (Option<String>, Option<String>) = (Some("asleep".into()), Some("".into()));
+        assert_eq!(read(&connection), expected);
+        connection.execute("UPDATE endpoint SET farewell = NULL", []).unwrap();
+        catch_up(&mut connection).unwrap();
+        assert_eq!(read(&connection), (None, Some(String::new())), "only what is null is read");
+    }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::state::{State, StateError, from_sql, parsed, to_sql};
 use super::token::{self, TokenRefusal};
-use crate::presence::Ended;
+use crate::presence::{Ended, Farewell};
 
 /// An endpoint as registered, and as it last said.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,6 +47,8 @@ pub struct Endpoint {
     pub last_seen_ns: Option<u64>,
     /// How its last session ended.
     pub ended: Option<Ended>,
+    /// What it said of its silence, and has not taken back since.
+    pub farewell: Option<Farewell>,
 }
 
 /// Two machines with one key.
@@ -92,7 +94,7 @@ pub struct Registration<'a> {
 
 const COLUMNS: &str = "SELECT id, client, signing_key, host_name, machine_id, token, enrolled_ns,
     certificate_until_secs, os, kernel, agent_version, boot_id, roster_version, roster_hash,
-    clock_offset_ns, hello_ns, last_seen_ns, ended FROM endpoint";
+    clock_offset_ns, hello_ns, last_seen_ns, ended, farewell FROM endpoint";
 
 impl State {
     /// The endpoint, whoever's it is: for the agents' door, where the key is the identity.
@@ -306,5 +308,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         hello_ns: row.get::<_, Option<i64>>(15)?.map(from_sql),
         last_seen_ns: row.get::<_, Option<i64>>(16)?.map(from_sql),
         ended: row.get::<_, Option<String>>(17)?.and_then(|name| Ended::of_name(&name)),
+        farewell: row.get::<_, Option<String>>(18)?.and_then(|name| Farewell::of_name(&name)),
     })
 }

@@ -2,12 +2,14 @@
 //! them, before anything else of the few that are shown is read.
 
 use cordon_proto::id::{ClientId, EndpointId};
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::endpoint::{Endpoint, find};
 use super::estate::{of_rank, rank};
 use super::state::{State, StateError, from_sql, parsed};
+use crate::attention::Needs;
 use crate::estate::{Criticality, Word};
+use crate::presence::{self, Ended, Farewell, Silence};
 
 /// Which endpoints are looked for; whether one is connected is not known to the state.
 #[derive(Clone, Debug, Default)]
@@ -57,13 +59,18 @@ pub struct Narrow {
     pub contained: bool,
     /// Whether an isolation does.
     pub isolated: bool,
+    /// Why it is silent, if it is not connected: that the state cannot know.
+    pub silence: Silence,
+    /// Why somebody should look at it, apart from its silence.
+    pub needs: Needs,
 }
 
 impl State {
     /// All endpoints that fit, in no order.
     pub fn endpoints_sought(&self, sought: &Sought) -> Result<Vec<Narrow>, StateError> {
         let clients = serde_json::to_string(&sought.clients).unwrap_or_default();
-        let labels = serde_json::to_string(&sought.labels).unwrap_or_default();
+        let labels = (!sought.labels.is_empty())
+            .then(|| serde_json::to_string(&sought.labels).unwrap_or_default());
         let standing = sought.standing.as_ref().map(|name| format!(",{name},"));
         let criticality = sought.criticality.map(rank);
         self.read("look for endpoints", |connection| {
@@ -79,22 +86,7 @@ impl State {
                 sought.contained,
                 standing
             ];
-            let rows = statement.query_map(values, |row| {
-                let standing: String = row.get(9)?;
-                Ok(Narrow {
-                    id: EndpointId(row.get(0)?),
-                    client: parsed(row.get::<_, String>(1)?.parse(), 1)?,
-                    host_name: row.get(2)?,
-                    os: row.get(3)?,
-                    agent_version: row.get(4)?,
-                    enrolled_ns: from_sql(row.get(5)?),
-                    seen_ns: from_sql(row.get(6)?),
-                    site: row.get(7)?,
-                    criticality: of_rank(row.get(8)?),
-                    contained: !standing.is_empty(),
-                    isolated: standing.contains(",isolate,"),
-                })
-            })?;
+            let rows = statement.query_map(values, narrow)?;
             rows.collect()
         })
     }
@@ -107,10 +99,34 @@ impl State {
     }
 }
 
+fn narrow(row: &Row<'_>) -> rusqlite::Result<Narrow> {
+    let standing = row.get_ref(9)?.as_str()?;
+    let (ended, farewell) =
+        (row.get_ref(11)?.as_str_or_null()?, row.get_ref(12)?.as_str_or_null()?);
+    let farewell = farewell.and_then(Farewell::of_name);
+    let needs = Needs::of_text(row.get_ref(13)?.as_str_or_null()?.unwrap_or_default());
+    Ok(Narrow {
+        id: EndpointId(row.get(0)?),
+        client: parsed(row.get_ref(1)?.as_str()?.parse(), 1)?,
+        host_name: row.get(2)?,
+        os: row.get(3)?,
+        agent_version: row.get(4)?,
+        enrolled_ns: from_sql(row.get(5)?),
+        seen_ns: from_sql(row.get(6)?),
+        site: row.get(7)?,
+        criticality: of_rank(row.get(8)?),
+        contained: !standing.is_empty(),
+        isolated: standing.contains(",isolate,"),
+        silence: presence::silence(farewell, ended.and_then(Ended::of_name)),
+        needs: needs.and(None, row.get(10)?, row.get(14)?),
+    })
+}
+
 const SQL: &str = "
 SELECT e.id, e.client, e.host_name, e.os, e.agent_version, e.enrolled_ns,
        max(coalesce(e.last_seen_ns, 0), e.health_ns), note.site, coalesce(note.criticality, 1),
-       e.standing
+       e.standing, e.clock_offset_ns, e.ended, e.farewell, e.needs,
+       EXISTS (SELECT 1 FROM clone WHERE clone.endpoint = e.id)
 FROM endpoint AS e LEFT JOIN note ON note.endpoint = e.id
 WHERE e.client IN (SELECT value FROM json_each(?1))
   AND (?2 IS NULL OR instr(lower(e.host_name), lower(?2)) > 0
@@ -120,8 +136,8 @@ WHERE e.client IN (SELECT value FROM json_each(?1))
        OR EXISTS (SELECT 1 FROM label WHERE label.endpoint = e.id AND instr(label, lower(?3)) > 0))
   AND (?4 IS NULL OR instr(lower(e.os), lower(?4)) > 0)
   AND (?5 IS NULL OR coalesce(note.site, '') = ?5)
-  AND NOT EXISTS (SELECT 1 FROM json_each(?6) WHERE value NOT IN
-                  (SELECT label FROM label WHERE label.endpoint = e.id))
+  AND (?6 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?6) WHERE value NOT IN
+                  (SELECT label FROM label WHERE label.endpoint = e.id)))
   AND (?7 IS NULL OR coalesce(note.criticality, 1) = ?7)
   AND (?8 IS NULL OR (e.standing <> '') = ?8)
   AND (?9 IS NULL OR instr(e.standing, ?9) > 0)";

@@ -14,6 +14,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0006_estate", include_str!("../../migrations/0006_estate.sql")),
     ("0007_repeat", include_str!("../../migrations/0007_repeat.sql")),
     ("0008_accounts", include_str!("../../migrations/0008_accounts.sql")),
+    ("0009_attention", include_str!("../../migrations/0009_attention.sql")),
 ];
 
 /// Takes the steps that are missing, each whole or not at all.

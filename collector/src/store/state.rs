@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use super::derived::catch_up;
 use super::migrate::migrate;
 
 /// Statements that a connection keeps prepared: all that there are.
@@ -89,6 +90,7 @@ impl State {
         connection.pragma_update(None, "foreign_keys", true).map_err(&failed)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         migrate(&mut connection)?;
+        catch_up(&mut connection).map_err(&failed)?;
         Ok(Self { connection: Mutex::new(connection), path, readers: Mutex::default() })
     }
 

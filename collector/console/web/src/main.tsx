@@ -11,6 +11,8 @@ import './styles/table.css';
 import './styles/pages.css';
 import './styles/track.css';
 import './styles/process.css';
+import './styles/fleet.css';
+import './styles/charts.css';
 import './styles/acting.css';
 
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';

@@ -49,13 +49,13 @@ const clientOverview = createRoute({ getParentRoute: () => client, path: '/', co
 const endpoints = createRoute({
   getParentRoute: () => client,
   path: '/endpoints',
-  validateSearch: texts('text', 'state', 'os', 'site', 'label', 'criticality', 'contained', 'standing', 'sort', 'order'),
+  validateSearch: texts('text', 'state', 'silence', 'need', 'needs_person', 'os', 'site', 'label', 'criticality', 'contained', 'standing', 'sort', 'order'),
   component: lazyRouteComponent(() => import('./pages/Endpoints'), 'Endpoints'),
 });
 const endpoint = createRoute({
   getParentRoute: () => client,
   path: '/endpoints/$endpoint',
-  validateSearch: texts('tab', 'class', 'text', 'where', 'event', 'process', 'subject', 'back'),
+  validateSearch: texts('tab', 'class', 'text', 'where', 'event', 'process', 'subject', 'back', 'span'),
   component: lazyRouteComponent(() => import('./pages/Endpoint'), 'EndpointPage'),
 });
 const containments = createRoute({

@@ -10,7 +10,7 @@ import { addresses, launch, open, visit, world } from './world';
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 /** Pages that together show every mark there is. */
-const COLOURFUL = new Set(['overview', 'endpoints', 'endpoint', 'timeline', 'processes', 'command', 'account', 'sign-in']);
+const COLOURFUL = new Set(['overview', 'endpoints', 'endpoint', 'timeline', 'logs', 'resources', 'processes', 'command', 'account', 'sign-in']);
 
 let browser: Browser;
 

@@ -42,4 +42,9 @@ test('its host name, lines and command lines are shown as they are written', asy
   await page.getByText('\\u{1b}').first().waitFor();
   await visit(page, `${pages['hostile-timeline']}&class=process&text=${encodeURIComponent('window.hacked=2')}`);
   await page.getByText('"><img src=x onerror=window.hacked=2>').first().waitFor();
+  await visit(page, `${pages['hostile-timeline']}&class=file&text=${encodeURIComponent('window.hacked=7')}`);
+  await page.getByText('<img src=x onerror=window.hacked=7>\\u{202e}gpj.sh').first().click();
+  await page.getByRole('dialog', { name: 'Event' }).getByText('window.hacked=7').first().waitFor();
+  await visit(page, `${pages['hostile-logs']}`);
+  await page.getByText('<script>window.hacked=1</script>').first().waitFor();
 });

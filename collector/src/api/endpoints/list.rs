@@ -1,7 +1,6 @@
-//! Endpoints found, sorted, counted and shown a page at a time.
+//! Endpoints found, sorted and shown a page at a time.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
@@ -14,14 +13,13 @@ use super::super::person::Person;
 use super::super::problem::ProblemBody;
 use super::super::{App, Problem};
 use super::{EndpointShown, shown};
+use crate::attention::{Need, Needs};
 use crate::estate::{Criticality, Word};
+use crate::presence::Silence;
 use crate::store::{Narrow, Sought};
 
 /// Longest text looked for.
 const TEXT_BYTES_MAX: usize = 256;
-
-/// Kinds counted apart; the rest are counted together.
-const KINDS_MAX: usize = 100;
 
 /// Which endpoints.
 #[derive(Default, Deserialize, IntoParams)]
@@ -37,6 +35,14 @@ pub(crate) struct Filter {
     /// Connected, or not.
     #[param(inline)]
     state: Option<Connection>,
+    /// Not connected, and so as far as can be told.
+    #[param(inline)]
+    silence: Option<Silence>,
+    /// That somebody should look at for this reason.
+    #[param(inline)]
+    need: Option<Need>,
+    /// Whether somebody should look at it, for whatever reason.
+    needs_person: Option<bool>,
     /// With this in the name of the operating system; any case.
     os: Option<String>,
     /// Standing at this site; `-` for those that stand at none.
@@ -66,6 +72,14 @@ pub(crate) struct Asked {
     /// Connected, or not.
     #[param(inline)]
     state: Option<Connection>,
+    /// Not connected, and so as far as can be told.
+    #[param(inline)]
+    silence: Option<Silence>,
+    /// That somebody should look at for this reason.
+    #[param(inline)]
+    need: Option<Need>,
+    /// Whether somebody should look at it, for whatever reason.
+    needs_person: Option<bool>,
     /// With this in the name of the operating system; any case.
     os: Option<String>,
     /// Standing at this site; `-` for those that stand at none.
@@ -86,6 +100,9 @@ pub(crate) struct Asked {
     descending: Option<bool>,
     /// What an earlier page of the same list gave as `next`.
     cursor: Option<String>,
+    /// Instead of a cursor: leave so many out. What moves in the list meanwhile may be missed or met
+    /// twice; whoever needs every endpoint once follows the cursors.
+    offset: Option<usize>,
     /// At most so many, up to 500; 100 if not said.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
@@ -122,6 +139,8 @@ pub(crate) enum Sort {
     Criticality,
     /// The client.
     Client,
+    /// Why somebody should look at it, the gravest first; those that nobody needs to look at are last.
+    Need,
 }
 
 /// A page of endpoints.
@@ -133,42 +152,6 @@ pub(crate) struct Endpoints {
     next: Option<String>,
     /// How many there are on all pages together.
     total: usize,
-}
-
-/// How many endpoints there are of each kind.
-#[derive(Default, Serialize, ToSchema)]
-pub(crate) struct Counts {
-    /// All that fit.
-    total: u64,
-    /// Those connected.
-    online: u64,
-    /// Those not connected.
-    offline: u64,
-    /// Those on which something stands.
-    contained: u64,
-    /// Those that are isolated.
-    isolated: u64,
-    /// By client.
-    by_client: Vec<Count>,
-    /// By client and site, as `client/site`; `client/` for those at none.
-    by_site: Vec<Count>,
-    /// By operating system.
-    by_os: Vec<Count>,
-    /// By how much hangs on them.
-    by_criticality: Vec<Count>,
-}
-
-/// How many there are of one kind.
-#[derive(Default, Serialize, ToSchema)]
-pub(crate) struct Count {
-    /// Which kind; null for all beyond the hundred largest.
-    of: Option<String>,
-    /// How many.
-    total: u64,
-    /// Those connected.
-    online: u64,
-    /// Those on which something stands.
-    contained: u64,
 }
 
 /// Where a page begins: after the endpoint with this key and id.
@@ -195,100 +178,79 @@ pub(in crate::api) async fn list(
     let (sort, descending) = (asked.sort.unwrap_or_default(), asked.descending.unwrap_or(false));
     let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
     let limit = limit(asked.limit);
+    let offset = asked.offset;
+    if offset.is_some() && after.is_some() {
+        return Err(Problem::unreadable(
+            "a page begins at a `cursor` or at an `offset`, not at both",
+        ));
+    }
     let filter = asked.filter();
     app.work(move |app| {
-        let mut found: Vec<(After, Narrow)> = Vec::new();
-        for (narrow, online) in sought(app, &person, filter)? {
-            found.push((After(key(&narrow, sort, online), narrow.id), narrow));
-        }
+        let found = sought(app, &person, filter)?;
+        let mut places: Vec<After> =
+            found.into_iter().map(|one| After(key(&one, sort), one.narrow.id)).collect();
         let order = |a: &After, b: &After| if descending { b.cmp(a) } else { a.cmp(b) };
-        found.sort_unstable_by(|a, b| order(&a.0, &b.0));
+        places.sort_unstable_by(order);
         let passed = |after: &After| {
-            found.partition_point(|(place, _)| order(place, after) != Ordering::Greater)
+            places.partition_point(|place| order(place, after) != Ordering::Greater)
         };
-        let start = after.as_ref().map_or(0, passed);
-        let page = found.get(start..).unwrap_or_default();
+        let start = offset.unwrap_or_else(|| after.as_ref().map_or(0, passed));
+        let page = places.get(start..).unwrap_or_default();
         let page = page.get(..limit.min(page.len())).unwrap_or_default();
-        let more = start + page.len() < found.len();
-        let next = page.last().filter(|_| more).map(|(place, _)| write_cursor(place));
-        let ids: Vec<EndpointId> = page.iter().map(|(_, narrow)| narrow.id).collect();
+        let more = start.saturating_add(page.len()) < places.len();
+        let next = page.last().filter(|_| more).map(write_cursor);
+        let ids: Vec<EndpointId> = page.iter().map(|place| place.1).collect();
         let items = shown(app, app.collector.state.endpoints_of(&ids)?)?;
-        Ok(Json(Endpoints { items, next, total: found.len() }))
+        Ok(Json(Endpoints { items, next, total: places.len() }))
     })
     .await
 }
 
-/// How many endpoints there are of each kind, among those that the asker may see.
-#[utoipa::path(get, path = "/endpoints/counts", tag = "endpoints", params(Filter),
-    responses((status = 200, body = Counts), (status = 400, body = ProblemBody),
-        (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
-pub(in crate::api) async fn counts(
-    State(app): State<App>,
-    person: Person,
-    Params(filter): Params<Filter>,
-) -> Result<Json<Counts>, Problem> {
-    app.work(move |app| {
-        let mut counts = Counts::default();
-        let [mut clients, mut sites, mut systems, mut criticalities] =
-            std::array::from_fn::<BTreeMap<String, Count>, 4, _>(|_| BTreeMap::new());
-        for (narrow, online) in sought(app, &person, filter)? {
-            counts.total += 1;
-            counts.online += u64::from(online);
-            counts.offline += u64::from(!online);
-            counts.contained += u64::from(narrow.contained);
-            counts.isolated += u64::from(narrow.isolated);
-            let site = narrow.site.as_deref().unwrap_or_default();
-            for (kinds, kind) in [
-                (&mut clients, narrow.client.to_string()),
-                (&mut sites, format!("{}/{site}", narrow.client)),
-                (&mut systems, narrow.os.clone()),
-                (&mut criticalities, narrow.criticality.name().to_owned()),
-            ] {
-                kinds.entry(kind).or_default().add(online, narrow.contained);
-            }
-        }
-        counts.by_client = largest(clients);
-        counts.by_site = largest(sites);
-        counts.by_os = largest(systems);
-        counts.by_criticality = largest(criticalities);
-        Ok(Json(counts))
-    })
-    .await
+/// An endpoint that fits.
+pub(super) struct Found {
+    pub(super) narrow: Narrow,
+    /// Whether it is connected.
+    pub(super) online: bool,
+    /// Why somebody should look at it.
+    pub(super) needs: Needs,
 }
 
-impl Count {
-    fn add(&mut self, online: bool, contained: bool) {
-        self.total += 1;
-        self.online += u64::from(online);
-        self.contained += u64::from(contained);
+impl Found {
+    fn new(app: &App, narrow: Narrow) -> Self {
+        let online = app.collector.links.is_online(narrow.id);
+        let silence = (!online).then_some(narrow.silence);
+        let needs = narrow.needs.and(silence, 0, false);
+        Self { narrow, online, needs }
     }
-}
 
-/// The kinds with most endpoints; what is beyond is one kind without a name.
-fn largest(kinds: BTreeMap<String, Count>) -> Vec<Count> {
-    let named = |(of, count)| Count { of: Some(of), ..count };
-    let mut counts: Vec<Count> = kinds.into_iter().map(named).collect();
-    counts.sort_by_key(|count| std::cmp::Reverse(count.total));
-    let mut rest = Count::default();
-    for count in counts.drain(KINDS_MAX.min(counts.len())..) {
-        rest.total += count.total;
-        rest.online += count.online;
-        rest.contained += count.contained;
+    /// Why it is silent; none while it is connected.
+    pub(super) fn silence(&self) -> Option<Silence> {
+        (!self.online).then_some(self.narrow.silence)
     }
-    counts.extend((rest.total > 0).then_some(rest));
-    counts
 }
 
 impl Asked {
     fn filter(self) -> Filter {
-        let Self { client, name, text, state, os, site, label, criticality, .. } = self;
-        let (contained, standing) = (self.contained, self.standing);
-        Filter { client, name, text, state, os, site, label, criticality, contained, standing }
+        Filter {
+            client: self.client,
+            name: self.name,
+            text: self.text,
+            state: self.state,
+            silence: self.silence,
+            need: self.need,
+            needs_person: self.needs_person,
+            os: self.os,
+            site: self.site,
+            label: self.label,
+            criticality: self.criticality,
+            contained: self.contained,
+            standing: self.standing,
+        }
     }
 }
 
-/// All endpoints that fit, each with whether it is connected.
-fn sought(app: &App, person: &Person, filter: Filter) -> Result<Vec<(Narrow, bool)>, Problem> {
+/// All endpoints that fit, in no order.
+pub(super) fn sought(app: &App, person: &Person, filter: Filter) -> Result<Vec<Found>, Problem> {
     let clients = person.clients(filter.client.as_deref())?;
     let texts = [&filter.name, &filter.text, &filter.os, &filter.standing, &filter.site];
     if texts.into_iter().flatten().any(|text| text.len() > TEXT_BYTES_MAX) {
@@ -309,20 +271,23 @@ fn sought(app: &App, person: &Person, filter: Filter) -> Result<Vec<(Narrow, boo
         contained: filter.contained,
         standing: filter.standing,
     };
-    let found = app.collector.state.endpoints_sought(&sought)?.into_iter();
-    let with_state = found.map(|narrow| {
-        let online = app.collector.links.is_online(narrow.id);
-        (narrow, online)
-    });
     let wanted = filter.state.map(|state| state == Connection::Online);
-    Ok(with_state.filter(|(_, online)| wanted.is_none_or(|wanted| wanted == *online)).collect())
+    let fits = |one: &Found| {
+        wanted.is_none_or(|wanted| wanted == one.online)
+            && filter.silence.is_none_or(|silence| one.silence() == Some(silence))
+            && filter.need.is_none_or(|need| one.needs.holds(need))
+            && filter.needs_person.is_none_or(|needs| needs != one.needs.is_empty())
+    };
+    let found = app.collector.state.endpoints_sought(&sought)?.into_iter();
+    Ok(found.map(|narrow| Found::new(app, narrow)).filter(fits).collect())
 }
 
-fn key(narrow: &Narrow, sort: Sort, online: bool) -> Key {
+fn key(one: &Found, sort: Sort) -> Key {
+    let narrow = &one.narrow;
     match sort {
         Sort::Name => Key::Text(narrow.host_name.to_lowercase()),
         // A moment has fewer digits than fit into 63 bits; JSON carries it exactly here.
-        Sort::Seen => Key::Number(if online { u64::MAX >> 1 } else { narrow.seen_ns }),
+        Sort::Seen => Key::Number(if one.online { u64::MAX >> 1 } else { narrow.seen_ns }),
         Sort::Enrolled => Key::Number(narrow.enrolled_ns),
         Sort::Os => Key::Text(narrow.os.clone()),
         Sort::Version => Key::Text(narrow.agent_version.clone()),
@@ -334,6 +299,7 @@ fn key(narrow: &Narrow, sort: Sort, online: bool) -> Key {
             Criticality::Critical => 3,
         }),
         Sort::Client => Key::Text(narrow.client.to_string()),
+        Sort::Need => Key::Number(one.needs.iter().next().map_or(u64::MAX >> 1, Need::rank)),
     }
 }
 

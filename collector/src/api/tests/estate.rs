@@ -1,6 +1,9 @@
 //! Sites, what people say of endpoints, and lists of endpoints filtered, sorted and counted.
 
+use cordon_proto::event::{Notice, SensorHealth, SensorState};
+
 use super::*;
+use crate::presence::Ended;
 
 fn names(page: &Value) -> Vec<&str> {
     let items = page["items"].as_array().unwrap().iter();
@@ -224,4 +227,127 @@ async fn endpoints_are_counted_by_kind() {
     assert_eq!(counts["by_client"].as_array().unwrap().len(), 1);
     let few = world.get("/endpoints/counts?label=prod&criticality=high", &ann).await;
     assert_eq!((&few["total"], &few["isolated"]), (&json!(1), &json!(1)));
+}
+
+/// An endpoint for every kind of silence, named after it; one that sees nothing, and one of zeta.
+async fn silent(world: &World) -> String {
+    let stopping = |machine| Fact::Notice(Notice::Stopping { machine });
+    let last = [
+        ("off", Some(stopping(Some(true))), Some(Ended::Closed)),
+        ("stopped", Some(stopping(Some(false))), Some(Ended::Closed)),
+        ("asleep", Some(Fact::Notice(Notice::Sleeping)), Some(Ended::Silent)),
+        ("agent_dead", None, Some(Ended::Closed)),
+        ("network_lost", None, Some(Ended::Silent)),
+        ("unheard", None, None),
+        ("zeta", None, Some(Ended::Closed)),
+    ];
+    for (name, said, ended) in last {
+        let client = if name == "zeta" { "zeta" } else { "acme" };
+        let mut host = world.enrol(client, name);
+        // What was said before a health is over.
+        let before = vec![Fact::Notice(Notice::Sleeping), health(1, 1, vec![])];
+        world.store(&mut host, Lane::Control, before).await;
+        if let Some(said) = said {
+            world.store(&mut host, Lane::Control, vec![said]).await;
+        }
+        if let Some(ended) = ended {
+            world.collector.state.note_seen(host.endpoint, START_NS, ended).unwrap();
+        }
+    }
+    let mut blind = world.enrol("acme", "blind");
+    let Fact::Health(mut report) = health(1, 1, vec![]) else { unreachable!() };
+    for (name, state) in [("file", SensorState::Blind), ("log", SensorState::Stalled)] {
+        report.sensors.push(SensorHealth {
+            name: name.to_owned(),
+            state,
+            reason: None,
+            tier: None,
+            seen: 0,
+            dropped: 0,
+            proved_secs: None,
+            dropped_why: None,
+        });
+    }
+    world.store(&mut blind, Lane::Control, vec![Fact::Health(report)]).await;
+    world.sign_in("ann").await
+}
+
+#[tokio::test]
+async fn endpoints_are_found_by_their_silence_and_by_why_somebody_should_look_at_them() {
+    let world = World::new();
+    let ann = silent(&world).await;
+    let find = async |query: &str| {
+        let page = world.get(&format!("/endpoints?{query}"), &ann).await;
+        assert_eq!(page["total"], page["items"].as_array().unwrap().len(), "{query}");
+        names(&page).join(" ")
+    };
+    for silence in ["off", "stopped", "asleep", "agent_dead", "network_lost"] {
+        assert_eq!(find(&format!("silence={silence}")).await, silence);
+    }
+    assert_eq!(find("silence=unheard").await, "blind unheard");
+    assert_eq!(find("silence=off&state=online").await, "");
+    assert_eq!(find("need=blinded").await, "blind");
+    assert_eq!(find("need=stalled").await, "blind");
+    assert_eq!(find("need=clock_wrong").await, "");
+    assert_eq!(find("needs_person=false").await, "asleep off unheard");
+    let needy = world.get("/endpoints?needs_person=true&sort=need", &ann).await;
+    assert_eq!(names(&needy), ["agent_dead", "network_lost", "blind", "stopped"]);
+    assert_eq!(needy["items"][2]["needs"], json!(["blinded", "stalled"]));
+    let all = world.get("/endpoints?sort=need", &ann).await;
+    for item in all["items"].as_array().unwrap() {
+        let host = item["host_name"].as_str().unwrap();
+        let expected = if host == "blind" { "unheard" } else { host };
+        assert_eq!(item["silence"], expected, "what is shown is what is filtered by");
+    }
+    for wrong in
+        ["silence=dead", "need=me", "needs_person=perhaps", "offset=-1", "offset=1&cursor=x"]
+    {
+        let path = format!("/endpoints?{wrong}");
+        let (status, _) = world.call("GET", &path, Some(&ann), None).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_can_begin_anywhere_in_the_list() {
+    let world = World::new();
+    let ann = silent(&world).await;
+    let (mut found, mut offset) = (Vec::new(), 0);
+    while offset < 7 {
+        let page = world.get(&format!("/endpoints?limit=3&offset={offset}"), &ann).await;
+        assert_eq!((&page["total"], page["next"].is_null()), (&json!(7), offset == 6));
+        found.extend(names(&page).into_iter().map(str::to_owned));
+        offset += 3;
+    }
+    let whole = world.get("/endpoints", &ann).await;
+    assert_eq!(found, names(&whole));
+    let beyond = world.get("/endpoints?offset=100", &ann).await;
+    assert_eq!((&beyond["items"], &beyond["next"]), (&json!([]), &Value::Null));
+}
+
+#[tokio::test]
+async fn silences_and_needs_are_counted_for_each_client_in_one_answer() {
+    let world = World::new();
+    let ann = silent(&world).await;
+    let counts = world.get("/endpoints/counts", &ann).await;
+    let expected = json!({
+        "agent_dead": 1, "network_lost": 1, "stopped": 1, "unheard": 2, "asleep": 1, "off": 1,
+    });
+    assert_eq!((&counts["silences"], &counts["needs_person"]), (&expected, &json!(4)));
+    let client = &counts["by_client"][0];
+    assert_eq!((&client["of"], &client["silences"]), (&json!("acme"), &expected));
+    assert_eq!(client["needs_person"], 4);
+    let needs = json!([
+        { "need": "agent_dead", "total": 1 },
+        { "need": "network_lost", "total": 1 },
+        { "need": "blinded", "total": 1 },
+        { "need": "stalled", "total": 1 },
+        { "need": "stopped", "total": 1 },
+    ]);
+    assert_eq!(counts["by_need"], needs);
+    let few = world.get("/endpoints/counts?needs_person=true&state=offline", &ann).await;
+    assert_eq!((&few["total"], &few["silences"]["off"]), (&json!(4), &json!(0)));
+    let zoe = world.sign_in("zoe").await;
+    let hers = world.get("/endpoints/counts", &zoe).await;
+    assert_eq!((&hers["total"], &hers["silences"]["agent_dead"]), (&json!(1), &json!(1)));
 }

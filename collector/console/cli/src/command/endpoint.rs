@@ -26,6 +26,8 @@ pub enum Command {
   cordon endpoint list
   cordon endpoint list --client acme --name web
   cordon endpoint list --state offline --sort seen --descending
+  cordon endpoint list --silence agent_dead
+  cordon endpoint list --needs-person --sort need
   cordon endpoint list --site hq --label web,prod --contained --json
 
 Filters are the collector's, and all of them must fit. LABELS, SITE and --criticality are what people

@@ -13,6 +13,9 @@ const TELLING = 'receipt,lifecycle,health,gap,finding';
 /** Answers are asked again at most so often, however much comes in. */
 const SETTLE_MS = 700;
 
+/** Where many answer slowly, so many times as long as that took is waited before it is done again. */
+const REST = 6;
+
 export type Feed = 'connecting' | 'live' | 'lost';
 
 /** Opens a feed; ends it with the component. */
@@ -58,13 +61,21 @@ export function useFeed(client: string, asked: EventsAsked, on: boolean, heard: 
 export function useFreshness(client: string): Feed {
   const queries = useQueryClient();
   const waiting = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const heardMore = useRef(false);
   useEffect(() => () => clearTimeout(waiting.current), []);
+  const askSoon = (restMs: number) => {
+    waiting.current = setTimeout(() => {
+      heardMore.current = false;
+      const begun = performance.now();
+      const asked = ['endpoints', 'containments', 'commands'].map((kind) => queries.invalidateQueries({ queryKey: [client, kind] }));
+      void Promise.allSettled(asked).then(() => {
+        waiting.current = undefined;
+        if (heardMore.current) askSoon((performance.now() - begun) * REST);
+      });
+    }, Math.max(SETTLE_MS, restMs));
+  };
   return useFeed(client, { class: TELLING }, true, () => {
-    waiting.current ??= setTimeout(() => {
-      waiting.current = undefined;
-      for (const kind of ['endpoints', 'containments', 'commands']) {
-        void queries.invalidateQueries({ queryKey: [client, kind] });
-      }
-    }, SETTLE_MS);
+    if (waiting.current === undefined) askSoon(0);
+    else heardMore.current = true;
   });
 }

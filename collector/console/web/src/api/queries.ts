@@ -9,6 +9,9 @@ import type { Containment, EventShown, Operator } from './types';
 /** How often what is live is asked again though no event told of a change. */
 const REFRESH_MS = 20_000;
 
+/** Endpoints that need a person, shown on the overview. */
+const NEEDY_MAX = 50;
+
 /** Every client that the person sees, as a name. */
 export const ALL = '*';
 
@@ -37,30 +40,21 @@ export const counts = (client: string) =>
     refetchInterval: REFRESH_MS,
   });
 
-/** The silent ones, those heard last first. */
-export const silent = (client: string) =>
+/** Those that somebody should look at, the gravest first; more of them nobody reads at once. */
+export const needy = (client: string) =>
   queryOptions({
-    queryKey: [client, 'endpoints', 'silent'],
+    queryKey: [client, 'endpoints', 'needy'],
     queryFn: () =>
-      take(
-        api.GET('/api/v1/endpoints', {
-          params: { query: { ...of(client), state: 'offline', sort: 'seen', descending: true, limit: 500 } },
-        }),
-      ),
+      take(api.GET('/api/v1/endpoints', { params: { query: { ...of(client), needs_person: true, sort: 'need', limit: NEEDY_MAX } } })),
     refetchInterval: REFRESH_MS,
   });
 
-/** The ones that matter most, to look through for what is wrong with them. */
-export const weightiest = (client: string) =>
+/** A client's sites; a client has at most a thousand, and no list of choices shows more than these. */
+export const sites = (client: string) =>
   queryOptions({
-    queryKey: [client, 'endpoints', 'weightiest'],
-    queryFn: () =>
-      take(
-        api.GET('/api/v1/endpoints', {
-          params: { query: { ...of(client), sort: 'criticality', descending: true, limit: 500 } },
-        }),
-      ),
-    refetchInterval: REFRESH_MS,
+    queryKey: [client, 'sites'],
+    queryFn: () => take(api.GET('/api/v1/clients/{client}/sites', { params: { path: { client }, query: { limit: 500 } } })),
+    staleTime: 60_000,
   });
 
 /** All that stands, however many pages that takes. */

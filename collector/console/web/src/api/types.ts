@@ -6,6 +6,11 @@ type Schemas = components['schemas'];
 
 export type Endpoint = Schemas['EndpointShown'];
 export type EndpointWhole = Schemas['EndpointWhole'];
+export type NeedName = Schemas['Need'];
+export type Counts = Schemas['Counts'];
+export type Count = Schemas['Count'];
+export type Site = Schemas['SiteShown'];
+export type NoteChange = Schemas['EndpointChange'];
 export type Containment = Schemas['Containment'];
 export type Command = Schemas['CommandShown'];
 export type Target = Schemas['TargetShown'];

@@ -21,6 +21,8 @@ import { Timeline } from './endpoint/Timeline';
 
 const Processes = lazy(() => import('./endpoint/Processes'));
 const Inventory = lazy(() => import('./endpoint/Inventory'));
+const Logs = lazy(() => import('./endpoint/Logs'));
+const Resources = lazy(() => import('./endpoint/Resources'));
 
 interface Tab {
   key: string;
@@ -31,6 +33,8 @@ interface Tab {
 const TABS: Tab[] = [
   { key: '', name: 'Summary', show: (endpoint) => <Summary endpoint={endpoint} /> },
   { key: 'timeline', name: 'Timeline', show: (endpoint) => <Timeline endpoint={endpoint} /> },
+  { key: 'logs', name: 'Logs', show: (endpoint) => <Logs endpoint={endpoint} /> },
+  { key: 'resources', name: 'Resources', show: (endpoint) => <Resources endpoint={endpoint} /> },
   { key: 'processes', name: 'Processes', show: (endpoint) => <Processes endpoint={endpoint} /> },
   { key: 'network', name: 'Network', show: (endpoint) => <Network endpoint={endpoint} /> },
   { key: 'inventory', name: 'Inventory', show: (endpoint) => <Inventory endpoint={endpoint} /> },

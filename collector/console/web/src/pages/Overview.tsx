@@ -4,13 +4,13 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { MonitorSmartphone, ShieldCheck } from 'lucide-react';
 
-import { ALL, clients, containments, counts, recentCommands, silent, weightiest } from '../api/queries';
-import type { Endpoint } from '../api/types';
+import { ALL, clients, containments, counts, needy, recentCommands } from '../api/queries';
+import type { Command as Ordered, Containment, Endpoint } from '../api/types';
 import { Command } from '../parts/Copy';
 import { Answer, Empty } from '../parts/Notice';
 import { Page, Panel } from '../parts/Page';
 import { useClient } from '../shell/client';
-import { type Need, needs } from '../words/attention';
+import { needs } from '../words/attention';
 import { many } from '../words/measure';
 import { ContainmentList } from './overview/ContainmentList';
 import { Fleet } from './overview/Fleet';
@@ -20,8 +20,7 @@ import { ClientList } from './overview/ClientList';
 export function Overview() {
   const client = useClient();
   const counted = useQuery(counts(client));
-  const quiet = useQuery(silent(client));
-  const weighty = useQuery(weightiest(client));
+  const needing = useQuery(needy(client));
   const held = useQuery(containments(client));
   const commanded = useQuery(recentCommands(client));
   const seats = useQuery(clients);
@@ -40,16 +39,16 @@ export function Overview() {
       ) : (
         <>
           <Answer asked={counted} rows={2}>
-            {(found) => <Fleet client={client} counts={found} silent={quiet.data?.items ?? []} silentTotal={quiet.data?.total} />}
+            {(found) => <Fleet client={client} counts={found} />}
           </Answer>
           <div className="columns">
             <NeedsNow
-              asked={[quiet.data?.items, weighty.data?.items]}
+              client={client}
+              endpoints={needing.data?.items}
+              total={needing.data?.total ?? 0}
               held={held.data?.items}
               commanded={commanded.data?.items}
-              named={client === ALL}
-              lookedAt={weighty.data ? Math.min(500, weighty.data.total) : undefined}
-              total={weighty.data?.total}
+              error={needing.error ?? held.error ?? commanded.error}
             />
             <Panel
               title="Standing containments"
@@ -69,24 +68,38 @@ export function Overview() {
 }
 
 interface NeedsProps {
-  asked: (Endpoint[] | undefined)[];
-  held: Parameters<typeof needs>[1] | undefined;
-  commanded: Parameters<typeof needs>[2] | undefined;
-  named: boolean;
-  lookedAt: number | undefined;
-  total: number | undefined;
+  client: string;
+  endpoints: Endpoint[] | undefined;
+  /** How many endpoints need a person; of those the gravest are here. */
+  total: number;
+  held: Containment[] | undefined;
+  commanded: Ordered[] | undefined;
+  error: Error | null;
 }
 
-function NeedsNow({ asked, held, commanded, named, lookedAt, total }: NeedsProps) {
-  const isKnown = asked.every((one) => one !== undefined) && held && commanded;
-  const found: Need[] = isKnown ? needs(asked.flatMap((one) => one ?? []), held, commanded) : [];
-  const isPart = lookedAt !== undefined && total !== undefined && lookedAt < total;
+function NeedsNow({ client, endpoints, total, held, commanded, error }: NeedsProps) {
+  const isKnown = endpoints && held && commanded;
+  const found = isKnown ? needs(endpoints, held, commanded) : undefined;
+  const beyond = total - (endpoints?.length ?? 0);
+  const count = found ? new Set(found.map((need) => need.endpoint ?? need.key)).size + beyond : 0;
   return (
-    <Panel title="Needs a person now" aside={isKnown && found.length > 0 ? <span className="count">{found.length}</span> : null} flush>
-      <Answer asked={{ data: isKnown || undefined, error: null }}>
-        {() =>
-          found.length > 0 ? (
-            <NeedList needs={found} named={named} />
+    <Panel title="Needs a person now" aside={count > 0 ? <span className="count">{count.toLocaleString('en')}</span> : null} flush>
+      <Answer asked={{ data: found, error }}>
+        {(all) =>
+          all.length > 0 ? (
+            <>
+              <NeedList needs={all} named={client === ALL} />
+              {beyond > 0 ? (
+                <p className="foot-note">
+                  The gravest {endpoints?.length} of {many(total, 'endpoint')} that need a person.{' '}
+                  {client === ALL ? null : (
+                    <Link to="/c/$client/endpoints" params={{ client }} search={{ needs_person: 'true', sort: 'need' }}>
+                      All of them
+                    </Link>
+                  )}
+                </p>
+              ) : null}
+            </>
           ) : (
             <Empty icon={ShieldCheck} title="Nothing needs you">
               <p>Killed agents, lost networks, blinded sensors, containments that do not hold and commands that wait for a signature appear here.</p>
@@ -94,11 +107,6 @@ function NeedsNow({ asked, held, commanded, named, lookedAt, total }: NeedsProps
           )
         }
       </Answer>
-      {isPart ? (
-        <p className="foot-note">
-          Sensors and clocks were looked at on the {lookedAt} endpoints with the most hanging on them, of {total.toLocaleString('en')}.
-        </p>
-      ) : null}
     </Panel>
   );
 }

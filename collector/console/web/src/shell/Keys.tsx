@@ -37,6 +37,7 @@ export function Keys({ client }: { client: string }) {
     ['/', 'Search on this page'],
     ['↑ ↓ j k', 'Walk through a table'],
     ['Enter', 'Open the row'],
+    ['x', 'Choose the row; with Shift all from the last one on'],
     ['?', 'This list'],
   ];
   return (

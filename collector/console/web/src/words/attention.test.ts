@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 
-import type { Command, Containment, Endpoint } from '../api/types';
-import { needs } from './attention';
+import type { Command, Containment, Endpoint, NeedName } from '../api/types';
+import { needs, NEEDS } from './attention';
 
 const ENDPOINT = {
-  id: 'e1', client: 'acme', host_name: 'web-01', state: 'online', silence: null, conditions: [], clones: 0,
+  id: 'e1', client: 'acme', host_name: 'web-01', state: 'online', silence: null, conditions: [], needs: [], clones: 0,
   last_seen: '2026-01-01T00:00:00Z', health_at: '2026-01-01T00:00:00Z',
 } as unknown as Endpoint;
 
@@ -26,25 +26,31 @@ test('a quiet fleet needs nobody', () => {
   check([{}], [{}], [], []);
 });
 
-test('machines that were switched off or sleep need nobody', () => {
-  check([{ state: 'offline', silence: 'off' }, { id: 'e2', state: 'offline', silence: 'asleep' }], [], [], []);
+test('what the collector says of an endpoint is told with what it saw', () => {
+  const blinded = { condition: 'blinded', sensor: 'file', reason: null };
+  const wrong = { condition: 'clock_wrong', offset_secs: 90 };
+  check([{ needs: ['blinded', 'clock_wrong'], conditions: [blinded, blinded, wrong] }], [], [], [
+    'web-01: Cannot see', 'web-01: Cannot see', 'web-01: Clock wrong',
+  ]);
+});
+
+test('every reason of the collector has words, the gravest first', () => {
+  expect(NEEDS.every((need) => need.word !== '' && need.meaning !== '')).toBe(true);
+  expect(NEEDS.map((need) => need.rank)).toEqual(NEEDS.map((need) => need.rank).sort((a, b) => a - b));
+  const known: NeedName[] = ['agent_dead', 'cloned', 'network_lost', 'blinded', 'stalled', 'stopped', 'over_budget', 'clock_wrong'];
+  expect(NEEDS.map((need) => need.name)).toEqual(known);
 });
 
 test('an agent that was killed comes before a network that is lost', () => {
   check(
     [
-      { state: 'offline', silence: 'network_lost', host_name: 'lost' },
-      { id: 'e2', state: 'offline', silence: 'agent_dead', host_name: 'dead' },
+      { needs: ['network_lost'], host_name: 'lost' },
+      { id: 'e2', needs: ['agent_dead'], host_name: 'dead' },
     ],
     [],
     [],
     ['dead: Agent dead', 'lost: Network lost'],
   );
-});
-
-test('an endpoint in two lists is told once', () => {
-  const dead = { state: 'offline', silence: 'agent_dead' };
-  check([dead, dead], [], [], ['web-01: Agent dead']);
 });
 
 test('a containment is told of when it does not hold, is not proved, or ends soon', () => {

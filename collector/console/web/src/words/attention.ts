@@ -1,8 +1,8 @@
-// What needs a person now, gravest first. Pure: from what the collector last said of endpoints,
-// containments and commands.
+// What needs a person now, gravest first. Pure. Of endpoints the collector has decided it, for all of
+// them; of containments and commands it is read here from what the collector says of each.
 
-import type { Command, Containment, Endpoint } from '../api/types';
-import { actionWord, conditionWords, stateOf } from './state';
+import type { Command, Containment, Endpoint, NeedName } from '../api/types';
+import { actionWord, conditionWords, SILENCES, type Tone } from './state';
 
 export interface Need {
   key: string;
@@ -29,36 +29,48 @@ const OBSERVED: Record<string, string> = {
   unproved: 'stands, but was not seen to hold',
 };
 
+interface NeedWords {
+  name: NeedName;
+  word: string;
+  meaning: string;
+  tone: Extract<Tone, 'bad' | 'warn'>;
+  rank: number;
+}
+
+const silence = (name: NeedName) => {
+  const found = SILENCES.find((one) => one.key === name);
+  return { word: found?.word ?? name, meaning: found?.meaning ?? '' };
+};
+
+/** Why somebody should look at an endpoint, as the collector tells it, the gravest first. */
+export const NEEDS: NeedWords[] = [
+  { name: 'agent_dead', ...silence('agent_dead'), tone: 'bad', rank: 0 },
+  { name: 'cloned', word: 'Two machines, one key', meaning: 'Another machine was noticed to share its key: it was copied', tone: 'bad', rank: 1 },
+  { name: 'network_lost', ...silence('network_lost'), tone: 'bad', rank: 2 },
+  { name: 'blinded', word: 'Cannot see', meaning: 'A sensor sees nothing', tone: 'warn', rank: 3 },
+  { name: 'stalled', word: 'Sensor stalled', meaning: 'A sensor says that it runs, and does not show it', tone: 'warn', rank: 3 },
+  { name: 'stopped', ...silence('stopped'), tone: 'warn', rank: 4 },
+  { name: 'over_budget', word: 'Over budget', meaning: 'It gives something up to stay within its budget', tone: 'warn', rank: 6 },
+  { name: 'clock_wrong', word: 'Clock wrong', meaning: 'Its clock is more than a minute off the collector’s', tone: 'warn', rank: 6 },
+];
+
 export function needs(endpoints: Endpoint[], containments: Containment[], commands: Command[]): Need[] {
-  const found = [
-    ...unique(endpoints).flatMap(ofEndpoint),
-    ...containments.flatMap(ofContainment),
-    ...commands.flatMap(ofCommand),
-  ];
+  const found = [...endpoints.flatMap(ofEndpoint), ...containments.flatMap(ofContainment), ...commands.flatMap(ofCommand)];
   return found.sort((a, b) => a.rank - b.rank || (b.at ?? '').localeCompare(a.at ?? ''));
 }
 
-function unique(endpoints: Endpoint[]): Endpoint[] {
-  return [...new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])).values()];
-}
-
 function ofEndpoint(endpoint: Endpoint): Need[] {
-  const found: Need[] = [];
-  const { id, client, host_name: host } = endpoint;
-  const need = (rank: number, tone: Need['tone'], what: string, detail: string, at: string | null) =>
-    found.push({ key: `${id} ${what} ${detail}`, rank, tone, client, host, what, detail, at, endpoint: id });
-  const state = stateOf(endpoint);
-  const last = endpoint.last_seen ?? null;
-  if (state.tone === 'bad') need(state.key === 'agent_dead' ? 0 : 2, 'bad', state.word, state.meaning, last);
-  if (state.key === 'stopped') need(4, 'warn', state.word, state.meaning, last);
-  if (endpoint.clones > 0) {
-    need(1, 'bad', 'Two machines, one key', 'Another machine was noticed to share its key: it was copied', last);
-  }
-  for (const condition of endpoint.conditions) {
-    const isBlind = condition.condition === 'blinded' || condition.condition === 'stalled';
-    need(isBlind ? 3 : 6, 'warn', isBlind ? 'Cannot see' : 'Not well', conditionWords(condition), endpoint.health_at ?? null);
-  }
-  return found;
+  const { id, client, host_name: host, conditions } = endpoint;
+  return endpoint.needs.flatMap((name) => {
+    const words = NEEDS.find((one) => one.name === name);
+    if (!words) return [];
+    const { word: what, meaning, tone, rank } = words;
+    const told = conditions.filter((condition) => condition.condition === name).map(conditionWords);
+    const at = (told.length > 0 ? endpoint.health_at : endpoint.last_seen) ?? null;
+    const common = { rank, tone, client, host, what, at, endpoint: id };
+    const details = told.length > 0 ? told : [meaning];
+    return details.map((detail) => ({ ...common, key: `${id} ${name} ${detail}`, detail }));
+  });
 }
 
 function ofContainment(containment: Containment): Need[] {

@@ -47,3 +47,12 @@ export function relative(rfc3339: string, now: number): string {
   if (Math.abs(secs) < 5) return 'just now';
   return secs > 0 ? `${span(secs)} ago` : `in ${span(-secs)}`;
 }
+
+const MINUTE = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const SECOND = new Intl.DateTimeFormat(undefined, { minute: '2-digit', second: '2-digit' });
+
+/** A mark under an axis, in the reader's zone: the day where one begins, else the time. */
+export function tick(at: Date, spanMs: number): string {
+  if (at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0) return DAY.format(at);
+  return spanMs < 240_000 ? SECOND.format(at) : MINUTE.format(at);
+}

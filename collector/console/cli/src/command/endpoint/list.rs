@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cordon_proto::id::ClientId;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Endpoint, row};
 use crate::api::Api;
@@ -31,6 +31,15 @@ pub struct Filter {
     /// Only those that are connected, or not
     #[arg(long, value_enum)]
     state: Option<State>,
+    /// Only those that are silent, and for this reason
+    #[arg(long, value_enum)]
+    silence: Option<Silence>,
+    /// Only those that somebody should look at for this reason
+    #[arg(long, value_enum)]
+    need: Option<Need>,
+    /// Only those that somebody should look at, for whatever reason
+    #[arg(long)]
+    needs_person: bool,
     /// Only those at this site; - for those at none
     #[arg(long, value_name = "SITE", allow_hyphen_values = true)]
     site: Option<String>,
@@ -79,6 +88,46 @@ pub(super) enum State {
     Offline,
 }
 
+/// Why an endpoint is not connected.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum Silence {
+    /// The agent ended without a word: killed, or crashed
+    AgentDead,
+    /// Nothing came any more: the network is lost, or the power
+    NetworkLost,
+    /// Somebody stopped the agent, and the machine goes on
+    Stopped,
+    /// Not heard since the collector started, or it ended the session itself
+    Unheard,
+    /// The machine sleeps, and said so
+    Asleep,
+    /// The machine was switched off, and said so
+    Off,
+}
+
+/// Why somebody should look at an endpoint.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum Need {
+    /// The agent ended without a word
+    AgentDead,
+    /// Another machine shares its key
+    Cloned,
+    /// Nothing comes any more, and nothing was said
+    NetworkLost,
+    /// A sensor sees nothing
+    Blinded,
+    /// A sensor says that it runs, and does not show it
+    Stalled,
+    /// Somebody stopped the agent
+    Stopped,
+    /// It gives something up to stay within its budget
+    OverBudget,
+    /// Its clock is more than a minute off
+    ClockWrong,
+}
+
 /// How much hangs on an endpoint, as people see it.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Criticality {
@@ -103,6 +152,7 @@ pub(super) enum Sort {
     Site,
     Criticality,
     Client,
+    Need,
 }
 
 /// A choice by the name that the command line and the API share.
@@ -126,6 +176,9 @@ impl Filter {
             ("name", self.name),
             ("text", self.text),
             ("state", self.state.map(named)),
+            ("silence", self.silence.map(named)),
+            ("need", self.need.map(named)),
+            ("needs_person", self.needs_person.then(|| "true".to_owned())),
             ("site", self.site),
             ("label", label),
             ("os", self.os),
@@ -189,13 +242,17 @@ pub(super) async fn count(
 }
 
 fn counted(counts: &Value) -> Table {
-    let mut table = Table::new(&["KIND", "OF", "ENDPOINTS", "ONLINE", "CONTAINED"]);
+    let heads = ["KIND", "OF", "ENDPOINTS", "ONLINE", "CONTAINED", "NEED A PERSON"];
+    let mut table = Table::new(&heads);
     let mut add = |kind: &str, of: String, count: &Value| {
-        let figures = ["/total", "/online", "/contained"].map(|figure| word(count, figure));
-        let [total, online, contained] = figures;
-        let tone = if contained == "0" { Tone::Plain } else { Tone::Bad };
-        let cells = [Cell::new(total), Cell::new(online), Cell::toned(contained, tone)];
-        table.row([Cell::new(kind), Cell::new(of)].into_iter().chain(cells));
+        let plain = ["/total", "/online"].map(|figure| Cell::new(word(count, figure)));
+        let grave = ["/contained", "/needs_person"].map(|figure| {
+            let figure = word(count, figure);
+            let tone = if figure == "0" || figure.is_empty() { Tone::Plain } else { Tone::Bad };
+            Cell::toned(figure, tone)
+        });
+        let words = [Cell::new(kind), Cell::new(of)];
+        table.row(words.into_iter().chain(plain).chain(grave));
     };
     add("all", String::new(), counts);
     for (kind, list) in [
@@ -209,31 +266,42 @@ fn counted(counts: &Value) -> Table {
             add(kind, of, count);
         }
     }
+    for (silence, total) in counts["silences"].as_object().into_iter().flatten() {
+        if total != 0 {
+            add("silence", silence.replace('_', " "), &json!({ "total": total }));
+        }
+    }
+    for count in counts["by_need"].as_array().into_iter().flatten() {
+        add("need", word(count, "/need").replace('_', " "), count);
+    }
     table
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn counts_are_a_table_of_kinds() {
-        let one = |of, total| json!({ "of": of, "total": total, "online": 1, "contained": 0 });
+        let one = |of, total| json!({ "of": of, "total": total, "online": 1, "contained": 0, "needs_person": 0 });
         let counts = json!({
-            "total": 5, "online": 3, "offline": 2, "contained": 1, "isolated": 1,
+            "total": 5, "online": 3, "offline": 2, "contained": 1, "isolated": 1, "needs_person": 2,
+            "silences": { "agent_dead": 1, "off": 0 },
+            "by_need": [{ "need": "agent_dead", "total": 1 }, { "need": "blinded", "total": 1 }],
             "by_client": [one(Some("acme"), 5)], "by_site": [one(Some("acme/hq"), 2)],
             "by_os": [one(Some("Debian 12"), 4), one(None, 1)], "by_criticality": [],
         });
         let shown = counted(&counts).render(false, None).text;
         let expected = "\
-KIND    OF          ENDPOINTS  ONLINE  CONTAINED
-all                 5          3       1
-client  acme        5          1       0
-site    acme/hq     2          1       0
-system  Debian 12   4          1       0
-system  all others  1          1       0
+KIND     OF          ENDPOINTS  ONLINE  CONTAINED  NEED A PERSON
+all                  5          3       1          2
+client   acme        5          1       0          0
+site     acme/hq     2          1       0          0
+system   Debian 12   4          1       0          0
+system   all others  1          1       0          0
+silence  agent dead  1
+need     agent dead  1
+need     blinded     1
 ";
         assert_eq!(shown, expected);
     }

@@ -4,7 +4,7 @@ import { Link } from '@tanstack/react-router';
 import { CircleAlert } from 'lucide-react';
 
 import type { EndpointWhole, HealthReport } from '../../api/types';
-import { Command, Id } from '../../parts/Copy';
+import { Id } from '../../parts/Copy';
 import { Foreign } from '../../parts/Foreign';
 import { Field, Fields, Panel } from '../../parts/Page';
 import { Ago, Moment } from '../../parts/Time';
@@ -12,6 +12,7 @@ import { bytes, span } from '../../words/measure';
 import { conditionWords } from '../../words/state';
 import { Disks } from './Disks';
 import { Gaps } from './Gaps';
+import { Note } from './Note';
 import { Sensors } from './Sensors';
 import { Stands } from './Stands';
 
@@ -41,6 +42,7 @@ export function Summary({ endpoint }: { endpoint: EndpointWhole }) {
           </Panel>
         </div>
         <div className="stack">
+          <Note endpoint={endpoint} />
           <Identity endpoint={endpoint} />
           <Disks endpoint={endpoint} />
           {health ? <Agent health={health} /> : null}
@@ -70,9 +72,6 @@ function Identity({ endpoint }: { endpoint: EndpointWhole }) {
             <Foreign text={endpoint.machine_id} max={80} />
           </code>
         </Field>
-        {endpoint.site ? <Field name="Site">{endpoint.site}</Field> : null}
-        {endpoint.role ? <Field name="Role">{endpoint.role}</Field> : null}
-        <Field name="Criticality">{endpoint.criticality}</Field>
         <Field name="Enrolled">
           <Moment at={endpoint.enrolled_at} />
         </Field>
@@ -97,10 +96,6 @@ function Identity({ endpoint }: { endpoint: EndpointWhole }) {
           )}
         </Field>
       </Fields>
-      <details className="more">
-        <summary>Say what it is for</summary>
-        <Command text={`cordon endpoint set ${endpoint.id.slice(0, 12)} --criticality high --role 'what it does'`} />
-      </details>
     </Panel>
   );
 }

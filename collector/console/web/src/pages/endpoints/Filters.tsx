@@ -7,21 +7,40 @@ import { Button } from 'react-aria-components';
 import { counts } from '../../api/queries';
 import { Choice } from '../../parts/Input';
 import { useTyped } from '../../shell/typed';
+import { NEEDS } from '../../words/attention';
+import { SILENCES } from '../../words/state';
+import { NARROWING, type Search } from './question';
 
-export interface Search {
-  text?: string | undefined;
-  state?: string | undefined;
-  os?: string | undefined;
-  site?: string | undefined;
-  label?: string | undefined;
-  criticality?: string | undefined;
-  contained?: string | undefined;
-  standing?: string | undefined;
-  sort?: string | undefined;
-  order?: string | undefined;
+/** State, silence and need in one choice: they are one question to whoever asks. */
+const STATE_OPTIONS: [string, string][] = [
+  ['', 'Any state'],
+  ['needs_person', 'Needs a person'],
+  ['state:online', 'Online'],
+  ['state:offline', 'Silent, whatever the reason'],
+  ...SILENCES.map((one): [string, string] => [`silence:${one.key}`, one.word]),
+];
+
+/** Those that are not silences, which stand above. */
+const NEED_OPTIONS: [string, string][] = NEEDS.filter((need) => !SILENCES.some((one) => one.key === need.name)).map((need) => [`need:${need.name}`, need.word]);
+
+function stateValue(search: Search): string {
+  if (search.need) return `need:${search.need}`;
+  if (search.needs_person === 'true') return 'needs_person';
+  if (search.silence) return `silence:${search.silence}`;
+  return search.state ? `state:${search.state}` : '';
 }
 
-const NARROWING = ['text', 'state', 'os', 'site', 'label', 'criticality', 'contained', 'standing'] as const;
+/** The words of the address for what was chosen. */
+function stateWords(value: string): Search {
+  const [kind, word] = value.split(':');
+  const named = (name: string) => (kind === name ? word : undefined);
+  return {
+    state: named('state'),
+    silence: named('silence'),
+    need: named('need'),
+    needs_person: kind === 'needs_person' ? 'true' : undefined,
+  };
+}
 
 export function Filters({ client, search, change }: { client: string; search: Search; change: (search: Search) => void }) {
   const { data: kinds } = useQuery(counts(client));
@@ -38,7 +57,7 @@ export function Filters({ client, search, change }: { client: string; search: Se
         <span className="unseen">Look for endpoints</span>
         <input type="search" value={text} onChange={(event) => setText(event.target.value)} placeholder="Name, system, role, label" />
       </label>
-      <Choice label="State" value={search.state ?? ''} onChange={set('state')} options={[['', 'Any state'], ['online', 'Online'], ['offline', 'Silent']]} />
+      <Choice label="State" value={stateValue(search)} onChange={(value) => change({ ...search, ...stateWords(value) })} options={[...STATE_OPTIONS, ...NEED_OPTIONS]} />
       <Choice
         label="Containment"
         value={search.standing ?? (search.contained === 'true' ? '*' : '')}

@@ -6,7 +6,7 @@ import { Button, Dialog, DialogTrigger, Popover } from 'react-aria-components';
 
 import { Input } from '../../parts/Input';
 import { useKept } from '../../shell/kept';
-import type { Search } from './Filters';
+import type { Search } from './question';
 
 interface Saved {
   name: string;

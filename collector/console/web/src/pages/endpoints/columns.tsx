@@ -23,7 +23,7 @@ export const COLUMNS: EndpointColumn[] = [
       </span>
     ),
   },
-  { key: 'state', title: 'State', width: '9rem', card: 'side', always: true, cell: (row) => <StateMark endpoint={row} /> },
+  { key: 'state', title: 'State', width: '9rem', sort: 'need', card: 'side', always: true, cell: (row) => <StateMark endpoint={row} /> },
   {
     key: 'stands',
     title: 'Stands on it',
@@ -71,7 +71,7 @@ export const COLUMNS: EndpointColumn[] = [
 export const COLUMNS_DEFAULT = ['name', 'state', 'stands', 'seen', 'conditions', 'os', 'site', 'criticality', 'labels'];
 
 function Stands({ standing }: { standing: Standing[] }) {
-  if (standing.length === 0) return <span className="faint">—</span>;
+  if (standing.length === 0) return <span className="faint none">—</span>;
   const [first] = standing;
   return (
     <Badge tone="held" title={standing.map((one) => actionWord(one.action)).join(', ')}>

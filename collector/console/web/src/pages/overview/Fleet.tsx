@@ -1,90 +1,91 @@
-// Endpoints by state as one bar, with every kind of silence apart.
+// Endpoints by state, with every kind of silence apart: as one bar, and as numbers that lead to them.
 
 import { Link } from '@tanstack/react-router';
 
-import type { components } from '../../../dist/schema';
 import { ALL } from '../../api/queries';
-import type { Endpoint } from '../../api/types';
+import type { Count, Counts } from '../../api/types';
 import { Dot } from '../../parts/Mark';
-import { STATES, type State, stateOf } from '../../words/state';
+import { type State, STATES } from '../../words/state';
 
-interface Props {
-  client: string;
-  counts: components['schemas']['Counts'];
-  silent: Endpoint[];
-  silentTotal: number | undefined;
+type Counted = Pick<Count | Counts, 'online' | 'silences'>;
+
+export function countOf(counts: Counted, state: State): number {
+  return state.key === 'online' ? counts.online : (counts.silences[state.key as keyof Counts['silences']] ?? 0);
 }
 
-export function Fleet({ client, counts, silent, silentTotal }: Props) {
-  const byState = new Map<string, number>([['online', counts.online]]);
-  for (const endpoint of silent) {
-    const { key } = stateOf(endpoint);
-    byState.set(key, (byState.get(key) ?? 0) + 1);
-  }
-  const rest = counts.offline - silent.length;
+/** All states side by side, each as wide as it has endpoints. */
+export function StateBar({ counts, thin = false }: { counts: Counted; thin?: boolean }) {
+  return (
+    <span className={thin ? 'fleet-bar thin' : 'fleet-bar'} aria-hidden>
+      {STATES.map((state) => {
+        const count = countOf(counts, state);
+        return count > 0 ? <span key={state.key} className={`share ${state.tone} ${state.key}`} style={{ flexGrow: count }} /> : null;
+      })}
+    </span>
+  );
+}
+
+export function Fleet({ client, counts }: { client: string; counts: Counts }) {
   return (
     <section className="fleet" aria-label="Endpoints by state">
-      <div className="fleet-bar" aria-hidden>
-        {STATES.map((state) => {
-          const count = byState.get(state.key) ?? 0;
-          return count > 0 ? <span key={state.key} className={`share ${state.tone} ${state.key}`} style={{ flexGrow: count }} /> : null;
-        })}
-      </div>
+      <StateBar counts={counts} />
       <ul className="fleet-states">
         {STATES.map((state) => (
           <li key={state.key}>
-            <Count client={client} state={state} count={byState.get(state.key) ?? 0} />
+            <Figure
+              client={client}
+              count={countOf(counts, state)}
+              tone={state.tone}
+              shape={state.key}
+              word={state.word}
+              meaning={state.meaning}
+              search={state.key === 'online' ? { state: 'online' } : { silence: state.key }}
+            />
           </li>
         ))}
         <li>
-          <Contained client={client} contained={counts.contained} isolated={counts.isolated} />
+          <Figure
+            client={client}
+            count={counts.contained}
+            tone="held"
+            shape="held"
+            word="Contained"
+            meaning={`Something stands on ${counts.contained}; ${counts.isolated} of them isolated`}
+            search={{ contained: 'true' }}
+          />
         </li>
       </ul>
-      {silentTotal !== undefined && rest > 0 ? (
-        <p className="foot-note">Kinds of silence are told for the {silent.length} endpoints heard last, of {silentTotal} that are not connected.</p>
-      ) : null}
     </section>
   );
 }
 
-function Count({ client, state, count }: { client: string; state: State; count: number }) {
+interface FigureProps {
+  client: string;
+  count: number;
+  tone: State['tone'];
+  shape: string;
+  word: string;
+  meaning: string;
+  search: Record<string, string>;
+}
+
+function Figure({ client, count, tone, shape, word, meaning, search }: FigureProps) {
   const inside = (
     <>
       <span className="fleet-count">{count.toLocaleString('en')}</span>
       <span className="fleet-word">
-        <Dot tone={state.tone} shape={state.key} />
-        {state.word}
+        <Dot tone={tone} shape={shape} />
+        {word}
       </span>
     </>
   );
-  const looks = `fleet-state ${count > 0 ? state.tone : 'none'}`;
-  if (client === ALL) {
-    return <div className={looks} title={state.meaning}>{inside}</div>;
-  }
-  const search = { state: state.key === 'online' ? 'online' : 'offline', sort: 'seen', order: 'descending' };
-  return (
-    <Link to="/c/$client/endpoints" params={{ client }} search={search} className={looks} title={state.meaning}>
-      {inside}
-    </Link>
-  );
-}
-
-function Contained({ client, contained, isolated }: { client: string; contained: number; isolated: number }) {
-  const inside = (
-    <>
-      <span className="fleet-count">{contained.toLocaleString('en')}</span>
-      <span className="fleet-word">
-        <Dot tone="held" shape="held" />
-        Contained
-      </span>
-    </>
-  );
-  const looks = `fleet-state ${contained > 0 ? 'held' : 'none'}`;
-  const title = `Something stands on ${contained}; ${isolated} of them isolated`;
+  const looks = `fleet-state ${count > 0 ? tone : 'none'}`;
   return client === ALL ? (
-    <div className={looks} title={title}>{inside}</div>
+    <div className={looks} title={meaning}>
+      {inside}
+    </div>
   ) : (
-    <Link to="/c/$client/endpoints" params={{ client }} search={{ contained: 'true' }} className={looks} title={title}>
+    <Link to="/c/$client/endpoints" params={{ client }} search={search} className={looks} title={meaning}>
       {inside}
     </Link>
   );

@@ -2,21 +2,29 @@
 
 import { Link } from '@tanstack/react-router';
 import { ChevronRight } from 'lucide-react';
+import { useState } from 'react';
+import { Button } from 'react-aria-components';
 
 import { Foreign } from '../../parts/Foreign';
 import { Badge } from '../../parts/Mark';
 import { Ago } from '../../parts/Time';
 import type { Need } from '../../words/attention';
 
+/** Shown at first, so that what stands below is not out of reach. */
+const SHOWN_FIRST = 12;
+
 /** More than these are not read by anybody; their number is told. */
-const SHOWN_MAX = 40;
+const SHOWN_MAX = 60;
 
 export function NeedList({ needs, named }: { needs: Need[]; named: boolean }) {
+  const [isAll, setAll] = useState(false);
+  const shown = needs.slice(0, isAll ? SHOWN_MAX : SHOWN_FIRST);
+  const next = Math.min(needs.length, SHOWN_MAX) - shown.length;
   const rest = needs.length - SHOWN_MAX;
   return (
     <>
       <ul className="list">
-        {needs.slice(0, SHOWN_MAX).map((need) => (
+        {shown.map((need) => (
           <li key={need.key}>
             <Way need={need}>
               <span className={`need-edge ${need.tone}`} aria-hidden />
@@ -40,7 +48,12 @@ export function NeedList({ needs, named }: { needs: Need[]; named: boolean }) {
           </li>
         ))}
       </ul>
-      {rest > 0 ? <p className="foot-note">and {rest} more</p> : null}
+      {next > 0 ? (
+        <Button className="link more-needs" onPress={() => setAll(true)}>
+          Show {next} more
+        </Button>
+      ) : null}
+      {isAll && rest > 0 ? <p className="foot-note">and {rest} more</p> : null}
     </>
   );
 }
