@@ -73,6 +73,12 @@ const command = createRoute({
   path: '/commands/$command',
   component: lazyRouteComponent(() => import('./pages/Command'), 'CommandPage'),
 });
+const query = createRoute({
+  getParentRoute: () => client,
+  path: '/query',
+  validateSearch: texts('sql', 'endpoints'),
+  component: lazyRouteComponent(() => import('./pages/Query'), 'Query'),
+});
 const audit = createRoute({
   getParentRoute: () => client,
   path: '/audit',
@@ -93,7 +99,7 @@ const routeTree = root.addChildren([
     overview,
     clients,
     account,
-    client.addChildren([clientOverview, endpoints, endpoint, containments, commands, command, audit, settings]),
+    client.addChildren([clientOverview, endpoints, endpoint, containments, commands, command, query, audit, settings]),
   ]),
 ]);
 
