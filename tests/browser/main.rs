@@ -1,5 +1,5 @@
 //! The web console in a real browser, over the real collector and real agents: signing in, finding,
-//! following, acting, a hostile endpoint, a hostile console, and those who cannot see.
+//! following, acting, asking, proving, a hostile endpoint, a hostile console, and those who cannot see.
 //!
 //! Needs root for the lab, node with the console's packages, and a chromium; skips by name without.
 //! `cargo shots` makes pictures of every page instead.
@@ -16,7 +16,7 @@ use fleet::Scene;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// What is shown, and the file that shows it; in this order, for the first signs in.
-const TESTS: [(&str, &str); 6] = [
+const TESTS: [(&str, &str); 8] = [
     ("an invited person signs in with a password and a code, then a passkey", "sign-in"),
     ("endpoints, timelines, commands and processes are found and followed live", "pages"),
     ("an endpoint that is markup and scripts through and through runs nothing", "hostile"),
@@ -26,6 +26,8 @@ const TESTS: [(&str, &str); 6] = [
         "acting",
     ),
     ("a page that shows one command and asks for another is shown for what it is", "deceit"),
+    ("live endpoints answer a query under their own signatures", "query"),
+    ("evidence is exported and verified, and refused once a byte of it is changed", "evidence"),
 ];
 
 /// Of every page; made only when asked for, by `cargo shots`: nobody looks at them in a test.

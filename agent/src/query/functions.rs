@@ -39,6 +39,12 @@ pub fn may_use(function: &str) -> bool {
     FUNCTIONS.iter().any(|name| name.eq_ignore_ascii_case(function))
 }
 
+/// Functions that are called by a name; the others are operators.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.into_iter().filter(|name| name.starts_with(|first: char| first.is_ascii_alphabetic()))
+}
+
 /// Whether a table that is none of ours may be read.
 #[must_use]
 pub fn may_read(table: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Evidence taken out: whole batches in chain order, to be checked anywhere without the collector.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body as Answer;
 use axum::extract::{Path, State};
@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cordon_proto::event::Lane;
 use cordon_proto::evidence::{Bundle, EndpointEvidence, MAGIC};
+use cordon_proto::id::ClientId;
 use cordon_proto::message::Signed;
 use cordon_proto::roster::Role;
 use cordon_proto::sign::batch::{Batch, Header};
@@ -44,12 +45,22 @@ pub(crate) struct Wanted {
     /// Of this endpoint only.
     #[serde(default)]
     endpoint: Option<String>,
+    /// Of these endpoints, in one bundle.
+    #[serde(default)]
+    endpoints: Option<Vec<String>>,
     /// From here on.
     #[schema(value_type = String, format = DateTime)]
     since: Time,
     /// Up to here.
     #[schema(value_type = String, format = DateTime)]
     until: Time,
+}
+
+impl Wanted {
+    /// The endpoints named; none for all of them.
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.endpoint.iter().chain(self.endpoints.iter().flatten()).map(String::as_str)
+    }
 }
 
 /// A bundle of every batch that holds an event of the time asked for, with all between them in the
@@ -70,26 +81,14 @@ pub(super) async fn export(
     if wanted.since > wanted.until {
         return Err(Problem::refused("`since` is after `until`"));
     }
+    if wanted.endpoints.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Problem::refused("`endpoints` names none; leave it out for all of them"));
+    }
     let _turn = app.exports.acquire().await.ok().ok_or_else(Problem::stopping)?;
     let bundle = app.work(move |app| {
-        let endpoints = match &wanted.endpoint {
-            Some(id) => {
-                let found = find(app, &person, id)?;
-                if found.client != client {
-                    return Err(Problem::not_found());
-                }
-                vec![found]
-            }
-            None => {
-                let clients = vec![client.clone()];
-                let count_max = ENDPOINTS_MAX;
-                let filter = EndpointFilter { clients, name: None, after: None, count_max };
-                app.collector.state.endpoints(&filter)?
-            }
-        };
+        let endpoints = named(app, &person, &client, &wanted)?;
         let detail = format!("{} to {}", wanted.since, wanted.until);
-        let to = wanted.endpoint.clone().unwrap_or_else(|| "every endpoint".to_owned());
-        let act = person.act(&client, Role::Viewer, Deed::Export, to, detail)?;
+        let act = person.act(&client, Role::Viewer, Deed::Export, whose(&wanted), detail)?;
         let made_ns = app.collector.clock.wall_ns();
         app.collector.state.record(vec![act], made_ns)?;
         let mut room = BYTES_MAX;
@@ -104,6 +103,34 @@ pub(super) async fn export(
         Ok(Bundle { magic, client, made_ns, rosters, endpoints: parts }.encode())
     });
     Ok(send(bundle.await?))
+}
+
+/// Whose evidence is wanted, each once.
+fn named(
+    app: &App,
+    person: &Person,
+    client: &ClientId,
+    wanted: &Wanted,
+) -> Result<Vec<Endpoint>, Problem> {
+    let ids: BTreeSet<_> = wanted.ids().collect();
+    if ids.is_empty() {
+        let (clients, count_max) = (vec![client.clone()], ENDPOINTS_MAX);
+        let filter = EndpointFilter { clients, name: None, after: None, count_max };
+        return Ok(app.collector.state.endpoints(&filter)?);
+    }
+    let found = ids.into_iter().map(|id| find(app, person, id));
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    let is_ours = found.iter().all(|endpoint| endpoint.client == *client);
+    if is_ours { Ok(found) } else { Err(Problem::not_found()) }
+}
+
+/// The same for the audit trail, whose lines are short.
+fn whose(wanted: &Wanted) -> String {
+    match (wanted.ids().next(), wanted.ids().count()) {
+        (None, _) => "every endpoint".to_owned(),
+        (Some(only), 1) => only.to_owned(),
+        (Some(first), count) => format!("{count} endpoints, {first} among them"),
+    }
 }
 
 fn send(bundle: Vec<u8>) -> Response {

@@ -9,11 +9,12 @@ use cordon_proto::id::{CommandId, EndpointId};
 use cordon_proto::policy::Budget;
 use cordon_proto::query::{Query, read_chunk};
 use cordon_proto::roster::RosterRef;
+use serde_json::json;
 
 use super::*;
 use crate::clock::Clock;
-use crate::query::engine;
 use crate::query::frame::{Ended, Frame};
+use crate::query::{engine, functions};
 
 fn facts() -> Facts {
     let sensor = SensorHealth {
@@ -204,4 +205,32 @@ fn the_tables_are_listed_in_a_table() {
     let mut names: Vec<_> = all(&facts()).iter().map(|table| vec![word(table.name())]).collect();
     names.sort_by_key(|row| format!("{row:?}"));
     assert_eq!(rows, names);
+}
+
+/// What the console's editor completes from. Whoever changes a table writes it anew:
+/// `CORDON_WRITE_TABLES=1 cargo test -p cordon-agent tables_that_the_consoles`.
+#[test]
+fn the_tables_that_the_consoles_editor_knows_are_these() {
+    let tables = all(&facts()).into_iter().map(|table| {
+        let columns = table.columns().iter().map(|column| {
+            let key = match column.key {
+                Key::No => None,
+                Key::Equal => Some("equal"),
+                Key::Pattern => Some("pattern"),
+            };
+            json!({ "name": column.name, "type": column.kind, "about": column.about, "key": key })
+        });
+        let columns: Vec<_> = columns.collect();
+        json!({ "name": table.name(), "about": table.about(), "columns": columns })
+    });
+    let functions: Vec<_> = functions::names().collect();
+    let known = json!({ "tables": tables.collect::<Vec<_>>(), "functions": functions });
+    let now = format!("{known:#}\n");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = folder.join("../collector/console/web/tables.json");
+    if std::env::var_os("CORDON_WRITE_TABLES").is_some() {
+        std::fs::write(&file, &now).unwrap();
+    }
+    let held = std::fs::read_to_string(&file).unwrap();
+    assert!(held == now, "collector/console/web/tables.json is old: write it anew");
 }

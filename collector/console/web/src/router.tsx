@@ -73,6 +73,18 @@ const command = createRoute({
   path: '/commands/$command',
   component: lazyRouteComponent(() => import('./pages/Command'), 'CommandPage'),
 });
+const query = createRoute({
+  getParentRoute: () => client,
+  path: '/query',
+  validateSearch: texts('sql', 'endpoints'),
+  component: lazyRouteComponent(() => import('./pages/Query'), 'Query'),
+});
+const evidence = createRoute({
+  getParentRoute: () => client,
+  path: '/evidence',
+  validateSearch: texts('endpoints', 'class', 'text', 'since', 'until', 'event', 'tab'),
+  component: lazyRouteComponent(() => import('./pages/Evidence'), 'Evidence'),
+});
 const audit = createRoute({
   getParentRoute: () => client,
   path: '/audit',
@@ -93,7 +105,7 @@ const routeTree = root.addChildren([
     overview,
     clients,
     account,
-    client.addChildren([clientOverview, endpoints, endpoint, containments, commands, command, audit, settings]),
+    client.addChildren([clientOverview, endpoints, endpoint, containments, commands, command, query, evidence, audit, settings]),
   ]),
 ]);
 

@@ -2,6 +2,7 @@
 
 use cordon_proto::event::log::Run;
 use cordon_proto::evidence;
+use cordon_proto::id::EndpointId;
 use cordon_proto::sign::batch::EventProof;
 
 use super::*;
@@ -293,6 +294,13 @@ async fn a_bundle_verifies_elsewhere_and_holds_the_chain_of_the_time_asked_for()
     let bundle = evidence::Bundle::decode(&read(export(narrow).await).await).unwrap();
     assert_eq!(bundle.endpoints.len(), 1);
     assert_eq!(bundle.endpoints[0].batches.len(), 2);
+    let of = |ids: &[EndpointId]| json!({ "endpoints": ids, "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z" });
+    let twice = of(&[hosts[1].endpoint, hosts[0].endpoint, hosts[1].endpoint]);
+    let bundle = evidence::Bundle::decode(&read(export(twice).await).await).unwrap();
+    assert_eq!(bundle.endpoints.len(), 2, "each once");
+    assert_eq!(export(of(&[])).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let strange = export(of(&[hosts[0].endpoint, EndpointId::of(b"strange")])).await;
+    assert_eq!(strange.status(), StatusCode::NOT_FOUND);
     let backwards = json!({ "since": "2027-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z" });
     assert_eq!(export(backwards).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let trail = world.get("/audit?client=acme", &vic).await;

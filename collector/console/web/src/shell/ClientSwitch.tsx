@@ -8,7 +8,7 @@ import type { Current } from '../api/types';
 import { Menu } from '../parts/Menu';
 
 /** Pages that every client has; what is open on them does not go along. */
-const PAGES = ['endpoints', 'containments', 'commands', 'audit', 'settings'];
+const PAGES = ['endpoints', 'containments', 'commands', 'query', 'evidence', 'audit', 'settings'];
 
 export function ClientSwitch({ seats, client }: { seats: Current['clients']; client: string }) {
   const navigate = useNavigate();

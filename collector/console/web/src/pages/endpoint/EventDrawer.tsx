@@ -1,19 +1,21 @@
 // One event, whole: its fields by their paths, or as it came.
 
 import { useQuery } from '@tanstack/react-query';
-import { X } from 'lucide-react';
-import { useState } from 'react';
+import { FileCheck2, X } from 'lucide-react';
+import { lazy, Suspense, useState } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
 import { eventsPage } from '../../api/queries';
 import type { EventShown, Json } from '../../api/types';
 import { CopyButton } from '../../parts/Copy';
 import { Foreign } from '../../parts/Foreign';
-import { Answer } from '../../parts/Notice';
+import { Answer, Waiting } from '../../parts/Notice';
 import { Moment } from '../../parts/Time';
 import { parts } from '../../words/foreign';
 import { summary } from '../../words/summary';
 import { ClassBadge } from './Timeline';
+
+const ProveEvent = lazy(() => import('../evidence/ProveEvent'));
 
 /** Looks for it through the log, some pages long. */
 const PAGES_MAX = 10;
@@ -51,7 +53,7 @@ export function EventDrawer({ client, uid, known, close }: Props) {
       <Modal className="drawer">
         <Dialog className="dialog" aria-label="Event">
           <Answer asked={known ? { data: known, error: null } : asked} rows={8}>
-            {(event) => <Whole event={event} close={close} />}
+            {(event) => <Whole client={client} event={event} close={close} />}
           </Answer>
         </Dialog>
       </Modal>
@@ -59,8 +61,9 @@ export function EventDrawer({ client, uid, known, close }: Props) {
   );
 }
 
-function Whole({ event, close }: { event: EventShown; close: () => void }) {
+function Whole({ client, event, close }: { client: string; event: EventShown; close: () => void }) {
   const [raw, setRaw] = useState(false);
+  const [proving, setProving] = useState(false);
   const text = JSON.stringify(event, null, 2);
   return (
     <>
@@ -89,7 +92,15 @@ function Whole({ event, close }: { event: EventShown; close: () => void }) {
           </Button>
         </div>
         <CopyButton text={text} label="Copy the event as JSON" />
+        <Button className="button small push" isDisabled={proving} onPress={() => setProving(true)}>
+          <FileCheck2 size={14} aria-hidden /> Prove this event
+        </Button>
       </div>
+      {proving ? (
+        <Suspense fallback={<Waiting />}>
+          <ProveEvent client={client} event={event} />
+        </Suspense>
+      ) : null}
       {raw ? <Raw text={text} /> : <FieldList event={event} />}
     </>
   );
