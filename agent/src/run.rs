@@ -33,7 +33,6 @@ use cordon_proto::policy::Policy;
 use cordon_proto::sign::SigningKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::action::deed::Tools;
 use crate::action::isolate::shell::Shell;
@@ -50,6 +49,7 @@ use crate::link::{Link, LinkEvent};
 use crate::machine::Machine;
 use crate::nonce::{Moment, Nonces};
 use crate::platform::linux::heap;
+use crate::platform::linux::ticks::Ticks;
 use crate::roster_keeper::RosterKeeper;
 use crate::sensor::{Checkpoint, Report, Sample};
 use crate::spool::keeper::{Progress, SpoolHandle};
@@ -161,11 +161,11 @@ const HELPERS_MAX: usize = 8;
 impl Agent {
     async fn run(mut self) -> Result<(), StartError> {
         let mut signals = Signals::new().map_err(StartError::Runtime)?;
-        let mut ticks = ticks();
+        let ticks = Ticks::each(TICK).map_err(StartError::Runtime)?;
         loop {
             let wake = tokio::select! {
                 signal = signals.next() => Wake::Signal(signal),
-                _ = ticks.tick() => Wake::Tick,
+                () = tick(&ticks) => Wake::Tick,
                 wake = self.wake() => wake,
             };
             if let Wake::Signal(Asked::Stop(signal)) = wake {
@@ -300,8 +300,10 @@ impl Signals {
     }
 }
 
-fn ticks() -> Interval {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
+/// Waits for a tick, come what may: without one no lease would end.
+async fn tick(ticks: &Ticks) {
+    if let Err(error) = ticks.next().await {
+        tracing::error!(%error, "the kernel's timer does not tick");
+        tokio::time::sleep(TICK).await;
+    }
 }

@@ -210,13 +210,14 @@ impl Spool {
         self.store_waiting()
     }
 
-    /// Waits until everything taken is on disk; deletes what was noted for it.
+    /// Waits until everything taken is on disk.
     pub fn sync(&mut self, now: Stamp) -> Result<(), SpoolError> {
         self.now = now;
         if self.unsynced {
-            return self.write("sync", Sync::Now, |_, _| Ok(()));
+            self.read("sync", Store::sync_log)?;
+            self.unsynced = false;
         }
-        self.forget_noted()
+        Ok(())
     }
 
     /// Whether telemetry was taken that a power loss could still take back.
@@ -225,8 +226,8 @@ impl Spool {
         self.unsynced
     }
 
-    /// Notes that the agent is alive, so that a gap after a crash begins here; sees to the room that
-    /// is kept for a full disk, and gives back what is not needed.
+    /// Notes that the agent is alive, so that a gap after a crash begins here; deletes what was noted
+    /// for it, sees to the room that is kept for a full disk, and gives back what is not needed.
     pub fn alive(&mut self, now: Stamp) -> Result<(), SpoolError> {
         self.now = now;
         self.run_told_ns = None;
@@ -264,11 +265,6 @@ impl Spool {
     /// is dropped for want of room.
     fn forget_later(&mut self, forgets: Forgets) {
         self.forgets.add(forgets);
-    }
-
-    /// Whether something is to be deleted.
-    fn has_to_forget(&self) -> bool {
-        self.forgets.is_some()
     }
 
     /// The telemetry that the last append sealed, once.

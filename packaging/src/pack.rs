@@ -64,7 +64,7 @@ fn debian(workspace: &Workspace, into: &Path, time: &str) -> Result<()> {
 }
 
 /// Builds every program in release, one package at a time, so that no package gets features that
-/// only another one asked for; where they lie.
+/// only another one asked for, and as `.cargo/PROGRAM.toml` says where there is one; where they lie.
 pub fn build_programs(workspace: &Workspace, logs: &Path) -> Result<Vec<PathBuf>> {
     let folder = workspace.program_folder("release");
     let mut built = Vec::new();
@@ -75,6 +75,10 @@ pub fn build_programs(workspace: &Workspace, logs: &Path) -> Result<Vec<PathBuf>
             ["build", "--release", "--package", &program.package, "--bin", &program.name];
         let mut command = cargo(&arguments);
         command.current_dir(&workspace.root);
+        let own = workspace.root.join(format!(".cargo/{}.toml", program.name));
+        if own.exists() {
+            command.arg("--config").arg(own);
+        }
         let log = logs.join(format!("build-{}.log", program.name));
         let ran = run_command(&what, &mut command, &log)?;
         if !ran.status.success() {

@@ -29,6 +29,7 @@ pub mod sock_diag;
 pub mod socket;
 pub mod sparse;
 pub mod terminal;
+pub mod ticks;
 pub mod uevent;
 pub mod wait;
 pub mod xfrm;

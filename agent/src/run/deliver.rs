@@ -215,9 +215,13 @@ impl Agent {
         let Some((session, ask)) = self.delivery.asked.pop_front() else { return };
         self.delivery.asking = true;
         if let Ask::Effect(AgentEffect::Fetch { lane, after, batches_max, bytes_max }) = ask
-            && let Some(fresh) = self.spool.fetch_fresh(lane, after, batches_max, bytes_max)
+            && let Some(known) = self.fetch_known(lane, after, batches_max, bytes_max)
         {
-            return self.spooled(Spooled::Batches(session, lane, fresh));
+            return self.spooled(Spooled::Batches(session, lane, known));
+        }
+        if let Ask::Effect(AgentEffect::Forget { lane, upto }) = ask {
+            self.spool.forget(lane, upto);
+            return self.spooled(Spooled::Done);
         }
         if let Ask::Effect(AgentEffect::BeginEpoch { lane, cause, .. }) = &ask {
             tracing::warn!(lane = lane.name(), ?cause, "a new epoch begins");
@@ -237,15 +241,13 @@ impl Agent {
                     let batches = spool.fetch(lane, after, batches_max, bytes_max).await;
                     batches.map(|found| Spooled::Batches(session, lane, found))
                 }
-                Ask::Effect(AgentEffect::Forget { lane, upto }) => {
-                    spool.forget(lane, upto).await.map(|()| Spooled::Done)
-                }
                 Ask::Effect(AgentEffect::BeginEpoch { lane, above, cause, reseal_after }) => {
                     let begun = spool.begin_epoch(lane, above, cause, reseal_after).await;
                     begun.map(|()| Spooled::Done)
                 }
                 Ask::Effect(
                     AgentEffect::Send(_)
+                    | AgentEffect::Forget { .. }
                     | AgentEffect::Close(_)
                     | AgentEffect::Live { .. }
                     | AgentEffect::Command(_)
@@ -256,6 +258,22 @@ impl Agent {
             };
             Done::Spooled(answer.unwrap_or_else(Spooled::Failed))
         });
+    }
+
+    /// What the spool's thread need not be asked for: batches that were sealed just now, and that
+    /// there is nothing after the last that was sealed. Each batch is followed by such a question.
+    fn fetch_known(
+        &self,
+        lane: Lane,
+        after: Cursor,
+        batches_max: usize,
+        bytes_max: usize,
+    ) -> Option<Vec<SealedBatch>> {
+        // More than this says can only be there if a newer value is on its way, which wakes.
+        if self.progress.borrow().end(lane) == after {
+            return Some(Vec::new());
+        }
+        self.spool.fetch_fresh(lane, after, batches_max, bytes_max)
     }
 
     pub(super) fn spooled(&mut self, answer: Spooled) {

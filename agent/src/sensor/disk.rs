@@ -43,6 +43,9 @@ pub const NAME: &str = "disks";
 /// More than [`mountinfo::MOUNTS_MAX`] mounts need.
 const TABLE_BYTES_MAX: u64 = 4 << 20;
 
+/// Enough for most tables, so that one read takes them.
+const TABLE_BYTES_USUAL: usize = 16 << 10;
+
 /// What the sensor does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -317,7 +320,7 @@ pub(super) fn mounts_of(device: (u32, u32)) -> Vec<Text> {
 
 fn read(mut table: &File) -> io::Result<Vec<u8>> {
     table.rewind()?;
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(TABLE_BYTES_USUAL);
     table.take(TABLE_BYTES_MAX).read_to_end(&mut text)?;
     Ok(text)
 }

@@ -23,31 +23,19 @@ pub(super) struct Board {
 #[derive(Debug, Default)]
 struct Written {
     forgets: Forgets,
-    /// The thread will look here within a second.
-    looks: bool,
     /// Telemetry, in order.
     sealed: Vec<SealedBatch>,
 }
 
 impl Board {
-    /// Notes what the collector has; answers whether the thread must be woken to see it.
-    pub(super) fn forget(&self, lane: Lane, upto: Cursor) -> bool {
-        let mut written = self.lock();
-        written.forgets.note(lane, upto);
-        !std::mem::replace(&mut written.looks, true)
+    /// Notes what the collector has.
+    pub(super) fn forget(&self, lane: Lane, upto: Cursor) {
+        self.lock().forgets.note(lane, upto);
     }
 
     /// What the collector has, as far as it is news.
     pub(super) fn take_forgets(&self) -> Forgets {
         std::mem::take(&mut self.lock().forgets)
-    }
-
-    /// Says whether the thread looks here within a second; answers whether it must, since there is
-    /// something to be seen.
-    pub(super) fn will_look(&self, looks: bool) -> bool {
-        let mut written = self.lock();
-        written.looks = looks || written.forgets.is_some();
-        written.looks
     }
 
     /// Shows what was sealed last, instead of what was before.
@@ -123,14 +111,12 @@ mod tests {
     }
 
     #[test]
-    fn who_will_look_anyway_is_not_woken_and_who_will_not_is_woken_once() {
+    fn what_the_collector_has_is_noted_up_to_the_last_and_taken_once() {
         let board = Board::default();
-        let forget = |last| board.forget(Lane::Telemetry, after(1, last));
-        assert_eq!([forget(1), forget(2)], [true, false]);
-        assert!(board.will_look(false), "there is something to be seen");
-        assert!(board.take_forgets().is_some());
-        assert!(!board.will_look(false));
-        assert!(board.will_look(true));
-        assert!(!forget(3));
+        board.forget(Lane::Telemetry, after(1, 1));
+        board.forget(Lane::Telemetry, after(1, 2));
+        let noted: Vec<_> = board.take_forgets().iter().collect();
+        assert_eq!(noted, [(Lane::Telemetry, after(1, 2))]);
+        assert!(!board.take_forgets().is_some());
     }
 }

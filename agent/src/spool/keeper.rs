@@ -5,7 +5,9 @@
 //! second, and to wake it for each would cost more than to store them.
 
 use std::io;
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
 
 use cordon_proto::event::Lane;
 use cordon_proto::event::agent::LaneDepth;
@@ -13,7 +15,6 @@ use cordon_proto::message::LanePosition;
 use cordon_proto::session::{Cursor, SealedBatch};
 use cordon_proto::sign::batch::EpochCause;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
 use super::board::Board;
 use super::inbox::{Inbox, Taking};
@@ -60,8 +61,6 @@ enum Order {
     Gather,
     /// Take a sample in; answer once it is on disk.
     Keep(Sample, oneshot::Sender<Taken>),
-    /// Look at the board within a second.
-    Forget,
     /// Store what was gathered, then do this.
     Then(Work),
     /// Do this.
@@ -86,17 +85,14 @@ pub fn start(
 ) -> io::Result<(SpoolHandle, watch::Receiver<Progress>, JoinHandle<()>)> {
     let (orders, queue) = mpsc::channel(ORDERS_MAX);
     let (progress, seen) = watch::channel(progress_of(&spool, None));
-    // A runtime of its own, for its timers only: the disk may hold this thread up, not the agent.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let pace = Pace::new(clock.now());
     let (samples, answers) = (Vec::new(), Vec::new());
     let (taking, inbox) = Inbox::new();
     let (board, trouble) = (Board::default(), None);
     let handle = SpoolHandle { orders, inbox, board: board.clone() };
     let keeper = Keeper { spool, clock, pace, taking, samples, answers, board, progress, trouble };
-    let thread = std::thread::Builder::new()
-        .name("spool".to_owned())
-        .spawn(move || runtime.block_on(keeper.run(queue)))?;
+    let thread =
+        std::thread::Builder::new().name("spool".to_owned()).spawn(move || keeper.run(queue))?;
     Ok((handle, seen, thread))
 }
 
@@ -153,11 +149,11 @@ impl SpoolHandle {
         }
     }
 
-    /// Deletes what is durable at the collector: within a second, and before anything is dropped
-    /// for want of room. Waits only for room in the queue; what a crash keeps from being deleted is
-    /// told apart by its place at the next connection.
-    pub async fn forget(&self, lane: Lane, upto: Cursor) -> Result<(), SpoolError> {
-        if self.board.forget(lane, upto) { self.order(Order::Forget).await } else { Ok(()) }
+    /// Deletes what is durable at the collector: with what is written next, within ten seconds, and
+    /// before anything is dropped for want of room. Waits for nothing; what a crash keeps from being
+    /// deleted is told apart by its place at the next connection.
+    pub fn forget(&self, lane: Lane, upto: Cursor) {
+        self.board.forget(lane, upto);
     }
 
     /// Other limits from now on; what is over them goes when something is stored next.
@@ -259,6 +255,28 @@ fn progress_of(spool: &Spool, trouble: Option<String>) -> Progress {
     Progress { control, telemetry, times_lost: spool.times_lost(), trouble }
 }
 
+/// What the thread's wait ended with.
+enum Waited {
+    Order(Order),
+    /// Until something is due.
+    Long,
+    /// Nobody can order anything any more.
+    Ended,
+}
+
+/// Wakes the thread that waits.
+struct Bell(Thread);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 struct Keeper {
     spool: Spool,
     clock: Clock,
@@ -272,23 +290,23 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(mut self, mut queue: mpsc::Receiver<Order>) {
+    fn run(mut self, mut queue: mpsc::Receiver<Order>) {
         let asked = loop {
-            match tokio::time::timeout_at(self.until(), queue.recv()).await {
-                Ok(Some(order)) => {
+            match self.wait(&mut queue) {
+                Waited::Order(order) => {
                     if let Some(answer) = self.obey(order) {
                         break Some(answer);
                     }
                 }
-                Ok(None) => break None,
-                Err(_elapsed) => {}
+                Waited::Ended => break None,
+                Waited::Long => {}
             }
             self.handle_timeout();
         };
         // Nothing more can be handed over; what was before is stored too.
         self.taking.close();
         queue.close();
-        while let Some(order) = queue.recv().await {
+        while let Some(order) = queue.blocking_recv() {
             self.obey(order);
         }
         let closed = self.close();
@@ -305,7 +323,6 @@ impl Keeper {
         match order {
             Order::Gather => {}
             Order::Keep(sample, answer) => self.keep(sample, answer),
-            Order::Forget => self.note(),
             Order::Then(work) => {
                 self.store();
                 if let Err(error) = self.spool.forget_noted() {
@@ -320,8 +337,23 @@ impl Keeper {
         None
     }
 
-    fn until(&self) -> Instant {
-        Instant::from_std(self.clock.instant(self.pace.poll_timeout()))
+    /// Waits for an order, or until something is due. Not by a runtime: its timers go by wheels whose
+    /// turns wake as well, and each of these waits would be two.
+    fn wait(&self, queue: &mut mpsc::Receiver<Order>) -> Waited {
+        let bell = Waker::from(Arc::new(Bell(std::thread::current())));
+        let mut context = Context::from_waker(&bell);
+        loop {
+            match queue.poll_recv(&mut context) {
+                Poll::Ready(Some(order)) => return Waited::Order(order),
+                Poll::Ready(None) => return Waited::Ended,
+                Poll::Pending => {}
+            }
+            let left = self.pace.poll_timeout().saturating_sub(self.clock.now());
+            if left.is_zero() {
+                return Waited::Long;
+            }
+            std::thread::park_timeout(left);
+        }
     }
 
     /// Looks into the inbox; what cannot wait is stored at once, with all that came before it.
@@ -347,11 +379,9 @@ impl Keeper {
         self.spool.forget_later(forgets);
     }
 
-    /// Sees to it that whatever is not settled is within a second.
+    /// Sees to it that whatever is unsynced is synced in time.
     fn note(&mut self) {
-        let settled = !self.spool.is_unsynced() && !self.spool.has_to_forget();
-        let looks = self.board.will_look(!settled);
-        self.pace.noted(self.clock.now(), looks);
+        self.pace.noted(self.clock.now(), self.spool.is_unsynced());
     }
 
     /// Brings what was gathered to disk.
@@ -397,11 +427,11 @@ impl Keeper {
                     self.store();
                     Ok(())
                 }
-                Due::Sync => {
+                Due::Sync => self.spool.sync(clock::stamp()),
+                Due::Alive => {
                     self.forget_later();
-                    self.spool.sync(clock::stamp())
+                    self.spool.alive(clock::stamp())
                 }
-                Due::Alive => self.spool.alive(clock::stamp()),
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "the spool could not be kept up");

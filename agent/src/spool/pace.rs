@@ -5,16 +5,19 @@
 use std::time::Duration;
 
 /// How long the first of some telemetry waits for more at least, so that a batch and its signature
-/// are shared by what happens together.
+/// are shared by what happens together. Sensors have gathered for a moment already: what comes after
+/// a quiet time does not wait again.
 const LINGER_MIN: Duration = Duration::from_millis(30);
 
-/// How long it waits at most: while much happens, a batch costs the same however full it is.
+/// How long it waits at most: while much happens, a batch costs the same however full it is. Also
+/// for how long nothing came in a quiet time.
 const LINGER_MAX: Duration = Duration::from_millis(240);
 
 /// Much happens when so many events were gathered while the first of them waited.
 const MUCH_EVENTS: usize = 12;
 
-/// The longest that telemetry stays unsynced: what a power loss may take.
+/// The longest that telemetry stays unsynced: what a power loss may take. The first after a quiet
+/// time is synced as soon as it is stored, and so waits for no wake of its own.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often a quiet spool notes that the agent is alive: how far back a gap may reach too far.
@@ -34,6 +37,8 @@ pub(super) enum Due {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     linger: Duration,
+    stored_at: Option<Duration>,
+    synced_at: Option<Duration>,
     store_at: Option<Duration>,
     sync_at: Option<Duration>,
     alive_at: Duration,
@@ -42,12 +47,15 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(now: Duration) -> Self {
         let alive_at = now + ALIVE_PERIOD;
-        Self { linger: LINGER_MIN, store_at: None, sync_at: None, alive_at }
+        let (stored_at, synced_at) = (None, None);
+        Self { linger: LINGER_MIN, stored_at, synced_at, store_at: None, sync_at: None, alive_at }
     }
 
     /// A sample waits to be stored.
     pub(super) fn gathered(&mut self, now: Duration) {
-        self.store_at.get_or_insert(now + self.linger);
+        let busy = self.stored_at.is_some_and(|at| now.saturating_sub(at) < LINGER_MAX);
+        let wait = if busy { self.linger } else { Duration::ZERO };
+        self.store_at.get_or_insert(now + wait);
     }
 
     /// Everything gathered, so many events, was handed to the spool.
@@ -60,15 +68,16 @@ impl Pace {
     ) {
         let next = if events >= MUCH_EVENTS { self.linger * 2 } else { self.linger / 2 };
         self.linger = next.clamp(LINGER_MIN, LINGER_MAX);
+        self.stored_at = Some(now);
         self.store_at = waits_for_room.then_some(now + RETRY_PERIOD);
         self.alive_at = now + ALIVE_PERIOD;
         self.noted(now, unsynced);
     }
 
-    /// Whether something is unsynced now, or deleted only in memory.
+    /// Whether something is unsynced now.
     pub(super) fn noted(&mut self, now: Duration, unsynced: bool) {
-        let since = self.sync_at.unwrap_or(now + SYNC_PERIOD);
-        self.sync_at = unsynced.then_some(since);
+        let next = self.synced_at.map_or(now, |at| now.max(at + SYNC_PERIOD));
+        self.sync_at = unsynced.then(|| self.sync_at.unwrap_or(next));
     }
 
     /// What is due; a deed is due again only after its period, done or not.
@@ -78,6 +87,7 @@ impl Pace {
             return Some(Due::Store);
         }
         if self.sync_at.is_some_and(|at| at <= now) {
+            self.synced_at = Some(now);
             self.sync_at = Some(now + SYNC_PERIOD);
             return Some(Due::Sync);
         }
@@ -127,8 +137,18 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_some_telemetry_waits_a_moment_for_more_and_no_longer() {
-        check("0: gather\n 20: gather\n 29: wait\n 30: wait\n 40: wait", "30 Store");
+    fn what_comes_after_a_quiet_time_is_stored_at_once() {
+        check("0: gather\n 0: wait", "0 Store");
+        check("0: store synced\n 240: gather\n 240: wait", "240 Store");
+        check("0: store synced\n 239: gather\n 268: wait\n 269: wait", "269 Store");
+    }
+
+    #[test]
+    fn what_comes_soon_after_waits_a_moment_for_more_and_no_longer() {
+        check(
+            "0: store synced\n 1: gather\n 20: gather\n 30: wait\n 31: wait\n 40: wait",
+            "31 Store",
+        );
     }
 
     #[test]
@@ -138,25 +158,26 @@ mod tests {
              180: wait\n 180: store much\n 180: store much\n 180: gather\n 419: wait\n 420: wait",
             "60 Store, 180 Store, 420 Store",
         );
-        check("0: store much\n 0: store unsynced\n 0: gather\n 29: wait\n 30: wait", "30 Store");
+        check("0: store much\n 0: store synced\n 0: gather\n 29: wait\n 30: wait", "30 Store");
     }
 
     #[test]
-    fn telemetry_is_synced_a_second_after_the_first_that_was_not() {
+    fn telemetry_is_synced_at_once_and_then_no_oftener_than_each_second() {
         check(
-            "0: store unsynced\n 600: store unsynced\n 999: wait\n 1000: wait\n 1001: synced\n 3000: wait",
-            "1000 Sync",
+            "0: store unsynced\n 0: wait\n 0: synced\n 600: store unsynced\n 999: wait\n 1000: wait
+             1000: synced\n 3000: wait",
+            "0 Sync, 1000 Sync",
         );
     }
 
     #[test]
     fn what_a_control_event_synced_is_not_synced_again() {
-        check("0: store unsynced\n 500: store synced\n 2000: wait", "");
+        check("0: store unsynced\n 0: store synced\n 2000: wait", "");
     }
 
     #[test]
     fn a_sync_that_failed_is_tried_again() {
-        check("0: store unsynced\n 1000: wait\n 1500: wait\n 2000: wait", "1000 Sync, 2000 Sync");
+        check("0: store unsynced\n 0: wait\n 500: wait\n 1000: wait", "0 Sync, 1000 Sync");
     }
 
     #[test]

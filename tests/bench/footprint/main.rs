@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 fn footprint(options: Options, report: &mut Report) -> Result<()> {
     let window = Duration::from_secs(if options.quick { 15 } else { 600 });
-    let mut fleet = Fleet::make(Plan::default())?;
+    let mut fleet = Fleet::make(Plan { unhurried: true, ..Plan::default() })?;
     let pid = fleet::enrol(&mut fleet)?;
     workload::pause(SETTLE);
     fleet::calm(&fleet)?;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Stamp;
 use crate::platform::linux::bpf::asm::AsmError;
 use crate::platform::linux::bpf::btf::{self, Btf, BtfError};
-use crate::platform::linux::bpf::ring::{Ring, RingError};
+use crate::platform::linux::bpf::ring::{Drained, Ring, RingError};
 use crate::platform::linux::bpf::sys::{Attached, Map, MapKind, SysError};
 use crate::platform::linux::netns::{Netns, NetnsError};
 use crate::platform::linux::nft::wall::Transport;
@@ -40,8 +40,11 @@ use super::{End, NetworkSettings, observation, tell};
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Losses of a storm are told so often, not with every sample: looking for them is a wake of its
-/// own.
+/// own. Otherwise they are looked for when sockets are listed.
 const LOSS_PERIOD: Duration = Duration::from_secs(5);
+
+/// So many records in one emptying are far from filling any ring: nothing was lost beside them.
+const LOSSLESS_MAX: usize = 64;
 
 /// UDP listeners have no beginning that could be seen; they are listed so often.
 const LIST_EVERY: Duration = Duration::from_secs(30);
@@ -239,12 +242,14 @@ impl Watch {
     }
 
     async fn drain(&mut self, stamp: fn() -> Stamp, outlet: &Outlet) -> Result<(), End> {
+        let mut records = 0;
         loop {
-            let (sample, emptied) = self.sample(stamp()).map_err(failed)?;
+            let (sample, drained) = self.sample(stamp()).map_err(failed)?;
             if !sample.observations.is_empty() {
                 outlet.sample(sample).await?;
             }
-            if emptied {
+            records += drained.records;
+            if drained.emptied {
                 break;
             }
         }
@@ -252,15 +257,17 @@ impl Watch {
             outlet.proved().await?;
         }
         let now = Instant::now();
-        self.losses_at.get_or_insert(now + LOSS_PERIOD);
+        if records > LOSSLESS_MAX {
+            self.losses_at.get_or_insert(now + LOSS_PERIOD);
+        }
         if !self.flows.is_empty() {
             self.sweep_at.get_or_insert(now + self.sweep_every);
         }
         Ok(())
     }
 
-    /// One sample out of the ring, and whether that was all.
-    fn sample(&mut self, now: Stamp) -> Result<(Sample, bool), BpfError> {
+    /// One sample out of the ring, and how much of it that was.
+    fn sample(&mut self, now: Stamp) -> Result<(Sample, Drained), BpfError> {
         let Self { ring, lost, .. } = self;
         let mut records = Vec::new();
         let drained =
@@ -273,7 +280,7 @@ impl Watch {
             })?;
         let mut sample = Sample::default();
         if records.is_empty() {
-            return Ok((sample, drained.emptied));
+            return Ok((sample, drained));
         }
         // Who asks for names must be known before the answers are read, and the answers before
         // the connections that follow from them are told.
@@ -297,7 +304,7 @@ impl Watch {
             observation(Stamp { time_ns, boot_ns }, event)
         };
         sample.observations.extend(events.into_iter().map(observe));
-        Ok((sample, drained.emptied))
+        Ok((sample, drained))
     }
 
     /// Listens on loopback for as long as it takes to say so; the programs must tell it.
@@ -384,7 +391,8 @@ impl Watch {
 
     async fn handle_timeout(&mut self, now: Stamp, outlet: &Outlet) -> Result<(), End> {
         let instant = Instant::now();
-        if self.losses_at.take_if(|due| *due <= instant).is_some()
+        let lists = self.list_at <= instant;
+        if (self.losses_at.take_if(|due| *due <= instant).is_some() || lists)
             && let Some(losses) = self.losses(now).map_err(failed)?
         {
             outlet.sample(Sample { losses, ..Sample::default() }).await?;
@@ -402,7 +410,7 @@ impl Watch {
             }
             tell(events, now, outlet).await?;
         }
-        if self.list_at <= instant {
+        if lists {
             self.list_at = instant + LIST_EVERY;
             if self.survey.is_none() {
                 let survey = survey::begin(Look::UdpListeners, self.lists.owners());

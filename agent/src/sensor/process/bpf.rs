@@ -35,8 +35,11 @@ use super::{End, ProcessSettings, Standing, observation, proc_file};
 /// How often the ring is looked at when nothing happens, unless lists of /proc come oftener.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 
-/// So soon after the last record, for what the kernel's counters say then.
+/// So soon after the last record of many, for what the kernel's counters say then.
 const LOOK_SOON: Duration = Duration::from_secs(2);
+
+/// So many records in one emptying are far from filling any ring: nothing was lost beside them.
+const LOSSLESS_MAX: usize = 64;
 
 /// Losses of a storm are told once a second, not with every sample.
 const LOSS_PERIOD_NS: u64 = 1_000_000_000;
@@ -79,7 +82,7 @@ pub(super) struct Watch {
     _scratch: Map,
     programs: Vec<Attached>,
     told: Told,
-    /// Something came since the kernel's counters were read.
+    /// Much came since the kernel's counters were read.
     unlooked: bool,
     malformed: u64,
     exits: RecentExits,
@@ -277,7 +280,7 @@ impl Watch {
             sample.losses.extend(self.loss(now)?);
             self.unlooked = false;
         } else {
-            self.unlooked |= drained.records > 0;
+            self.unlooked |= drained.records > LOSSLESS_MAX;
         }
         Ok((sample, drained))
     }
