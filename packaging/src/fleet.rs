@@ -4,6 +4,8 @@
 //! Everything is the real program, started as its user would start it. Keys are throw-away ones.
 //! Without root there is no lab: collector and one agent then meet on loopback.
 
+mod operator;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use self::operator::{succeed, text};
 use crate::clock::wait_until;
 use crate::lab::{Cgroup, Launch, Namespace};
 use crate::process::Process;
@@ -440,29 +443,6 @@ impl Fleet {
         found.with_context(|| format!("{name} is not listed"))
     }
 
-    /// One of the programs, with this fleet's settings folder.
-    pub fn command(&self, program: &str) -> Result<Command> {
-        let mut command = Command::new(programs::find(program)?);
-        command.env("CORDON_CONFIG_DIR", self.operator()).env_remove("CORDON_PROFILE");
-        Ok(command)
-    }
-
-    /// Runs `cordon`; its output, or an error with what it said.
-    pub fn cordon(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = self.command("cordon")?;
-        let output = succeed(&format!("cordon {}", arguments.join(" ")), command.args(arguments))?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    /// The same with `--json`: one value a line.
-    pub fn cordon_json(&self, arguments: &[&str]) -> Result<Vec<Value>> {
-        let output = self.cordon(&[arguments, &["--json"]].concat())?;
-        let read = |line: &str| {
-            serde_json::from_str(line).with_context(|| format!("reading {line:?} of cordon"))
-        };
-        output.lines().filter(|line| !line.trim().is_empty()).map(read).collect()
-    }
-
     fn log(&self, name: &str) -> Result<File> {
         let path = self.path(&format!("{name}.log"));
         let mut file = File::options().create(true).append(true).open(&path)?;
@@ -483,18 +463,6 @@ fn kill(mut process: Process) -> Result<()> {
     process.signal(rustix::process::Signal::KILL)?;
     ensure!(process.wait_at_most(UP_MAX)?.is_some(), "{} survived SIGKILL", process.what());
     Ok(())
-}
-
-/// Runs to the end; its output, or an error with what it said.
-fn succeed(what: &str, command: &mut Command) -> Result<Output> {
-    let output = command.output().with_context(|| format!("starting {what}"))?;
-    ensure!(output.status.success(), "{what}: {}: {}", output.status, text(&output));
-    Ok(output)
-}
-
-fn text(output: &Output) -> String {
-    let both = [&output.stdout[..], &output.stderr[..]].concat();
-    String::from_utf8_lossy(&both).trim().to_owned()
 }
 
 /// A port of loopback that nobody holds at this moment.
