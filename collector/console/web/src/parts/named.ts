@@ -7,7 +7,7 @@ import { endpoint } from '../api/queries';
 import type { Chosen } from './Pick';
 
 /** More would make the address too long. */
-const NAMED_MAX = 20;
+export const NAMED_MAX = 20;
 
 export function useNamed(client: string, named: string | undefined, tell: (ids: string | undefined) => void): [Chosen[], (chosen: Chosen[]) => void] {
   const [picked, setPicked] = useState<Chosen[] | null>(null);

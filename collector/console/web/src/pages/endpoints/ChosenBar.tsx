@@ -1,6 +1,7 @@
 // What can be done with the endpoints that are chosen; there while any are.
 
-import { ChevronDown, ShieldBan, ShieldCheck, Tag, X } from 'lucide-react';
+import { Link } from '@tanstack/react-router';
+import { ChevronDown, ShieldBan, ShieldCheck, SquareTerminal, Tag, X } from 'lucide-react';
 import { useState } from 'react';
 import { Button } from 'react-aria-components';
 
@@ -9,12 +10,13 @@ import { deed, type DeedName, DEEDS, MENU } from '../../acting/deeds';
 import { useMayAct } from '../../acting/useMayAct';
 import { Foreign } from '../../parts/Foreign';
 import { Menu } from '../../parts/Menu';
+import { NAMED_MAX } from '../../parts/named';
 import { many } from '../../words/measure';
 import type { Choice } from './choice';
 import { NoteMany } from './NoteMany';
 
 /** Names that are read out of all that are chosen. */
-const NAMED_MAX = 3;
+const READ_MAX = 3;
 
 interface Props {
   client: string;
@@ -27,7 +29,7 @@ export function ChosenBar({ client, choice }: Props) {
   const mayAct = useMayAct(client);
   const { chosen, told } = choice;
   if (chosen.length === 0 && told === null) return null;
-  const more = chosen.length - NAMED_MAX;
+  const more = chosen.length - READ_MAX;
   const endpoints = chosen.map(({ id, host_name }) => ({ id, host_name }));
   const open = (name: DeedName) => act({ deed: name, client, endpoints });
   return (
@@ -35,7 +37,7 @@ export function ChosenBar({ client, choice }: Props) {
       <div className="chosen-words" role="status">
         <strong>{many(chosen.length, 'endpoint')} chosen</strong>
         <span className="chosen-names">
-          {chosen.slice(0, NAMED_MAX).map((one, index) => (
+          {chosen.slice(0, READ_MAX).map((one, index) => (
             <span key={one.id}>
               {index > 0 ? ', ' : ''}
               <Foreign text={one.host_name} max={40} />
@@ -54,6 +56,11 @@ export function ChosenBar({ client, choice }: Props) {
             <Button className="button" onPress={() => open('release')}>
               <ShieldCheck size={15} aria-hidden /> {DEEDS.release.verb}
             </Button>
+            {chosen.length <= NAMED_MAX ? (
+              <Link className="button" to="/c/$client/query" params={{ client }} search={{ endpoints: chosen.map(({ id }) => id).join(',') }}>
+                <SquareTerminal size={15} aria-hidden /> Query
+              </Link>
+            ) : null}
             <More open={open} />
             <Button className="button" onPress={() => setNoting(true)}>
               <Tag size={15} aria-hidden /> Labels, site …
