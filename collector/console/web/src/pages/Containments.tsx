@@ -14,7 +14,7 @@ import { Page } from '../parts/Page';
 import { type Column, Table } from '../parts/Table';
 import { Ago, Left, Since } from '../parts/Time';
 import { many } from '../words/measure';
-import { actionWord } from '../words/state';
+import { standingWord } from '../words/state';
 import { Hold } from './overview/ContainmentList';
 
 const columns = (since: number): Column<Containment>[] => [
@@ -29,7 +29,7 @@ const columns = (since: number): Column<Containment>[] => [
       </span>
     ),
   },
-  { key: 'action', title: 'What stands', width: '9rem', card: 'line', cell: (row) => <Badge tone="held">{actionWord(row.action)}</Badge> },
+  { key: 'action', title: 'What stands', width: '9rem', card: 'line', cell: (row) => <Badge tone="held">{standingWord(row.action)}</Badge> },
   { key: 'hold', title: 'Holds', width: '7rem', card: 'line', cell: (row) => <Hold containment={row} /> },
   {
     key: 'left',

@@ -13,7 +13,7 @@ import { Answer, Waiting } from '../parts/Notice';
 import { useTitle } from '../parts/Page';
 import { Ago } from '../parts/Time';
 import { plain } from '../words/foreign';
-import { actionWord } from '../words/state';
+import { standingWord } from '../words/state';
 import { CommandsOf } from './endpoint/CommandsOf';
 import { Network } from './endpoint/Network';
 import { Summary } from './endpoint/Summary';
@@ -80,7 +80,7 @@ function Whole({ endpoint }: { endpoint: EndpointWhole }) {
           )}
           {standing.map((stands) => (
             <Badge key={stands.command} tone="held">
-              {actionWord(stands.action)}
+              {standingWord(stands.action)}
             </Badge>
           ))}
           {endpoint.criticality === 'high' || endpoint.criticality === 'critical' ? <Badge tone="plain">{endpoint.criticality}</Badge> : null}

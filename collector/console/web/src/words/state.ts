@@ -79,7 +79,20 @@ export function actionWord(action: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-const LASTING = new Set(['isolate', 'suspend', 'quarantine', 'deny', 'block', 'lock_account', 'stop_service', 'block_storage']);
+/** What stands after an action, until its lease ends or it is taken back. */
+const STANDING: Record<string, string> = {
+  isolate: 'Isolated',
+  suspend: 'Process suspended',
+  quarantine: 'File quarantined',
+  deny: 'Program denied',
+  block: 'Peers blocked',
+  lock_account: 'Account locked',
+  stop_service: 'Service stopped',
+  block_storage: 'Storage blocked',
+};
 
-/** Whether something stands after an action, until its lease ends or it is taken back. */
-export const lasts = (action: string) => LASTING.has(action);
+/** Whether something stands after an action. */
+export const lasts = (action: string) => action in STANDING;
+
+/** What stands after an action, in a word or two. */
+export const standingWord = (action: string) => STANDING[action] ?? actionWord(action);

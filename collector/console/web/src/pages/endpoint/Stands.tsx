@@ -12,7 +12,7 @@ import { Badge } from '../../parts/Mark';
 import { Answer } from '../../parts/Notice';
 import { Panel } from '../../parts/Page';
 import { Left, Since } from '../../parts/Time';
-import { actionWord } from '../../words/state';
+import { standingWord } from '../../words/state';
 import { Hold } from '../overview/ContainmentList';
 
 export function Stands({ endpoint }: { endpoint: EndpointWhole }) {
@@ -31,7 +31,7 @@ export function Stands({ endpoint }: { endpoint: EndpointWhole }) {
                 {here.map((one) => (
                   <li key={one.command}>
                     <div className="need-first">
-                      <Badge tone="held">{actionWord(one.action)}</Badge>
+                      <Badge tone="held">{standingWord(one.action)}</Badge>
                       <Hold containment={one} />
                       <span className="faint">
                         for <Since at={one.since} />

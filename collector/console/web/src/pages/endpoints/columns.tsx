@@ -5,7 +5,7 @@ import { Foreign } from '../../parts/Foreign';
 import { Badge, StateMark } from '../../parts/Mark';
 import type { Column } from '../../parts/Table';
 import { Ago, Moment } from '../../parts/Time';
-import { actionWord, conditionWords } from '../../words/state';
+import { conditionWords, standingWord } from '../../words/state';
 
 export type EndpointColumn = Column<Endpoint> & { always?: boolean };
 
@@ -74,8 +74,8 @@ function Stands({ standing }: { standing: Standing[] }) {
   if (standing.length === 0) return <span className="faint none">—</span>;
   const [first] = standing;
   return (
-    <Badge tone="held" title={standing.map((one) => actionWord(one.action)).join(', ')}>
-      {actionWord(first?.action ?? '')}
+    <Badge tone="held" title={standing.map((one) => standingWord(one.action)).join(', ')}>
+      {standingWord(first?.action ?? '')}
       {standing.length > 1 ? ` +${standing.length - 1}` : ''}
     </Badge>
   );

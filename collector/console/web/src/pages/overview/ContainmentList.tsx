@@ -8,7 +8,7 @@ import { Foreign } from '../../parts/Foreign';
 import { Badge } from '../../parts/Mark';
 import { Empty } from '../../parts/Notice';
 import { Left } from '../../parts/Time';
-import { actionWord } from '../../words/state';
+import { standingWord } from '../../words/state';
 
 const SHOWN_MAX = 20;
 
@@ -46,7 +46,7 @@ export function ContainmentList({ items, since, named }: { items: Containment[];
                   <strong>
                     <Foreign text={one.host_name} max={80} />
                   </strong>
-                  <Badge tone="held">{actionWord(one.action)}</Badge>
+                  <Badge tone="held">{standingWord(one.action)}</Badge>
                   <Hold containment={one} />
                   {named ? <span className="faint">{one.client}</span> : null}
                 </span>
