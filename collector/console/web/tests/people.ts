@@ -31,8 +31,11 @@ export async function cordon(...words: string[]): Promise<string> {
 /** Serves the signing page until it is ended. */
 export async function serveSigner(): Promise<() => void> {
   const child: ChildProcess = spawn(told('CORDON_PROGRAM'), ['signer', '--port', PORT], { env: environment, stdio: 'ignore' });
+  const end = () => void child.kill();
+  // It outlives neither a test that fails nor the run.
+  process.once('exit', end);
   await vi.waitUntil(() => fetch(SIGNER).then((answer) => answer.ok, () => false), { timeout: 20_000 });
-  return () => void child.kill();
+  return end;
 }
 
 /** A passkey out of an authenticator in software, so that it can be put into another window's. */
