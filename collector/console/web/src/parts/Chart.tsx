@@ -5,7 +5,7 @@ import { scaleLinear, scaleTime } from 'd3-scale';
 import { line as path } from 'd3-shape';
 import { type PointerEvent, useEffect, useRef, useState } from 'react';
 
-import { gaps, type Line, nearest, type Point } from '../words/line';
+import { binaryTicks, gaps, type Line, nearest, type Point } from '../words/line';
 import { moment, tick, utc } from '../words/time';
 import { ChartTable } from './ChartTable';
 import { Foreign } from './Foreign';
@@ -19,14 +19,20 @@ interface Props {
   words: (value: number) => string;
   /** The least that the axis reaches to. */
   least?: number;
+  /** Whether it counts bytes: its axis goes by powers of two. */
+  isBinary?: boolean;
   /** What must not be passed. */
   limit?: { value: number; words: string } | undefined;
 }
 
 const HEIGHT = 176;
+
+/** So near to a reading, as a share of the whole, the pointer means it. */
+const REACH = 0.02;
+
 const MARGIN = { top: 10, right: 14, bottom: 24, left: 62 };
 
-export function Chart({ title, lines, span, words, least = 0, limit }: Props) {
+export function Chart({ title, lines, span, words, least = 0, isBinary = false, limit }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const [at, setAt] = useState<number | null>(null);
@@ -38,7 +44,8 @@ export function Chart({ title, lines, span, words, least = 0, limit }: Props) {
   const values = lines.flatMap((line) => line.points.flatMap((point) => (point.value === null ? [] : [point.value])));
   const most = Math.max(least, limit?.value ?? 0, ...values);
   const x = scaleTime().domain(span).range([MARGIN.left, Math.max(MARGIN.left + 1, width - MARGIN.right)]);
-  const y = scaleLinear().domain([0, most === 0 ? 1 : most]).nice(4).range([HEIGHT - MARGIN.bottom, MARGIN.top]);
+  const marks = isBinary ? binaryTicks(most) : scaleLinear().domain([0, most === 0 ? 1 : most]).nice(4).ticks(4);
+  const y = scaleLinear().domain([0, marks.at(-1) ?? 1]).range([HEIGHT - MARGIN.bottom, MARGIN.top]);
   const draw = path<Point>()
     .defined((point) => point.value !== null)
     .x((point) => x(point.at))
@@ -65,7 +72,7 @@ export function Chart({ title, lines, span, words, least = 0, limit }: Props) {
       </figcaption>
       <div ref={frame} className="chart-frame">
         <svg width={width} height={HEIGHT} role="img" aria-label={`${title}. Now ${summary}`} onPointerMove={hover} onPointerDown={hover} onPointerLeave={() => setAt(null)}>
-          {y.ticks(4).map((value) => (
+          {marks.map((value) => (
             <g key={value} transform={`translate(0 ${y(value)})`}>
               <line className="chart-grid" x1={MARGIN.left} x2={Math.max(MARGIN.left, width - MARGIN.right)} />
               <text className="chart-tick" x={MARGIN.left - 8} dy="0.32em" textAnchor="end">
@@ -102,7 +109,7 @@ export function Chart({ title, lines, span, words, least = 0, limit }: Props) {
           ))}
           {at === null ? null : <line className="chart-cursor" x1={x(at)} x2={x(at)} y1={MARGIN.top} y2={HEIGHT - MARGIN.bottom} />}
         </svg>
-        {at === null ? null : <Under at={at} lines={lines} words={words} left={x(at)} width={width} />}
+        {at === null ? null : <Under at={at} reach={(span[1] - span[0]) * REACH} lines={lines} words={words} left={x(at)} width={width} />}
       </div>
       <ChartTable title={title} lines={lines} words={words} />
     </figure>
@@ -125,6 +132,7 @@ function ahead({ from, fullAt }: NonNullable<Line['forecast']>, until: number): 
 
 interface UnderProps {
   at: number;
+  reach: number;
   lines: Line[];
   words: (value: number) => string;
   left: number;
@@ -132,10 +140,12 @@ interface UnderProps {
 }
 
 /** What was told nearest to the pointer. */
-function Under({ at, lines, words, left, width }: UnderProps) {
-  const found = lines.map((line) => nearest(line.points, at));
-  const when = found.find((point) => point !== undefined)?.at;
-  if (when === undefined) return null;
+function Under({ at, reach, lines, words, left, width }: UnderProps) {
+  const found = lines.map((line) => {
+    const point = nearest(line.points, at);
+    return point && Math.abs(point.at - at) <= reach ? point : undefined;
+  });
+  const when = found.find((point) => point !== undefined)?.at ?? at;
   const iso = new Date(when).toISOString();
   const isRight = left > width / 2;
   return (

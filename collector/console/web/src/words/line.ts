@@ -37,3 +37,10 @@ export function gaps(points: Point[]): [number, number][] {
 export function nearest(points: Point[], at: number): Point | undefined {
   return points.reduce<Point | undefined>((best, point) => (best && Math.abs(best.at - at) <= Math.abs(point.at - at) ? best : point), undefined);
 }
+
+/** Marks of an axis of bytes from nought up to `most` or beyond it: steps of a power of two, four or fewer. */
+export function binaryTicks(most: number): number[] {
+  const step = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(4, most) / 4)));
+  const count = Math.max(1, Math.ceil(most / step));
+  return Array.from({ length: count + 1 }, (_, index) => index * step);
+}

@@ -132,13 +132,13 @@ function Charts({ events, span, isPart }: ChartsProps) {
           <Chart title="Share of one processor" lines={[own.cpu]} span={span} words={percent} least={1} limit={limit(own.cpuMax, percent)} />
         </Panel>
         <Panel title="The agent’s memory">
-          <Chart title="Resident memory" lines={[own.memory]} span={span} words={bytes} limit={limit(own.memoryMax, bytes)} />
+          <Chart title="Resident memory" lines={[own.memory]} span={span} words={bytes} isBinary limit={limit(own.memoryMax, bytes)} />
         </Panel>
         <Panel title="Sent to the collector">
-          <Chart title="Bytes each second" lines={[own.sent]} span={span} words={perSecond} least={1024} />
+          <Chart title="Bytes each second" lines={[own.sent]} span={span} words={perSecond} isBinary least={1024} />
         </Panel>
         <Panel title="Waiting to be sent">
-          <Chart title="Bytes in the spool" lines={[own.spool]} span={span} words={bytes} least={1024} />
+          <Chart title="Bytes in the spool" lines={[own.spool]} span={span} words={bytes} isBinary least={1024} />
         </Panel>
         {full.lines.length > 0 ? (
           <div className="charts-wide">
