@@ -58,7 +58,7 @@ test('an endpoint is found by a part of its name, with the keyboard alone', asyn
 
 test('a filter is kept under a name', async () => {
   await visit(page, '/c/acme/endpoints');
-  await page.getByRole('combobox', { name: 'State' }).selectOption('offline');
+  await page.getByRole('combobox', { name: 'State' }).selectOption('state:offline');
   await page.waitForURL(/state=offline/);
   await page.getByRole('button', { name: 'Saved' }).click();
   await page.getByLabel('Save this filter as').fill('The silent ones');

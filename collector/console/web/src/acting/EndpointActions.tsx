@@ -4,7 +4,8 @@
 import { ChevronDown, ShieldBan, ShieldCheck } from 'lucide-react';
 import { Button } from 'react-aria-components';
 
-import type { EndpointWhole, Standing } from '../api/types';
+import type { EndpointWhole } from '../api/types';
+import { useStanding } from '../pages/endpoint/useStanding';
 import { Menu } from '../parts/Menu';
 import { useActing } from './Acting';
 import { DEEDS, type DeedName, MENU, deed } from './deeds';
@@ -13,8 +14,8 @@ import { useMayAct } from './useMayAct';
 export function EndpointActions({ endpoint }: { endpoint: EndpointWhole }) {
   const act = useActing();
   const { client } = endpoint;
+  const isIsolated = useStanding(endpoint).some((one) => one.action === 'isolate');
   if (!useMayAct(client)) return null;
-  const isIsolated = (endpoint.standing as unknown as Standing[]).some((one) => one.action === 'isolate');
   const open = (name: DeedName) => act({ deed: name, client, endpoints: [{ id: endpoint.id, host_name: endpoint.host_name }] });
   const names: DeedName[] = isIsolated ? ['isolate', ...MENU] : MENU;
   return (

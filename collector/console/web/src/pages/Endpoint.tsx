@@ -6,7 +6,7 @@ import { type ReactNode, lazy, Suspense } from 'react';
 
 import { EndpointActions } from '../acting/EndpointActions';
 import { endpoint as one } from '../api/queries';
-import type { EndpointWhole, Standing } from '../api/types';
+import type { EndpointWhole } from '../api/types';
 import { Foreign } from '../parts/Foreign';
 import { Badge, StateMark } from '../parts/Mark';
 import { Answer, Waiting } from '../parts/Notice';
@@ -18,6 +18,7 @@ import { CommandsOf } from './endpoint/CommandsOf';
 import { Network } from './endpoint/Network';
 import { Summary } from './endpoint/Summary';
 import { Timeline } from './endpoint/Timeline';
+import { useStanding } from './endpoint/useStanding';
 
 const Processes = lazy(() => import('./endpoint/Processes'));
 const Inventory = lazy(() => import('./endpoint/Inventory'));
@@ -63,7 +64,7 @@ export function EndpointPage() {
 function Whole({ endpoint }: { endpoint: EndpointWhole }) {
   const { tab = '' } = useSearch({ from: '/shell/c/$client/endpoints/$endpoint' });
   const chosen = TABS.find((one) => one.key === tab) ?? TABS[0];
-  const standing = endpoint.standing as unknown as Standing[];
+  const standing = useStanding(endpoint);
   useTitle(plain(endpoint.host_name, 60));
   return (
     <>

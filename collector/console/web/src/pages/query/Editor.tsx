@@ -83,14 +83,24 @@ export default function Editor({ value, onChange, onRun, look }: Props) {
   return <div ref={host} className="sql-editor" />;
 }
 
+/** What an event is about to replace. The editor hears of a selection a moment after the browser. */
+function replaced(event: InputEvent, view: EditorView): { from: number; to: number } {
+  const [range] = event.getTargetRanges();
+  const isHere = range && view.contentDOM.contains(range.startContainer) && view.contentDOM.contains(range.endContainer);
+  if (!isHere) return view.state.selection.main;
+  return { from: view.posAtDOM(range.startContainer, range.startOffset), to: view.posAtDOM(range.endContainer, range.endOffset) };
+}
+
 /** Typed over a selection, a browser would keep the look of what goes as an inline style, which the
     content policy refuses aloud; so that is done here. */
 const OVERWRITE = EditorView.domEventHandlers({
   beforeinput(event, view) {
-    const { from, to, empty } = view.state.selection.main;
     const { data } = event;
-    if (event.inputType !== 'insertText' || data === null || empty || view.composing) return false;
-    const insert = () => view.state.update(view.state.replaceSelection(data), { userEvent: 'input.type', scrollIntoView: true });
+    if (event.inputType !== 'insertText' || data === null || view.composing) return false;
+    const { from, to } = replaced(event, view);
+    if (from === to) return false;
+    const selection = { anchor: from + data.length };
+    const insert = () => view.state.update({ changes: { from, to, insert: data }, selection, userEvent: 'input.type', scrollIntoView: true });
     const isHandled = view.state.facet(EditorView.inputHandler).some((handler) => handler(view, from, to, data, insert));
     if (!isHandled) view.dispatch(insert());
     return true;
