@@ -29,9 +29,8 @@ test('a quiet fleet needs nobody', () => {
 test('what the collector says of an endpoint is told with what it saw', () => {
   const blinded = { condition: 'blinded', sensor: 'file', reason: null };
   const wrong = { condition: 'clock_wrong', offset_secs: 90 };
-  check([{ needs: ['blinded', 'clock_wrong'], conditions: [blinded, blinded, wrong] }], [], [], [
-    'web-01: Cannot see', 'web-01: Cannot see', 'web-01: Clock wrong',
-  ]);
+  check([{ needs: ['blinded', 'clock_wrong'], conditions: [blinded, blinded, wrong] }], [], [], ['web-01: Cannot see', 'web-01: Clock wrong']);
+  check([{ needs: ['stopped', 'blinded'], conditions: [blinded], state: 'offline', silence: 'stopped' }], [], [], ['web-01: Agent stopped']);
 });
 
 test('every reason of the collector has words, the gravest first', () => {

@@ -61,15 +61,18 @@ export function needs(endpoints: Endpoint[], containments: Containment[], comman
 
 function ofEndpoint(endpoint: Endpoint): Need[] {
   const { id, client, host_name: host, conditions } = endpoint;
+  const isSilent = SILENCES.some(({ key }) => endpoint.needs.some((name) => name === key));
   return endpoint.needs.flatMap((name) => {
     const words = NEEDS.find((one) => one.name === name);
     if (!words) return [];
     const { word: what, meaning, tone, rank } = words;
     const told = conditions.filter((condition) => condition.condition === name).map(conditionWords);
+    // What one that fell silent said against itself before matters less than that it is silent.
+    if (told.length > 0 && isSilent) return [];
     const at = (told.length > 0 ? endpoint.health_at : endpoint.last_seen) ?? null;
-    const common = { rank, tone, client, host, what, at, endpoint: id };
-    const details = told.length > 0 ? told : [meaning];
-    return details.map((detail) => ({ ...common, key: `${id} ${name} ${detail}`, detail }));
+    const [first = meaning, ...more] = told;
+    const detail = more.length > 0 ? `${first}, and ${more.length} more` : first;
+    return [{ rank, tone, client, host, what, detail, at, endpoint: id, key: `${id} ${name}` }];
   });
 }
 
