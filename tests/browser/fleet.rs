@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use cordon_packaging::clock::wait_until;
 use cordon_packaging::fleet::{Fleet, OPERATORS, Plan, free_port};
 use cordon_packaging::programs;
+use cordon_packaging::shots;
+use cordon_tests::console::invite;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,6 +63,8 @@ impl Scene {
 
     /// What the tests are told of it.
     pub(crate) fn told(&self) -> Result<Vec<(&'static str, String)>> {
+        let into =
+            std::env::var_os(shots::INTO_VARIABLE).map_or_else(shots::usual_folder, PathBuf::from);
         let log = self.fleet.logs("web-01").join("app.log");
         let [first, second] = self.invitations.as_slice() else { bail!("not two people") };
         let group = self.fleet.agent_cgroup("web-01").context("no control groups of version 2")?;
@@ -75,6 +79,7 @@ impl Scene {
             ("CORDON_CGROUP", group.path().display().to_string()),
             ("CORDON_HOSTILE", HOSTILE_NAME.to_owned()),
             ("CORDON_LOG_FILE", log.display().to_string()),
+            (shots::INTO_VARIABLE, into.display().to_string()),
         ])
     }
 }
@@ -116,14 +121,4 @@ fn harm(fleet: &Fleet) -> Result<()> {
         found.with_context(|| format!("no {class} event has {text}"))?;
     }
     Ok(())
-}
-
-/// A code with which an operator sets a way into the console up.
-fn invite(fleet: &Fleet, operator: &str) -> Result<String> {
-    let mut command = fleet.command("cordon-collector")?;
-    command.args(["operator", "invite", operator, "--config"]);
-    let output = command.arg(fleet.folder().join("collector.toml")).output()?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let code = said.lines().find_map(|line| line.strip_prefix("invitation"));
-    Ok(code.with_context(|| format!("no invitation in {said:?}"))?.trim().to_owned())
 }

@@ -6,12 +6,12 @@
 
 mod fleet;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use anyhow::{Context, Result, ensure};
-use cordon_packaging::{browser, lab::unavailable, programs, run_command::find_program, shots};
+use anyhow::Result;
+use cordon_packaging::lab::unavailable;
+use cordon_tests::console;
 use fleet::Scene;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -63,27 +63,7 @@ fn unless(body: impl FnOnce() -> Result<()>) -> Result<Completion, Failed> {
 
 /// Why the console cannot be looked at here.
 fn missing() -> Option<String> {
-    if let Some(reason) = unavailable() {
-        return Some(reason);
-    }
-    for program in ["cordon", "cordon-agent", "cordon-collector"] {
-        if let Err(reason) = programs::find(program) {
-            return Some(reason.to_string());
-        }
-    }
-    if find_program("node").is_none() {
-        return Some("node is not here".to_owned());
-    }
-    for built in ["node_modules/vitest", "dist/console/index.html"] {
-        if !web().join(built).exists() {
-            return Some("the console is not built; `cargo verify` builds it".to_owned());
-        }
-    }
-    browser::find().err()
-}
-
-fn web() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../collector/console/web")
+    unavailable().or_else(|| console::missing(&["cordon", "cordon-agent", "cordon-collector"]))
 }
 
 /// Runs files of the console's browser tests over one fleet that all of them share.
@@ -94,18 +74,8 @@ fn run(files: &[&str]) -> Result<()> {
         Some(scene) => scene,
         none => none.insert(Scene::make()?),
     };
-    let into =
-        std::env::var_os(shots::INTO_VARIABLE).map_or_else(shots::usual_folder, PathBuf::from);
     for file in files {
-        let mut command = Command::new("node");
-        command.current_dir(web()).args(["node_modules/vitest/vitest.mjs", "run"]);
-        command.args(["--config", "tests/vitest.config.ts", &format!("tests/{file}.test.ts")]);
-        command.env("CORDON_CHROMIUM", browser::find().map_err(anyhow::Error::msg)?);
-        command.env(shots::INTO_VARIABLE, &into);
-        let output = command.envs(scene.told()?).output().context("starting node")?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "{file}:\n{said}\n{errors}");
+        console::run(file, scene.told()?)?;
     }
     Ok(())
 }
