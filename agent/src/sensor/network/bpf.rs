@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Stamp;
 use crate::platform::linux::bpf::asm::AsmError;
 use crate::platform::linux::bpf::btf::{self, Btf, BtfError};
-use crate::platform::linux::bpf::ring::{Drained, Ring, RingError};
+use crate::platform::linux::bpf::ring::{Drained, LOSSLESS_MAX, Ring, RingError};
 use crate::platform::linux::bpf::sys::{Attached, Map, MapKind, SysError};
 use crate::platform::linux::netns::{Netns, NetnsError};
 use crate::platform::linux::nft::wall::Transport;
@@ -42,9 +42,6 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Losses of a storm are told so often, not with every sample: looking for them is a wake of its
 /// own. Otherwise they are looked for when sockets are listed.
 const LOSS_PERIOD: Duration = Duration::from_secs(5);
-
-/// So many records in one emptying are far from filling any ring: nothing was lost beside them.
-const LOSSLESS_MAX: usize = 64;
 
 /// UDP listeners have no beginning that could be seen; they are listed so often.
 const LIST_EVERY: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 use crate::clock::Stamp;
 use crate::platform::linux::bpf::asm::AsmError;
 use crate::platform::linux::bpf::btf::{self, Btf, BtfError};
-use crate::platform::linux::bpf::ring::{Drained, Ring, RingError};
+use crate::platform::linux::bpf::ring::{Drained, LOSSLESS_MAX, Ring, RingError};
 use crate::platform::linux::bpf::sys::{Attached, Map, MapKind, SysError};
 use crate::platform::linux::{heap, wait};
 use crate::sensor::{Loss, Outlet, SAMPLE_EVENTS_MAX, Sample};
@@ -37,9 +37,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// So soon after the last record of many, for what the kernel's counters say then.
 const LOOK_SOON: Duration = Duration::from_secs(2);
-
-/// So many records in one emptying are far from filling any ring: nothing was lost beside them.
-const LOSSLESS_MAX: usize = 64;
 
 /// Losses of a storm are told once a second, not with every sample.
 const LOSS_PERIOD_NS: u64 = 1_000_000_000;

@@ -59,6 +59,9 @@ pub struct Ring {
     read: u64,
 }
 
+/// So many records in one emptying are far from filling any ring: nothing was lost beside them.
+pub const LOSSLESS_MAX: usize = 64;
+
 /// What one look into the ring found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Drained {
