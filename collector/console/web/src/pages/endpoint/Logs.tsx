@@ -1,15 +1,13 @@
 // The end of an endpoint's logs, as `tail -f` shows it: the newest line lowest, followed until somebody
 // scrolls up or pauses.
 
-import { useInfiniteQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { ArrowDownToLine, Pause, Play, ScrollText, Search as Glass } from 'lucide-react';
 import { useDeferredValue, useEffect, useRef, useState } from 'react';
 import { Button } from 'react-aria-components';
 
-import { useFeed } from '../../api/live';
-import { eventsPage } from '../../api/queries';
+import { useFollowed } from '../../api/followed';
 import type { EndpointWhole, EventShown } from '../../api/types';
 import { Foreign } from '../../parts/Foreign';
 import { Answer, Empty } from '../../parts/Notice';
@@ -35,19 +33,8 @@ export default function Logs({ endpoint }: { endpoint: EndpointWhole }) {
   };
   const [text, setText] = useTyped(search.text ?? '', (value) => change({ text: value }));
   const asked = { endpoint: endpoint.id, class: 'log', text: useDeferredValue(search.text ?? '') };
-  const found = useInfiniteQuery({
-    queryKey: [endpoint.client, 'events', 'logs', asked],
-    queryFn: ({ pageParam }) => eventsPage(endpoint.client, { ...asked, limit: 200 }, pageParam || undefined),
-    initialPageParam: '',
-    getNextPageParam: (last) => last.next ?? undefined,
-    staleTime: Infinity,
-  });
-  const question = JSON.stringify(asked);
-  const [heard, setHeard] = useState<{ question: string; events: EventShown[] }>({ question, events: [] });
-  const feed = useFeed(endpoint.client, asked, isLive, (event) =>
-    setHeard((before) => ({ question, events: [...(before.question === question ? before.events : []), event].slice(-LIVE_MAX) })),
-  );
-  const lines = inOrder(found.data?.pages.flatMap((page) => page.items) ?? [], heard.question === question ? heard.events : []);
+  const { found, feed, past, fresh } = useFollowed(endpoint.client, 'logs', asked, isLive, LIVE_MAX);
+  const lines = inOrder(past, fresh);
   return (
     <>
       <div className="filters" role="search">
@@ -84,10 +71,10 @@ export default function Logs({ endpoint }: { endpoint: EndpointWhole }) {
   );
 }
 
-/** What was asked for is newest first, what came in is not; some lines are in both. */
+/** The oldest first; some lines are in both. */
 function inOrder(past: EventShown[], fresh: EventShown[]): EventShown[] {
   const known = new Set(past.map((line) => line.metadata.uid));
-  return [...past.toReversed(), ...fresh.filter((line) => !known.has(line.metadata.uid))];
+  return [...past.toReversed(), ...fresh.filter((line) => !known.has(line.metadata.uid)).toReversed()];
 }
 
 interface TailProps {

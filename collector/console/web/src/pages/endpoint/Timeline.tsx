@@ -1,13 +1,11 @@
 // What an endpoint told, newest first and live, narrowed by class, text and conditions on fields.
 
-import { useInfiniteQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { Pause, Play, Search as Glass, Telescope } from 'lucide-react';
 import { useDeferredValue, useEffect, useState } from 'react';
 import { Button } from 'react-aria-components';
 
-import { useFeed } from '../../api/live';
-import { eventsPage } from '../../api/queries';
+import { useFollowed } from '../../api/followed';
 import type { EndpointWhole, EventShown } from '../../api/types';
 import { Foreign } from '../../parts/Foreign';
 import { Choice } from '../../parts/Input';
@@ -68,24 +66,8 @@ export function Timeline({ endpoint }: { endpoint: EndpointWhole }) {
     text: search.text ?? '',
     where: search.where ?? '',
   });
-  const found = useInfiniteQuery({
-    queryKey: [endpoint.client, 'events', 'timeline', asked],
-    queryFn: ({ pageParam }) => eventsPage(endpoint.client, { ...asked, limit: 200 }, pageParam || undefined),
-    initialPageParam: '',
-    getNextPageParam: (last) => last.next ?? undefined,
-    staleTime: Infinity,
-  });
-  // What came in belongs to one question only; another question begins with nothing.
-  const question = JSON.stringify(asked);
-  const [heard, setHeard] = useState<{ question: string; events: EventShown[] }>({ question, events: [] });
-  const feed = useFeed(endpoint.client, asked, live, (event) =>
-    setHeard((before) => ({
-      question,
-      events: [event, ...(before.question === question ? before.events : [])].slice(0, LIVE_MAX),
-    })),
-  );
-  const fresh = heard.question === question ? heard.events : [];
-  const rows = merge(fresh, found.data?.pages.flatMap((page) => page.items) ?? []);
+  const { found, feed, past, fresh } = useFollowed(endpoint.client, 'timeline', asked, live, LIVE_MAX);
+  const rows = merge(fresh, past);
   const { hasNextPage, isFetching, fetchNextPage } = found;
   const isLooking = rows.length === 0 && hasNextPage && (found.data?.pages.length ?? 0) < LOOKS_MAX;
   useEffect(() => {
