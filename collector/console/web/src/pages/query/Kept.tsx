@@ -1,14 +1,14 @@
 // Questions that are kept in this browser, for this client: those with a name, and those asked last.
 
-import { Bookmark, BookmarkPlus, History, Link2, Check, Trash2 } from 'lucide-react';
-import { type FormEvent, type ReactNode, useState } from 'react';
+import { Check, History, Link2 } from 'lucide-react';
+import { type ReactNode, useState } from 'react';
 import { Button, Dialog, DialogTrigger, Popover } from 'react-aria-components';
 
-import { Input } from '../../parts/Input';
+import { Saved } from '../../parts/Saved';
 import { useKept } from '../../shell/kept';
 import { moment } from '../../words/time';
 
-interface Saved {
+interface SavedQuery {
   name: string;
   sql: string;
 }
@@ -27,7 +27,7 @@ const isList =
   (value: unknown): value is T[] =>
     Array.isArray(value) && value.every((one: unknown) => typeof one === 'object' && one !== null && names.every((name) => typeof (one as T)[name] === 'string'));
 
-const isSaved = isList<Saved>('name', 'sql');
+const isSaved = isList<SavedQuery>('name', 'sql');
 const isPast = isList<Past>('sql', 'at', 'words');
 
 export function usePast(client: string): [Past[], (one: Past) => void] {
@@ -46,51 +46,17 @@ function Line({ sql, name, side, use }: { sql: string; name?: string; side?: Rea
 }
 
 export function SavedQueries({ client, sql, use }: { client: string; sql: string; use: (sql: string) => void }) {
-  const [saved, keep] = useKept<Saved[]>(`queries.saved.${client}`, [], isSaved);
-  const [name, setName] = useState('');
-  const save = (event: FormEvent) => {
-    event.preventDefault();
-    const called = name.trim();
-    if (called === '') return;
-    keep([...saved.filter((one) => one.name !== called), { name: called, sql }]);
-    setName('');
-  };
   return (
-    <DialogTrigger>
-      <Button className="button">
-        <Bookmark size={15} aria-hidden /> Saved{saved.length > 0 ? ` (${saved.length})` : ''}
-      </Button>
-      <Popover className="popover wide" placement="bottom end">
-        <Dialog className="saved" aria-label="Saved queries">
-          {({ close }) => (
-            <>
-              {saved.length > 0 ? (
-                <ul>
-                  {saved.map((one) => (
-                    <li key={one.name}>
-                      <Line sql={one.sql} name={one.name} use={() => (use(one.sql), close())} />
-                      <Button className="icon-button" aria-label={`Forget ${one.name}`} onPress={() => keep(saved.filter((other) => other !== one))}>
-                        <Trash2 size={14} />
-                      </Button>
-                    </li>
-                  ))}
-                </ul>
-              ) : (
-                <p className="faint">Nothing is saved yet. What you save stays in this browser; a link takes a query to others.</p>
-              )}
-              {sql.trim() !== '' ? (
-                <form onSubmit={save} className="save">
-                  <Input label="Save this query as" value={name} onChange={setName} autoComplete="off" />
-                  <Button type="submit" className="button" isDisabled={name.trim() === ''}>
-                    <BookmarkPlus size={15} aria-hidden /> Save
-                  </Button>
-                </form>
-              ) : null}
-            </>
-          )}
-        </Dialog>
-      </Popover>
-    </DialogTrigger>
+    <Saved<SavedQuery>
+      place={`queries.saved.${client}`}
+      isList={isSaved}
+      title="Saved queries"
+      item={(one, close) => <Line sql={one.sql} name={one.name} use={() => (use(one.sql), close())} />}
+      empty="Nothing is saved yet. What you save stays in this browser; a link takes a query to others."
+      label="Save this query as"
+      shown={sql.trim() === '' ? null : (name) => ({ name, sql })}
+      isWide
+    />
   );
 }
 
