@@ -1,10 +1,10 @@
 // One field of a dialog.
 
-import { Checkbox, CheckboxGroup, Label, Text, TextArea, TextField } from 'react-aria-components';
+import { Checkbox, CheckboxGroup, Label, TextArea, TextField } from 'react-aria-components';
 import { Check } from 'lucide-react';
 import type { ReactNode } from 'react';
 
-import { Input } from '../parts/Input';
+import { Hint, Input } from '../parts/Input';
 import type { Field, Values } from './fields';
 
 interface Props {
@@ -95,11 +95,7 @@ export function Lines({ label, value, change, hint, placeholder, rows, ...rest }
     <TextField className="input" value={value} onChange={change} {...rest}>
       <Label>{label}</Label>
       <TextArea rows={rows} placeholder={placeholder ?? ''} spellCheck={false} />
-      {hint ? (
-        <Text slot="description" className="hint">
-          {hint}
-        </Text>
-      ) : null}
+      <Hint hint={hint} />
     </TextField>
   );
 }

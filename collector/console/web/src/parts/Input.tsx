@@ -21,12 +21,18 @@ export function Input({ label, hint, placeholder, ...field }: Props) {
     <TextField className="input" {...field}>
       <Label>{label}</Label>
       <Box placeholder={placeholder ?? ''} spellCheck={false} />
-      {hint ? (
-        <Text slot="description" className="hint">
-          {hint}
-        </Text>
-      ) : null}
+      <Hint hint={hint} />
     </TextField>
+  );
+}
+
+/** What a field wants, below it and read out with it. */
+export function Hint({ hint }: { hint: ReactNode }) {
+  if (!hint) return null;
+  return (
+    <Text slot="description" className="hint">
+      {hint}
+    </Text>
   );
 }
 
