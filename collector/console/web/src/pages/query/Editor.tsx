@@ -83,9 +83,10 @@ export default function Editor({ value, onChange, onRun, look }: Props) {
   return <div ref={host} className="sql-editor" />;
 }
 
-/** What an event is about to replace. The editor hears of a selection a moment after the browser. */
-function replaced(event: InputEvent, view: EditorView): { from: number; to: number } {
-  const [range] = event.getTargetRanges();
+/** What is selected, as the browser has it: the editor hears of a selection a moment later, and an
+    event within a shadow root does not say what it is about to replace. */
+function selected(view: EditorView): { from: number; to: number } {
+  const [range] = document.getSelection()?.getComposedRanges({ shadowRoots: view.root instanceof ShadowRoot ? [view.root] : [] }) ?? [];
   const isHere = range && view.contentDOM.contains(range.startContainer) && view.contentDOM.contains(range.endContainer);
   if (!isHere) return view.state.selection.main;
   return { from: view.posAtDOM(range.startContainer, range.startOffset), to: view.posAtDOM(range.endContainer, range.endOffset) };
@@ -97,7 +98,7 @@ const OVERWRITE = EditorView.domEventHandlers({
   beforeinput(event, view) {
     const { data } = event;
     if (event.inputType !== 'insertText' || data === null || view.composing) return false;
-    const { from, to } = replaced(event, view);
+    const { from, to } = selected(view);
     if (from === to) return false;
     const selection = { anchor: from + data.length };
     const insert = () => view.state.update({ changes: { from, to, insert: data }, selection, userEvent: 'input.type', scrollIntoView: true });
