@@ -118,6 +118,19 @@ test('a limit that was reached is told', async () => {
   await page.getByRole('heading', { name: '100 rows' }).waitFor();
 });
 
+test('several endpoints answer into one table, each under its own signature', async () => {
+  const other = (await endpoint(context, world.hostile)).id;
+  await visit(page, `/c/acme/query?endpoints=${web},${other}`);
+  await editor().fill("SELECT 'from each' AS word");
+  const said = await ann.signs(() => button().click());
+  expect(said).toContain('web-01');
+  expect(said).toContain(world.hostile);
+  await page.getByRole('heading', { name: '2 rows' }).waitFor();
+  for (const name of ['web-01', world.hostile]) {
+    await rows().getByRole('row').filter({ hasText: name }).filter({ hasText: 'from each' }).waitFor();
+  }
+});
+
 test('a mistake is shown where it is', async () => {
   await ask('SELECT nonsense FROM processes');
   await page.getByText('no such column: nonsense').waitFor();
