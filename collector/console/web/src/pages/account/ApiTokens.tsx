@@ -34,7 +34,7 @@ export function ApiTokens({ client }: { client?: string }) {
             </div>
           ) : (
             <div className="scroll-x">
-              <table className="plain-table">
+              <table className="plain-table in-cards">
                 <thead>
                   <tr>
                     <th>Name</th>
@@ -51,22 +51,22 @@ export function ApiTokens({ client }: { client?: string }) {
                 <tbody>
                   {items.map((one) => (
                     <tr key={one.id}>
-                      <td>
+                      <td data-head="Name">
                         <strong>{one.name}</strong>
                       </td>
-                      {client ? <td>{one.operator}</td> : null}
-                      <td>
+                      {client ? <td data-head="Whose">{one.operator}</td> : null}
+                      <td data-head="May">
                         {one.role_max} {one.read_only ? <Badge tone="plain">looks only</Badge> : null}
                       </td>
-                      <td>{one.clients?.join(', ') ?? 'all'}</td>
-                      <td>
+                      <td data-head="Clients">{one.clients?.join(', ') ?? 'all'}</td>
+                      <td data-head="Used">
                         <Ago at={one.used_at} />
                         {one.used_from ? <span className="faint"> from {one.used_from}</span> : null}
                       </td>
-                      <td>
+                      <td data-head="Ends">
                         <Ago at={one.expires_at} />
                       </td>
-                      <td>
+                      <td data-head="Take it back">
                         <Button className="link" onPress={() => revoke.mutate(one.id)}>
                           Revoke
                         </Button>

@@ -48,7 +48,7 @@ export function Sessions() {
       <Answer asked={asked}>
         {({ items }) => (
           <div className="scroll-x">
-            <table className="plain-table">
+            <table className="plain-table in-cards">
               <thead>
                 <tr>
                   <th>Signed in with</th>
@@ -64,20 +64,20 @@ export function Sessions() {
               <tbody>
                 {items.map((one) => (
                   <tr key={one.id}>
-                    <td>
+                    <td data-head="Signed in with">
                       {WAYS[one.way]} {one.this ? <Badge tone="good">this one</Badge> : null}
                     </td>
-                    <td>
+                    <td data-head="From">
                       <code>{one.address}</code>
                     </td>
-                    <td className="agent">{one.agent}</td>
-                    <td>
+                    <td data-head="Program" className="agent">{one.agent}</td>
+                    <td data-head="Used">
                       <Ago at={one.used_at} />
                     </td>
-                    <td>
+                    <td data-head="Ends">
                       <Ago at={one.ends_at} />
                     </td>
-                    <td>
+                    <td data-head="End it">
                       {one.this ? null : (
                         <Button className="link" onPress={() => end.mutate(one.id)}>
                           End

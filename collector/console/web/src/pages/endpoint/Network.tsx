@@ -86,7 +86,7 @@ function Connections({ rows }: { rows: Row[] }) {
         </Empty>
       ) : (
         <div className="scroll-x">
-          <table className="plain-table">
+          <table className="plain-table in-cards">
             <thead>
               <tr>
                 <th>With</th>
@@ -99,7 +99,7 @@ function Connections({ rows }: { rows: Row[] }) {
             <tbody>
               {rows.map((row, index) => (
                 <tr key={index}>
-                  <td>
+                  <td data-head="With">
                     <span className="faint">{word(row, 'direction') === 'inbound' ? 'from' : 'to'}</span>{' '}
                     <code>
                       {word(row, 'transport')} {place(row, 'address', 'port')}
@@ -110,20 +110,20 @@ function Connections({ rows }: { rows: Row[] }) {
                       </p>
                     ) : null}
                   </td>
-                  <td>
+                  <td data-head="Program">
                     <Foreign text={word(row, 'program')} max={120} />
                   </td>
-                  <td className="number">
+                  <td data-head="Connections" className="number">
                     {Number(word(row, 'count')).toLocaleString('en')}
                     <span className="faint">
                       {word(row, 'open') === '0' ? '' : `, ${word(row, 'open')} open`}
                       {word(row, 'failed') === '0' ? '' : `, ${word(row, 'failed')} failed`}
                     </span>
                   </td>
-                  <td>
+                  <td data-head="Last">
                     <Ago at={word(row, 'last')} />
                   </td>
-                  <td>
+                  <td data-head="Isolation">
                     <Fate row={row} />
                   </td>
                 </tr>
@@ -140,7 +140,7 @@ function Listeners({ rows }: { rows: Row[] }) {
   if (rows.length === 0) return <p className="note padded">Nothing listens, as far as it told.</p>;
   return (
     <div className="scroll-x">
-      <table className="plain-table">
+      <table className="plain-table in-cards">
         <thead>
           <tr>
             <th>At</th>
@@ -151,15 +151,15 @@ function Listeners({ rows }: { rows: Row[] }) {
         <tbody>
           {rows.map((row, index) => (
             <tr key={index}>
-              <td>
+              <td data-head="At">
                 <code>
                   {word(row, 'transport')} {place(row, 'address', 'port')}
                 </code>
               </td>
-              <td>
+              <td data-head="Program">
                 <Foreign text={word(row, 'program')} max={120} />
               </td>
-              <td>
+              <td data-head="Isolation">
                 <Fate row={row} />
               </td>
             </tr>

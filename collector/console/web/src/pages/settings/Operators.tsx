@@ -22,7 +22,7 @@ export function Operators({ client }: { client: string }) {
         <Answer asked={people}>
           {({ items }) => (
             <div className="scroll-x">
-              <table className="plain-table">
+              <table className="plain-table in-cards">
                 <thead>
                   <tr>
                     <th>Operator</th>
@@ -37,20 +37,20 @@ export function Operators({ client }: { client: string }) {
                     const account = byName.get(one.id);
                     return (
                       <tr key={one.id}>
-                        <td>
+                        <td data-head="Operator">
                           <strong>{one.id}</strong>
                         </td>
-                        <td>
+                        <td data-head="Roles">
                           {one.roles.join(', ')} {one.break_glass ? <Badge tone="plain">opens break-glass codes</Badge> : null}
                         </td>
-                        <td>
+                        <td data-head="Keys">
                           {one.keys.map((key) => (
                             <div key={key.id}>
                               <code title={key.id}>{key.id.slice(0, 12)}</code> <span className="faint">{key.rp_id ? `${key.kind} of ${key.rp_id}` : key.kind}</span>
                             </div>
                           ))}
                         </td>
-                        <td>
+                        <td data-head="Signs in as">
                           {mayNot ? (
                             <span className="faint">for administrators to see</span>
                           ) : account?.account ? (
@@ -66,7 +66,7 @@ export function Operators({ client }: { client: string }) {
                             <span className="faint">with the key alone</span>
                           )}
                         </td>
-                        <td className="number">{account?.sessions ?? <span className="faint">—</span>}</td>
+                        <td data-head="Sessions" className="number">{account?.sessions ?? <span className="faint">—</span>}</td>
                       </tr>
                     );
                   })}

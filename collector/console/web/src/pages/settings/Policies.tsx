@@ -65,7 +65,7 @@ export function Policies({ client }: { client: string }) {
         <Answer asked={status}>
           {({ items, next }) => (
             <div className="scroll-x">
-              <table className="plain-table">
+              <table className="plain-table in-cards">
                 <thead>
                   <tr>
                     <th>Endpoint</th>
@@ -77,16 +77,16 @@ export function Policies({ client }: { client: string }) {
                 <tbody>
                   {items.map((one) => (
                     <tr key={one.endpoint}>
-                      <td>
+                      <td data-head="Endpoint">
                         <Link to="/c/$client/endpoints/$endpoint" params={{ client, endpoint: one.endpoint }}>
                           <Foreign text={one.host_name} max={80} />
                         </Link>
                       </td>
-                      <td>
+                      <td data-head="State">
                         <StateMark endpoint={{ state: one.state, silence: null }} />
                       </td>
-                      <td>{one.holds ? `version ${one.holds}` : <span className="faint">none</span>}</td>
-                      <td>{one.as_wanted ? <Badge tone="good">yes</Badge> : <Badge tone="warn">{one.signed_for_it ? `version ${one.signed_for_it} is signed for it` : 'no'}</Badge>}</td>
+                      <td data-head="Holds">{one.holds ? `version ${one.holds}` : <span className="faint">none</span>}</td>
+                      <td data-head="As wanted">{one.as_wanted ? <Badge tone="good">yes</Badge> : <Badge tone="warn">{one.signed_for_it ? `version ${one.signed_for_it} is signed for it` : 'no'}</Badge>}</td>
                     </tr>
                   ))}
                 </tbody>

@@ -33,7 +33,7 @@ export function Tokens({ client }: { client: string }) {
               <p className="note padded">None was made yet.</p>
             ) : (
               <div className="scroll-x">
-                <table className="plain-table">
+                <table className="plain-table in-cards">
                   <thead>
                     <tr>
                       <th>Token</th>
@@ -54,23 +54,23 @@ export function Tokens({ client }: { client: string }) {
                       const isGood = !one.revoked && !isOver && !isSpent;
                       return (
                         <tr key={one.id}>
-                          <td>
+                          <td data-head="Token">
                             <code title={one.id}>{one.id.slice(0, 12)}</code>
                           </td>
-                          <td>{one.note || <span className="faint">—</span>}</td>
-                          <td className="number">
+                          <td data-head="Note">{one.note || <span className="faint">—</span>}</td>
+                          <td data-head="Used" className="number">
                             {one.used} of {one.uses}
                           </td>
-                          <td>
+                          <td data-head="Made">
                             {one.made_by}, <Moment at={one.made_at} />
                           </td>
-                          <td>
+                          <td data-head="Expires">
                             <Ago at={one.expires} />
                           </td>
-                          <td>
+                          <td data-head="State">
                             {isGood ? <Badge tone="good">good</Badge> : <Badge tone="plain">{one.revoked ? 'revoked' : isSpent ? 'spent' : 'expired'}</Badge>}
                           </td>
-                          <td>
+                          <td data-head="Take it back">
                             {isGood ? (
                               <Button className="link" onPress={() => revoke.mutate(one.id)}>
                                 Revoke
