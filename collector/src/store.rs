@@ -42,7 +42,7 @@ use cordon_proto::sign::document::{self, Kind};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-pub use command::{NewCommand, OpenTargets, StoredCommand, Taken};
+pub use command::{CommandsAsked, NewCommand, OpenTargets, StoredCommand, Taken};
 pub use derived::{Fared, Laggard, StoredWayOut, ToldGap};
 pub use endpoint::{Endpoint, EndpointFilter, NotedClone, Registration};
 pub use endpoint_list::{Narrow, Sought};

@@ -1,5 +1,6 @@
 //! The harness of what only the whole can show.
 
+pub mod connected;
 pub mod console;
 pub mod crowd;
 pub mod guest;

@@ -21,7 +21,7 @@ use super::{App, Problem};
 use crate::audit::Deed;
 use crate::command::{Authority, Brake, CommandRefused, Facts, Life, ReceiptAt, check_upload};
 use crate::handover::hand_over;
-use crate::store::{NewCommand, StoredCommand, Taken};
+use crate::store::{CommandsAsked, NewCommand, StoredCommand, Taken};
 use crate::time::Time;
 
 /// A signed command on its way in.
@@ -41,6 +41,11 @@ pub(crate) struct Asked {
     client: Option<String>,
     /// Those alone that set a policy.
     policies: Option<bool>,
+    /// Those alone that are for this endpoint.
+    #[param(value_type = Option<String>)]
+    endpoint: Option<EndpointId>,
+    /// Those alone that wait for another signature, which endpoints would not find too old.
+    waiting: Option<bool>,
     /// What an earlier page gave as `next`.
     cursor: Option<String>,
     /// At most so many, up to 500; 100 if not said.
@@ -137,8 +142,14 @@ pub(super) async fn list(
     let before = asked.cursor.map(|cursor| cursor.parse().ok().ok_or_else(wrong)).transpose()?;
     let limit = limit(asked.limit);
     app.work(move |app| {
-        let policies = asked.policies.unwrap_or_default();
-        let found = app.collector.state.commands(&clients, policies, before, limit + 1)?;
+        let now = Time(app.collector.clock.wall_ns());
+        let asked = CommandsAsked {
+            policies: asked.policies.unwrap_or_default(),
+            endpoint: asked.endpoint,
+            waiting: asked.waiting.unwrap_or_default().then_some(now),
+            before,
+        };
+        let found = app.collector.state.commands(&clients, asked, limit + 1)?;
         let shown = found.into_iter().map(|command| show_one(app, command)).collect();
         Ok(Json(Page::cut(shown, limit, |command: &CommandShown| command.id.to_string())))
     })

@@ -19,7 +19,7 @@ use super::person::Person;
 use super::problem::ProblemBody;
 use super::{App, Problem};
 use crate::difference::{Difference, of_policies};
-use crate::store::{Narrow, Sought, StoredCommand};
+use crate::store::{CommandsAsked, Narrow, Sought, StoredCommand};
 use crate::time::Time;
 
 /// Policies looked through; whoever set more of them has long replaced the first ones.
@@ -251,7 +251,8 @@ impl Estate {
     fn read(app: &App, client: &ClientId) -> Result<Self, Problem> {
         let state = &app.collector.state;
         let clients = vec![client.clone()];
-        let commands = state.commands(&clients, true, None, POLICIES_MAX)?;
+        let asked = CommandsAsked { policies: true, ..CommandsAsked::default() };
+        let commands = state.commands(&clients, asked, POLICIES_MAX)?;
         let policies = commands.into_iter().filter_map(Known::of).collect();
         let sought = Sought { clients, ..Sought::default() };
         let mut endpoints = state.endpoints_sought(&sought)?;

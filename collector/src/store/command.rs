@@ -58,6 +58,19 @@ pub enum Taken {
     Braked(u64),
 }
 
+/// Which commands are listed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommandsAsked {
+    /// Those alone that set a policy.
+    pub policies: bool,
+    /// Those alone that are for this endpoint.
+    pub endpoint: Option<EndpointId>,
+    /// Those alone that more signatures can authorise at this moment.
+    pub waiting: Option<Time>,
+    /// Those alone that were uploaded before this one.
+    pub before: Option<CommandId>,
+}
+
 /// How much of what was asked for is open.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct OpenTargets {
@@ -107,8 +120,10 @@ impl State {
                 return Ok(Taken::Braked(retry_secs));
             }
             let document = signed.to_bytes();
-            insert(change, command, &document, now)?;
             let authorised = not_held(change, command, authorised, brake, now)?;
+            let waits_until = now.plus_secs(command.age_max_secs);
+            let waits_until = authorised.is_none().then_some(waits_until);
+            insert(change, command, &document, now, waits_until)?;
             let mut life = Life::requested(command.action.kind(), by, now);
             if let Some(by) = authorised {
                 life.handle_authorised(by, now);
@@ -139,6 +154,8 @@ impl State {
             change.execute(sql, params![command.id.0.as_bytes(), document])?;
             if let Some(by) = not_held(change, command, authorised, brake, now)? {
                 keep_form(change, command.id, &document)?;
+                let sql = "UPDATE command SET waits_until_ns = NULL WHERE id = ?1";
+                change.execute(sql, params![command.id.0.as_bytes()])?;
                 for target in &command.targets {
                     if let Some(mut life) = life(change, command.id, target.endpoint)? {
                         life.handle_authorised(by.clone(), now);
@@ -160,13 +177,11 @@ impl State {
         Ok(found.filter(|found| clients.contains(&found.signed.command().client)))
     }
 
-    /// Commands of these clients, newest first, before the one given; all of them, or only those
-    /// that set a policy.
+    /// Commands of these clients, newest first.
     pub fn commands(
         &self,
         clients: &[ClientId],
-        policies: bool,
-        before: Option<CommandId>,
+        asked: CommandsAsked,
         count_max: usize,
     ) -> Result<Vec<StoredCommand>, StateError> {
         self.read("list commands", |connection| {
@@ -175,13 +190,18 @@ impl State {
                        AND (?2 IS NULL OR (requested_ns, id) <
                             (SELECT requested_ns, id FROM command WHERE id = ?2))
                        AND (policy OR NOT ?4)
+                       AND (?5 IS NULL OR waits_until_ns > ?5)
+                       AND (?6 IS NULL OR id IN
+                            (SELECT command FROM command_target WHERE endpoint = ?6))
                        ORDER BY requested_ns DESC, id DESC LIMIT ?3";
+            let CommandsAsked { policies, endpoint, waiting, before } = asked;
             let before = before.map(|id| id.0.as_bytes().to_vec());
+            let (waiting, endpoint) = (waiting.map(|now| to_sql(now.0)), endpoint.map(|one| one.0));
             let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
             let mut statement = connection.prepare_cached(sql)?;
-            let ids =
-                statement.query_map(params![clients, before, count_max, policies], command_id)?;
-            let ids: Vec<CommandId> = ids.collect::<Result<_, _>>()?;
+            let values = params![clients, before, count_max, policies, waiting, endpoint];
+            let ids: Vec<CommandId> =
+                statement.query_map(values, command_id)?.collect::<Result<_, _>>()?;
             ids.into_iter().filter_map(|id| find(connection, id).transpose()).collect()
         })
     }
@@ -336,12 +356,15 @@ fn insert(
     command: &Command,
     document: &[u8],
     now: Time,
+    waits_until: Option<Time>,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO command (id, client, policy, document, requested_ns)
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO command (id, client, policy, document, requested_ns, waits_until_ns)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let policy = command.action.kind() == ActionKind::SetPolicy;
     let id = command.id.0.as_bytes();
-    let values = params![id, command.client.as_str(), policy, document, to_sql(now.0)];
+    let (requested_ns, waits_until_ns) = (to_sql(now.0), waits_until.map(|until| to_sql(until.0)));
+    let client = command.client.as_str();
+    let values = params![id, client, policy, document, requested_ns, waits_until_ns];
     change.execute(sql, values).map(|_| ())
 }
 

@@ -15,6 +15,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0007_repeat", include_str!("../../migrations/0007_repeat.sql")),
     ("0008_accounts", include_str!("../../migrations/0008_accounts.sql")),
     ("0009_attention", include_str!("../../migrations/0009_attention.sql")),
+    ("0010_waiting", include_str!("../../migrations/0010_waiting.sql")),
 ];
 
 /// Takes the steps that are missing, each whole or not at all.

@@ -5,9 +5,7 @@
 //! session and guard of the real one; only the machine around them is missing. Everything happens on
 //! loopback.
 
-mod agent;
 mod command;
-mod crowd;
 mod door;
 
 use std::process::ExitCode;
@@ -16,19 +14,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use cordon_packaging::clock::{Stopwatch, wait_until};
 use cordon_packaging::fleet::{Fleet, Plan};
+use cordon_tests::connected::{self, Crowd, Seen};
 use cordon_tests::measure::proc_file::{self, Memory};
 use cordon_tests::measure::spread::percentile;
 use cordon_tests::measure::{self, Options, Report, whole, workload};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crowd::{Crowd, Seen};
 use door::{Door, Listed, Person};
 
 /// How long any one step may take before the benchmark gives up.
 const STEP_MAX: Duration = Duration::from_secs(180);
-
-/// Descriptors beside one for each connection.
-const DESCRIPTORS_SPARE: u64 = 500;
 
 /// What the person at the console lives through, in order.
 const PHASES: [&str; 4] = ["while all connect", "in calm", "in the storm", "during the command"];
@@ -41,7 +35,7 @@ fn fleet(options: Options, report: &mut Report) -> Result<()> {
     ensure!(options.seed.is_none(), "its rounds are not drawn from seeds");
     let count: u32 = if options.quick { 500 } else { 5000 };
     let calm = Duration::from_secs(if options.quick { 5 } else { 30 });
-    raise_descriptor_limit(u64::from(count) + DESCRIPTORS_SPARE)?;
+    connected::raise_descriptor_limit(count)?;
     let mut fleet = Fleet::make(Plan {
         on_loopback: true,
         collector_settings: format!("agents_per_address_max = {}", count + 100),
@@ -50,7 +44,7 @@ fn fleet(options: Options, report: &mut Report) -> Result<()> {
     let token = fleet.cordon(&["token", "create", "--uses", &count.to_string()])?;
     let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no token")?;
     let watch = Stopwatch::start();
-    let enrolled = crowd::enrol(token, count)?;
+    let enrolled = connected::enrol(token, count)?;
     report.figure("connections", "simulated agents", f64::from(count), "")?;
     report.row("enrolling them all", watch.elapsed().as_secs_f64(), "s");
     // What enrolment left behind in its memory is not what connections cost.
@@ -166,13 +160,4 @@ fn collector_cpu(fleet: &Fleet) -> Result<Duration> {
 /// Milliseconds for each.
 fn per(time: Duration, count: u32) -> f64 {
     time.as_secs_f64() * 1000.0 / f64::from(count)
-}
-
-/// Every connection is a descriptor here, too.
-fn raise_descriptor_limit(needed: u64) -> Result<()> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    if let Some(limit) = maximum.filter(|limit| *limit < needed) {
-        bail!("{needed} descriptors are needed, and no more than {limit} are allowed here");
-    }
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }

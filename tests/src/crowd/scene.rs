@@ -1,5 +1,5 @@
 //! A collector with thousands of endpoints at one client and some at another, two people invited: one
-//! knows both clients, the other the first alone. No endpoint is connected, for none has an agent.
+//! knows both clients, the other the first alone. No endpoint that is put there has an agent.
 
 use anyhow::Result;
 use cordon_agent::clock;
@@ -30,6 +30,11 @@ impl Scene {
         ];
         fill(&fleet.folder().join("collector"), &crowds, clock::stamp().time_ns)?;
         fleet.start_collector()?;
+        Self::over(fleet, counts)
+    }
+
+    /// Over a fleet that has them already.
+    pub fn over(fleet: Fleet, counts: [u32; 2]) -> Result<Self> {
         let invitations = [invite(&fleet, OPERATORS[0])?, invite(&fleet, OPERATORS[1])?];
         Ok(Self { fleet, counts, invitations })
     }

@@ -45,6 +45,8 @@ const press = (verb: string, reason: string, within: Locator = dialog()) => asyn
 
 const proved = (within: Locator = dialog()) => within.getByText('Proved: the endpoint did it').waitFor({ timeout: 60_000 });
 
+const provedOfTwo = () => dialog().getByText('Proved on all 2 endpoints').waitFor({ timeout: 60_000 });
+
 test('who has no passkey in the roster is told how to get one', async () => {
   await here();
   await page.getByRole('button', { name: 'Release' }).first().click();
@@ -93,6 +95,25 @@ test('an endpoint is isolated until proved, and released from the same place', a
   await page.getByRole('button', { name: 'Isolate', exact: true }).waitFor();
 });
 
+test('two that were chosen in the list are isolated by one command, and let back by one', async () => {
+  await visit(page, '/c/acme/endpoints');
+  for (const name of ['web-01', world.hostile]) {
+    await page.getByRole('grid', { name: 'Endpoints' }).getByRole('row').filter({ hasText: name }).getByRole('checkbox').click();
+  }
+  await page.getByRole('region', { name: 'Chosen endpoints' }).getByRole('button', { name: 'Isolate', exact: true }).click();
+  await dialog().getByText('Your signature is enough').waitFor();
+  const before = await commands(context);
+  const words = await ann.signs(press('isolate', 'both beacon'));
+  expect(words).toContain('web-01');
+  expect(words).toContain(world.hostile);
+  await provedOfTwo();
+  await dialog().getByRole('button', { name: 'Release' }).click();
+  await ann.signs(press('release', 'both were a drill'));
+  await provedOfTwo();
+  expect(await commands(context)).toBe(before + 2);
+  await page.keyboard.press('Escape');
+});
+
 test('what is refused or called off leaves nothing', async () => {
   const before = await commands(context);
   await here();
@@ -134,6 +155,18 @@ test('a process is ended from the picture of its family', async () => {
   expect(words).toMatch(/End a process[^]*SHA-256[^]*nobody knows it/);
   await proved();
   await page.keyboard.press('Escape');
+});
+
+test('what an event tells of is acted on from there', async () => {
+  await here('?tab=timeline&class=process&text=sleep');
+  await page.getByRole('grid', { name: 'Events' }).getByText(/^sleep 2/).first().click();
+  const event = page.getByRole('dialog', { name: 'Event' });
+  await event.getByRole('button', { name: 'End it …', exact: true }).click();
+  await page.getByRole('dialog', { name: 'End a process' }).getByText('cannot be brought back').waitFor();
+  await page.keyboard.press('Escape');
+  await event.getByRole('button', { name: /^Deny the program/ }).waitFor();
+  await page.keyboard.press('Escape');
+  await event.waitFor({ state: 'detached' });
 });
 
 test('what takes two persons waits for the second, who signs it on the command’s own page', async () => {

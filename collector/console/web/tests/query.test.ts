@@ -53,7 +53,8 @@ test('an empty page teaches, and its editor knows the tables', async () => {
   expect(await editor().innerText()).toContain('FROM listeners');
   await page.keyboard.press('Control+a');
   await page.keyboard.type('SELECT cmdl');
-  expect(await page.locator('.sql-editor .cm-tooltip-autocomplete').count()).toBe(0);
+  // What was offered for its first letters goes once there is nothing to offer.
+  await page.locator('.sql-editor .cm-tooltip-autocomplete').waitFor({ state: 'hidden' });
   await page.keyboard.press('Control+a');
   await page.keyboard.type('select * from proc');
   await page.locator('.sql-editor .cm-tooltip-autocomplete').getByText('processes').waitFor();
@@ -115,6 +116,19 @@ test('a limit that was reached is told', async () => {
   await ann.signs(() => page.keyboard.press('Control+Enter'));
   await page.getByText('there is more: the limit on rows was reached').waitFor();
   await page.getByRole('heading', { name: '100 rows' }).waitFor();
+});
+
+test('several endpoints answer into one table, each under its own signature', async () => {
+  const other = (await endpoint(context, world.hostile)).id;
+  await visit(page, `/c/acme/query?endpoints=${web},${other}`);
+  await editor().fill("SELECT 'from each' AS word");
+  const said = await ann.signs(() => button().click());
+  expect(said).toContain('web-01');
+  expect(said).toContain(world.hostile);
+  await page.getByRole('heading', { name: '2 rows' }).waitFor();
+  for (const name of ['web-01', world.hostile]) {
+    await rows().getByRole('row').filter({ hasText: name }).filter({ hasText: 'from each' }).waitFor();
+  }
 });
 
 test('a mistake is shown where it is', async () => {

@@ -48,6 +48,29 @@ fn handed(seat: &mut Seat) -> Vec<u8> {
     }
 }
 
+/// How many commands are listed.
+async fn listed(world: &World, who: &str, query: &str) -> usize {
+    let (status, page) = world.call("GET", &format!("/commands?{query}"), Some(who), None).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    page["items"].as_array().map_or(0, Vec::len)
+}
+
+#[tokio::test]
+async fn a_command_waits_for_a_signature_until_endpoints_would_find_it_too_old() {
+    let world = World::new();
+    let (one, two) = (world.enrol("acme", "web-01"), world.enrol("acme", "web-02"));
+    let rob = world.sign_in("rob").await;
+    let command = isolation(1, &[&one, &two]);
+    world.call("POST", "/commands", Some(&rob), Some(signed(&command, &["rob"]))).await;
+    world.pass(command.age_max_secs - 1);
+    assert_eq!(listed(&world, &rob, "waiting=true").await, 1);
+    world.pass(1);
+    assert_eq!(listed(&world, &rob, "waiting=true").await, 0);
+    assert_eq!(listed(&world, &rob, &format!("endpoint={}", two.endpoint)).await, 1);
+    let three = world.enrol("acme", "web-03");
+    assert_eq!(listed(&world, &rob, &format!("endpoint={}", three.endpoint)).await, 0);
+}
+
 #[tokio::test]
 async fn a_command_waits_for_its_second_signature_then_goes_out_and_is_followed_to_its_proof() {
     let world = World::new();
@@ -66,6 +89,8 @@ async fn a_command_waits_for_its_second_signature_then_goes_out_and_is_followed_
     assert_eq!(shown["targets"][0]["facts"]["requested"]["by"], "rob");
     assert!(shown["targets"][0]["facts"]["authorised"].is_null());
     assert!(seat.words.try_recv().is_err(), "nothing goes out before it is authorised");
+    assert_eq!(listed(&world, &rob, "waiting=true").await, 1);
+    assert_eq!(listed(&world, &rob, "waiting=false").await, 1);
 
     world.pass(10);
     let path = format!("/commands/{}/signatures", command.id);
@@ -73,6 +98,8 @@ async fn a_command_waits_for_its_second_signature_then_goes_out_and_is_followed_
         world.call("POST", &path, Some(&ria), Some(signed(&command, &["ria"]))).await;
     assert_eq!(status, StatusCode::OK, "{shown}");
     assert!(shown["waits_for"].is_null());
+    assert_eq!(listed(&world, &rob, "waiting=true").await, 0);
+    assert_eq!(listed(&world, &rob, &format!("endpoint={}", one.endpoint)).await, 1);
     assert_eq!(shown["signed_by"], json!(["ria", "rob"]));
     let authorised = &shown["targets"][0]["facts"]["authorised"];
     assert_eq!(authorised["at"], "2026-11-21T00:00:10.000000000Z");

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use cordon_proto::id::{ClientId, CommandId};
 use serde_json::json;
 
-use super::wait;
+use super::{find, wait};
 use crate::api::Api;
 use crate::api::model::{CommandRecord, Facts};
 use crate::context::{Context, Desk, SignWith};
@@ -26,15 +26,9 @@ pub enum Command {
     /// List commands, the latest first
     #[command(after_help = "Examples:
   cordon command list
-  cordon command list --client acme --json")]
-    List {
-        /// Only this client's
-        #[arg(long, value_name = "CLIENT")]
-        client: Option<ClientId>,
-        /// At most so many
-        #[arg(long, value_name = "COUNT", default_value_t = 50)]
-        limit: usize,
-    },
+  cordon command list --waiting
+  cordon command list --endpoint web-01 --json")]
+    List(ListArgs),
     /// Show a command from its signed bytes, who signed, and every fact about it
     ///
     /// Receipts are fetched and verified here; what only the collector says is marked so. The exit
@@ -53,6 +47,23 @@ pub enum Command {
   cordon command approve 0192f3c0-0000-7000-8000-000000000000
   cordon command approve 0192f3c0-0000-7000-8000-000000000000 --yes --wait")]
     Approve(ApproveArgs),
+}
+
+/// What `command list` needs to know.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Only this client's
+    #[arg(long, value_name = "CLIENT")]
+    client: Option<ClientId>,
+    /// Only those for this endpoint: its name or id
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Option<String>,
+    /// Only those that wait for another signature, while endpoints would still take them
+    #[arg(long)]
+    waiting: bool,
+    /// At most so many
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: usize,
 }
 
 /// What `command approve` needs to know.
@@ -78,7 +89,7 @@ pub async fn run(context: &mut Context, command: Command) -> anyhow::Result<Exit
     let desk = context.desk()?;
     let api = desk.api()?;
     match command {
-        Command::List { client, limit } => list(context, &desk, &api, client, limit).await,
+        Command::List(args) => list(context, &desk, &api, args).await,
         Command::Show { id } => show(context, &desk, &api, id).await,
         Command::Approve(args) => approve(context, &desk, &api, args).await,
     }
@@ -88,11 +99,19 @@ async fn list(
     context: &mut Context,
     desk: &Desk,
     api: &Api<'_>,
-    client: Option<ClientId>,
-    limit: usize,
+    args: ListArgs,
 ) -> anyhow::Result<Exit> {
+    let ListArgs { client, endpoint, waiting, limit } = args;
     let client = client.or_else(|| desk.profile.client.clone());
-    let query: Vec<_> = client.map(|client| ("client", client.to_string())).into_iter().collect();
+    let mut query = Vec::new();
+    if let Some(name) = endpoint {
+        let found = find::endpoint(api, &context.output, &name, client.as_ref()).await?;
+        query.push(("endpoint", found.id.to_string()));
+    }
+    query.extend(client.map(|client| ("client", client.to_string())));
+    if waiting {
+        query.push(("waiting", "true".to_owned()));
+    }
     let progress = context.output.progress("asking for commands");
     let (items, more) = progress.wait(api.list(&["commands"], &query, limit)).await?;
     let mut table = wait::command_table();

@@ -7,7 +7,7 @@ import { api, setCsrf, take } from './client';
 import type { Containment, EventShown, Operator } from './types';
 
 /** How often what is live is asked again though no event told of a change. */
-const REFRESH_MS = 20_000;
+export const REFRESH_MS = 20_000;
 
 /** Endpoints that need a person, shown on the overview. */
 const NEEDY_MAX = 50;
@@ -115,11 +115,11 @@ export const operators = (client: string) =>
     staleTime: 15_000,
   });
 
-export const recentCommands = (client: string) =>
+/** Commands that more signatures can authorise, the newest of them. */
+export const waitingCommands = (client: string) =>
   queryOptions({
-    queryKey: [client, 'commands', 'recent'],
-    queryFn: () =>
-      take(api.GET('/api/v1/commands', { params: { query: { ...of(client), limit: 100 } } })),
+    queryKey: [client, 'commands', 'waiting'],
+    queryFn: () => take(api.GET('/api/v1/commands', { params: { query: { ...of(client), waiting: true, limit: 100 } } })),
     refetchInterval: REFRESH_MS,
   });
 

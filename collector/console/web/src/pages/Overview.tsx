@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { MonitorSmartphone, ShieldCheck } from 'lucide-react';
 
-import { ALL, clients, containments, counts, needy, recentCommands } from '../api/queries';
+import { ALL, clients, containments, counts, needy, waitingCommands } from '../api/queries';
 import type { Command as Ordered, Containment, Endpoint } from '../api/types';
 import { Command } from '../parts/Copy';
 import { Answer, Empty } from '../parts/Notice';
@@ -22,7 +22,7 @@ export function Overview() {
   const counted = useQuery(counts(client));
   const needing = useQuery(needy(client));
   const held = useQuery(containments(client));
-  const commanded = useQuery(recentCommands(client));
+  const commanded = useQuery(waitingCommands(client));
   const seats = useQuery(clients);
   const total = counted.data?.total;
   const others = (seats.data?.items.length ?? 0) > 1;

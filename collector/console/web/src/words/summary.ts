@@ -113,3 +113,9 @@ export const CLASSES = [
   'finding', 'process', 'network', 'dns', 'file', 'authentication', 'account', 'log', 'disk',
   'device', 'inventory', 'receipt', 'lifecycle', 'health', 'gap',
 ];
+
+/** What a process that was launched is called for short; empty if nothing of its program is known. */
+export function programName(launch: EventShown): string {
+  const path = word(launch, 'process.file.path') || word(launch, 'process.name') || word(launch, 'process.cmd_line');
+  return path.split('/').at(-1) || path;
+}

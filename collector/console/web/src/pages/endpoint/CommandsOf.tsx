@@ -1,10 +1,13 @@
 // The commands to one endpoint, among the client's last ones.
 
-import { useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { Terminal } from 'lucide-react';
 
-import { recentCommands } from '../../api/queries';
+import { Button } from 'react-aria-components';
+
+import { api, take } from '../../api/client';
+import { REFRESH_MS } from '../../api/queries';
 import type { EndpointWhole } from '../../api/types';
 import { Foreign } from '../../parts/Foreign';
 import { Answer, Empty } from '../../parts/Notice';
@@ -14,11 +17,18 @@ import { Track } from '../commands/Track';
 
 export function CommandsOf({ endpoint }: { endpoint: EndpointWhole }) {
   const { client, id } = endpoint;
-  const asked = useQuery(recentCommands(client));
+  const asked = useInfiniteQuery({
+    queryKey: [client, 'commands', 'of', id],
+    queryFn: ({ pageParam }) =>
+      take(api.GET('/api/v1/commands', { params: { query: { client, endpoint: id, limit: 30, ...(pageParam ? { cursor: pageParam } : {}) } } })),
+    initialPageParam: '',
+    getNextPageParam: (last) => last.next ?? undefined,
+    refetchInterval: REFRESH_MS,
+  });
   return (
     <Answer asked={asked}>
-      {({ items, next }) => {
-        const here = items.flatMap((command) => command.targets.filter((target) => target.endpoint === id).map((target) => ({ command, target })));
+      {({ pages }) => {
+        const here = pages.flatMap((page) => page.items).flatMap((command) => command.targets.filter((target) => target.endpoint === id).map((target) => ({ command, target })));
         return (
           <div className="stack">
             {here.length === 0 ? (
@@ -40,7 +50,11 @@ export function CommandsOf({ endpoint }: { endpoint: EndpointWhole }) {
                 <Track target={target} command={command} />
               </Link>
             ))}
-            {next ? <p className="note">These are the ones among the client’s last {items.length} commands.</p> : null}
+            {asked.hasNextPage ? (
+              <Button className="button" isDisabled={asked.isFetchingNextPage} onPress={() => void asked.fetchNextPage()}>
+                Show older ones
+              </Button>
+            ) : null}
           </div>
         );
       }}

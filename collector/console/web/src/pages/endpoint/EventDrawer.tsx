@@ -5,6 +5,7 @@ import { FileCheck2, X } from 'lucide-react';
 import { lazy, Suspense, useState } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
+import { EventDeeds } from '../../acting/EventDeeds';
 import { eventsPage } from '../../api/queries';
 import type { EventShown, Json } from '../../api/types';
 import { CopyButton } from '../../parts/Copy';
@@ -96,6 +97,7 @@ function Whole({ client, event, close }: { client: string; event: EventShown; cl
           <FileCheck2 size={14} aria-hidden /> Prove this event
         </Button>
       </div>
+      <EventDeeds client={client} event={event} />
       {proving ? (
         <Suspense fallback={<Waiting />}>
           <ProveEvent client={client} event={event} />

@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button } from 'react-aria-components';
 
 import { EventActions } from '../../acting/EventActions';
+import { launched, sha256 } from '../../acting/launched';
 import { ProcessActions } from '../../acting/ProcessActions';
 import { events } from '../../api/queries';
 import type { EndpointWhole } from '../../api/types';
@@ -36,12 +37,7 @@ export function ProcessDetail({ endpoint, process, all, choose }: Props) {
     <div className="columns">
       <Panel title={`Process ${pid}`}>
         {launch ? (
-          <ProcessActions
-            endpoint={endpoint}
-            process={{ pid: Number(pid), start_boot_ns: of('process.start_boot_ns'), sha256: hash, name: name(process) }}
-            path={of('process.file.path')}
-            isRunning={!end}
-          />
+          <ProcessActions endpoint={endpoint} {...launched(launch)} isRunning={!end} />
         ) : null}
         <Fields>
           <Field name="Program">{launch ? <Foreign text={of('process.file.path') || name(process)} /> : 'It began before what was looked at.'}</Field>
@@ -94,11 +90,6 @@ export function ProcessDetail({ endpoint, process, all, choose }: Props) {
       <Deeds endpoint={endpoint} pid={pid} since={launch?.time_dt} until={end?.time_dt} />
     </div>
   );
-}
-
-function sha256(launch: NonNullable<Process['launch']>): string {
-  const file = (launch['process'] as { file?: { hashes?: { algorithm?: string; value?: string }[] } }).file;
-  return file?.hashes?.find((one) => one.algorithm === 'SHA-256')?.value ?? '';
 }
 
 /** Looked for by the process's number within its life. */

@@ -6,7 +6,7 @@
 import { hierarchy, tree } from 'd3-hierarchy';
 
 import type { EventShown } from '../../api/types';
-import { word } from '../../words/summary';
+import { programName, word } from '../../words/summary';
 
 export interface Process {
   key: string;
@@ -101,9 +101,7 @@ export function begun(process: Process): string {
 
 /** The name of what it runs: the last part of its program's path. */
 export function name(process: Process): string {
-  if (!process.launch) return `pid ${process.pid}`;
-  const path = word(process.launch, 'process.file.path') || word(process.launch, 'process.name') || word(process.launch, 'process.cmd_line');
-  return path.split('/').at(-1) || path || `pid ${process.pid}`;
+  return (process.launch && programName(process.launch)) || `pid ${process.pid}`;
 }
 
 export interface Placed {

@@ -1,6 +1,8 @@
 //! Thousands of simulated agents in a few threads: enrolled through the collector's own door, started,
 //! cut, and counted.
 
+mod agent;
+
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -13,10 +15,11 @@ use cordon_agent::roster_keeper::Held;
 use cordon_packaging::clock::{Stopwatch, wait_until};
 use cordon_proto::token::EnrolmentString;
 use futures_util::{StreamExt, stream};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::agent::Agent;
+use agent::Agent;
 
 /// Threads that agents live in: as many as the collector has CPUs here, so that neither side has more.
 const THREADS: usize = 2;
@@ -24,61 +27,64 @@ const THREADS: usize = 2;
 /// Enrolments under way at once in one thread.
 const ENROLMENTS: usize = 16;
 
+/// Descriptors beside one for each connection.
+const DESCRIPTORS_SPARE: u64 = 500;
+
 /// What all agents are told.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Orders {
+struct Orders {
     /// How often all connections were cut.
-    pub(crate) cuts: u32,
-    pub(crate) stop: bool,
+    cuts: u32,
+    stop: bool,
 }
 
 /// What has become of them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Sessions that are live.
-    pub(crate) live: usize,
+    pub live: usize,
     /// Sessions that ever began.
-    pub(crate) begun: usize,
+    pub begun: usize,
     /// Commands that arrived and were obeyed.
-    pub(crate) commanded: usize,
+    pub commanded: usize,
     /// Answers to them that the collector has acknowledged.
-    pub(crate) answered: usize,
+    pub answered: usize,
     /// Dials that came to nothing.
-    pub(crate) failed_dials: usize,
+    pub failed_dials: usize,
     /// Why, of the last one.
-    pub(crate) failed_why: String,
+    pub failed_why: String,
     /// What went wrong with an agent, if anything did.
     fault: Option<String>,
 }
 
 /// Where agents count what happens to them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Counts(Arc<Mutex<Seen>>);
+struct Counts(Arc<Mutex<Seen>>);
 
 impl Counts {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn begun(&self) {
+    fn begun(&self) {
         let mut seen = self.seen();
         seen.live += 1;
         seen.begun += 1;
     }
 
-    pub(crate) fn ended(&self) {
+    fn ended(&self) {
         self.seen().live -= 1;
     }
 
-    pub(crate) fn commanded(&self) {
+    fn commanded(&self) {
         self.seen().commanded += 1;
     }
 
-    pub(crate) fn answered(&self) {
+    fn answered(&self) {
         self.seen().answered += 1;
     }
 
-    pub(crate) fn failed_dial(&self, why: String) {
+    fn failed_dial(&self, why: String) {
         let mut seen = self.seen();
         seen.failed_dials += 1;
         seen.failed_why = why;
@@ -86,13 +92,14 @@ impl Counts {
 }
 
 /// Endpoints that have enrolled, and the roster that all of them hold.
-pub(crate) struct Enrolled {
-    pub(crate) identities: Vec<(u32, Identity)>,
-    pub(crate) roster: Held,
+#[derive(Debug)]
+pub struct Enrolled {
+    pub identities: Vec<(u32, Identity)>,
+    pub roster: Held,
 }
 
 /// Enrols so many, each as a machine would that has just got the agent.
-pub(crate) fn enrol(string: &str, count: u32) -> Result<Enrolled> {
+pub fn enrol(string: &str, count: u32) -> Result<Enrolled> {
     let string = &EnrolmentString::from_text(string)?;
     let share = |thread: u32| (0..count).filter(move |number| number % threads() == thread);
     std::thread::scope(|scope| {
@@ -129,8 +136,19 @@ fn enrol_some(string: &EnrolmentString, numbers: Vec<u32>) -> Result<Vec<(u32, I
     })
 }
 
+/// Every connection is a descriptor here, too.
+pub fn raise_descriptor_limit(connections: u32) -> Result<()> {
+    let needed = u64::from(connections) + DESCRIPTORS_SPARE;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Some(limit) = maximum.filter(|limit| *limit < needed) {
+        bail!("{needed} descriptors are needed, and no more than {limit} are allowed here");
+    }
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
 /// Agents that live.
-pub(crate) struct Crowd {
+#[derive(Debug)]
+pub struct Crowd {
     orders: watch::Sender<Orders>,
     counts: Counts,
     threads: Vec<JoinHandle<()>>,
@@ -138,7 +156,7 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     /// Starts them all; each dials at once.
-    pub(crate) fn start(enrolled: Enrolled) -> Result<Self> {
+    pub fn start(enrolled: Enrolled) -> Result<Self> {
         let (orders, ordered) = watch::channel(Orders::default());
         let counts = Counts::default();
         let mut shares: Vec<Vec<_>> = (0..THREADS).map(|_| Vec::new()).collect();
@@ -160,17 +178,18 @@ impl Crowd {
     }
 
     /// What has become of them so far.
-    pub(crate) fn seen(&self) -> Seen {
+    #[must_use]
+    pub fn seen(&self) -> Seen {
         self.counts.seen().clone()
     }
 
     /// Cuts all connections at once; each agent dials again as real ones do.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.orders.send_modify(|orders| orders.cuts += 1);
     }
 
     /// Waits until something is so; how long that took.
-    pub(crate) fn wait(
+    pub fn wait(
         &self,
         what: &str,
         limit: Duration,

@@ -25,7 +25,7 @@ use cordon_proto::sign::batch::{self, EpochCause, Place};
 use cordon_proto::version::{PROTOCOL, PROTOCOL_OLDEST};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::crowd::{Counts, Orders};
+use super::{Counts, Orders};
 
 /// The sensors that a real agent on Linux lists in its health.
 const SENSORS: [&str; 10] =
@@ -35,7 +35,7 @@ const SENSORS: [&str; 10] =
 const LIVED_SECS: u64 = 3600;
 
 /// An endpoint that has enrolled, and what its spool would hold.
-pub(crate) struct Agent {
+pub(super) struct Agent {
     number: u32,
     identity: Identity,
     roster: Rc<Held>,
@@ -54,7 +54,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) fn new(number: u32, identity: Identity, roster: Rc<Held>) -> Self {
+    pub(super) fn new(number: u32, identity: Identity, roster: Rc<Held>) -> Self {
         // Whoever knows the endpoint could make them; here nobody tries.
         let nonces = Nonces::new(&Hash::of(&identity.endpoint.0).0);
         Self {
@@ -75,7 +75,7 @@ impl Agent {
     }
 
     /// Lives until told to stop. An error is a fault of the collector's, or of this benchmark.
-    pub(crate) async fn live(
+    pub(super) async fn live(
         mut self,
         mut orders: tokio::sync::watch::Receiver<Orders>,
         counts: &Counts,
@@ -298,7 +298,7 @@ impl Agent {
 }
 
 /// What a simulated endpoint is called.
-pub(crate) fn host_name(number: u32) -> String {
+fn host_name(number: u32) -> String {
     format!("sim-{number:05}")
 }
 
