@@ -13,7 +13,7 @@ mod watching;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::{ffi::OsStrExt, fs::MetadataExt};
 use std::process::ExitCode;
 
 use cordon_agent::sensor::network::NetworkSettings;
@@ -104,7 +104,10 @@ fn check_owner(owner: Option<&Owner>, pid: u32, uid: u32, group: &Group) -> Outc
     ensure_eq(&(owner.pid, owner.uid), &(pid, Some(uid)))?;
     ensure_eq(&owner.cgroup_id, &Some(std::fs::metadata(&group.path)?.ino()))?;
     ensure(owner.start_boot_ns.is_some_and(|start| start > 0), "the start of the process")?;
-    ensure(owner.name.as_ref().is_some_and(|name| !name.is_empty()), "the name of the process")
+    let program = std::env::current_exe()?;
+    let mut name = program.file_name().ok_or("a program's name")?.as_bytes().to_vec();
+    name.truncate(15);
+    ensure_eq(&owner.name.as_ref().map(|name| name.as_bytes().to_vec()), &Some(name))
 }
 
 fn short_connections_are_told(lab: &Lab, group: &Group) -> Outcome {

@@ -207,12 +207,13 @@ fn part(role: &[&str]) -> io::Result<()> {
     match role {
         ["ask", count, addresses @ ..] => {
             let count: usize = count.parse().map_err(invalid)?;
-            for text in addresses {
-                for _ in 0..count {
-                    ask(address(text)?)?;
-                }
-            }
-            Ok(())
+            let addresses = addresses.iter().map(|text| address(text));
+            let addresses: Vec<SocketAddr> = addresses.collect::<Result<_, _>>()?;
+            // A thread has a name of its own; what is told is the process.
+            let asks =
+                move || addresses.iter().try_for_each(|to| (0..count).try_for_each(|_| ask(*to)));
+            let thread = std::thread::Builder::new().name("a-worker".to_owned()).spawn(asks)?;
+            thread.join().map_err(|_panic| io::Error::other("the thread panicked"))?
         }
         ["refused", to] => match TcpStream::connect_timeout(&address(to)?, PATIENCE) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),

@@ -75,6 +75,7 @@ struct Content {
 struct Task {
     group_leader: i16,
     start: i16,
+    name: i16,
 }
 
 /// The maps that the programs use.
@@ -119,6 +120,7 @@ impl Offsets {
             task: Task {
                 group_leader: task.offset("group_leader")?,
                 start: task.offset("start_boottime")?,
+                name: task.offset("comm")?,
             },
             net_number: btf.structure("net")?.offset("ns.inum")?,
         })
@@ -362,14 +364,16 @@ fn empty_record(asm: &mut Assembler, kind: RecordKind) {
     asm.store_value(Size::Word, R8, Place::KIND, kind as i32);
 }
 
-/// The process that runs now, into the record.
+/// The process that runs now, into the record. Its name is that of its first thread: others may have
+/// names of their own.
 fn owner(asm: &mut Assembler, task: &Task) {
     asm.call(KernelCall::CurrentPids).shift_right(R0, 32).store(Size::Word, R8, Place::PID, R0);
     asm.call(KernelCall::CurrentIds).store(Size::Word, R8, Place::UID, R0);
     asm.call(KernelCall::CurrentCgroupId).store(Size::Double, R8, Place::CGROUP, R0);
-    asm.copy(R1, R8).add(R1, i32::from(Place::NAME)).set(R2, 16).call(KernelCall::CurrentName);
     asm.call(KernelCall::CurrentTask).copy(R3, R0).add(R3, i32::from(task.group_leader));
     read_kernel(asm, Place::START);
+    asm.load(Size::Double, R3, R8, Place::START).add(R3, i32::from(task.name));
+    asm.copy(R1, R8).add(R1, i32::from(Place::NAME)).set(R2, 16).call(KernelCall::ReadKernel);
     asm.load(Size::Double, R3, R8, Place::START).add(R3, i32::from(task.start));
     read_kernel(asm, Place::START);
 }
@@ -431,7 +435,7 @@ mod tests {
                 net: 48,
             },
             content: Some(Content { sent: 1600, resent: 1608, received: 1616 }),
-            task: Task { group_leader: 24, start: 40 },
+            task: Task { group_leader: 24, start: 40, name: 56 },
             net_number: 150,
         }
     }

@@ -78,8 +78,6 @@ pub enum KernelCall {
     CurrentPids = 14,
     /// `bpf_get_current_uid_gid`
     CurrentIds = 15,
-    /// `bpf_get_current_comm`
-    CurrentName = 16,
     /// `bpf_get_current_task`
     CurrentTask = 35,
     /// `bpf_get_current_cgroup_id`
