@@ -7,6 +7,9 @@
 /// How long messages are gathered after some.
 const GATHER_NS: u64 = 20_000_000;
 
+/// They keep coming when so many rounds followed at once. What one deed brings is often told in two.
+const KEEP_COMING: u8 = 3;
+
 /// What is done next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Next {
@@ -20,12 +23,14 @@ pub(super) enum Next {
 pub(super) struct Pace {
     /// Not sooner is anything read again.
     not_before_ns: u64,
+    /// Rounds that followed at once.
+    followed: u8,
     next: Next,
 }
 
 impl Pace {
     pub(super) fn new(now_ns: u64) -> Self {
-        Self { not_before_ns: now_ns, next: Next::Listen }
+        Self { not_before_ns: now_ns, followed: 0, next: Next::Listen }
     }
 
     pub(super) fn next(&self) -> Next {
@@ -39,11 +44,12 @@ impl Pace {
 
     /// All that was there was read, if anything was.
     pub(super) fn read(&mut self, was_any: bool, now_ns: u64) {
-        let came_soon = now_ns.saturating_sub(self.not_before_ns) < GATHER_NS;
+        let follows = was_any && now_ns.saturating_sub(self.not_before_ns) < GATHER_NS;
+        self.followed = if follows { self.followed.saturating_add(1) } else { 0 };
         if was_any {
             self.not_before_ns = now_ns.saturating_add(GATHER_NS);
         }
-        let again = was_any && came_soon;
+        let again = self.followed >= KEEP_COMING;
         self.next = if again { Next::ReadAt(self.not_before_ns) } else { Next::Listen };
     }
 }
@@ -76,8 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_soon_after_is_gathered_and_looked_for_once_more() {
-        check(&[100, 101, 119, 600], &[100, 120, 140, 600]);
-        check(&[100, 101, 121, 139, 141, 700], &[100, 120, 140, 160, 180, 700]);
+    fn what_comes_soon_after_is_gathered() {
+        check(&[100, 101, 119, 600], &[100, 120, 600]);
+        check(&[100, 101, 121, 700], &[100, 120, 140, 700]);
+    }
+
+    #[test]
+    fn what_keeps_coming_is_not_waited_for_until_nothing_comes() {
+        check(&[100, 101, 121, 141, 700], &[100, 120, 140, 160, 180, 700]);
+        check(&[100, 101, 121, 141, 161, 700], &[100, 120, 140, 160, 180, 200, 700]);
     }
 }
