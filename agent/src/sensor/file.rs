@@ -25,6 +25,7 @@ mod look;
 mod look_thread;
 mod meter;
 pub mod notice;
+mod pace;
 mod report;
 mod wake;
 mod watch;

@@ -18,6 +18,7 @@ mod memory;
 mod merge;
 mod message;
 mod offsets;
+mod pid_hasher;
 mod proc_file;
 mod proc_list;
 mod programs;

@@ -171,7 +171,7 @@ pub struct Sealer {
 }
 
 /// A smaller frame is rare enough to come, and what it needs is soon made again.
-const LARGE_FRAME_BYTES: usize = 32 << 10;
+const LARGE_FRAME_BYTES: usize = 8 << 10;
 
 impl Sealer {
     /// Adds an event, under this number instead of the one that it was encoded with. Its number is

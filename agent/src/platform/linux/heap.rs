@@ -10,13 +10,18 @@ pub fn keep_small() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_MMAP_THRESHOLD, BIG_BLOCK_BYTES);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, BIG_BLOCK_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, FREE_BYTES);
     }
 }
 
 /// A block from here on is mapped and unmapped by itself.
 #[cfg(target_env = "gnu")]
 const BIG_BLOCK_BYTES: libc::c_int = 128 << 10;
+
+/// So much of the heap's end may be free. What busy moments take and give back stays below it, or the
+/// kernel would take each page back, and clear it again, several times a second.
+#[cfg(target_env = "gnu")]
+const FREE_BYTES: libc::c_int = 512 << 10;
 
 /// How long one page of memory is.
 #[must_use]

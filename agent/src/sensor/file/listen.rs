@@ -25,6 +25,10 @@ use super::watchlist::{Interest, WatchList};
 /// One read; some thousand messages.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// No message is longer: two names, and the handles of their directories. A read that leaves so much
+/// room has left nothing behind.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
 /// Reads of one round, so that a storm does not keep the rest waiting.
 const READS_MAX: usize = 8;
 
@@ -68,6 +72,8 @@ pub(super) struct Heard {
     pub(super) proved: bool,
     /// There is more at once.
     pub(super) unfinished: bool,
+    /// There were messages, about whatever.
+    pub(super) was_any: bool,
 }
 
 /// A directory as it is known.
@@ -166,6 +172,10 @@ impl Listener {
                     found.iter().for_each(|one| self.note(one, list, &mut opened, &mut heard));
                     // What cannot be read is as good as lost.
                     heard.overflow |= !whole;
+                    heard.was_any = true;
+                    if bytes.saturating_add(MESSAGE_BYTES_MAX) <= buffer.len() {
+                        break Ok(());
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

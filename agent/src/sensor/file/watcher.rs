@@ -70,7 +70,8 @@ impl Watcher {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *waiting)
         };
-        let mut heard = Heard { overflow: waiting.lost, ..Heard::default() };
+        let was_any = !waiting.events.is_empty();
+        let mut heard = Heard { overflow: waiting.lost, was_any, ..Heard::default() };
         for event in &waiting.events {
             for change in changes(event, list) {
                 if change.is_directory && (change.acts.created || change.from.is_some()) {

@@ -1,8 +1,5 @@
 //! The sensor's own thread: waits for the kernel, hands changes to the watch and to the meter, and
 //! hands over what they tell.
-//!
-//! The first message after a quiet time is taken at once, while the process behind it most likely
-//! still lives; after that messages are gathered for 20 ms.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -25,15 +22,13 @@ use super::listen::{Heard, Listener};
 use super::look_thread::{Job, Looker};
 use super::meter::Meter;
 use super::meter::touch::{Touch, Want};
+use super::pace::{Next, Pace};
 use super::wake::Wake;
 use super::watch::Watch;
 use super::watcher::Watcher;
 use super::watchlist::{WatchList, tame_part};
 use super::who::{Round, Who};
 use super::{FileSettings, Said, canary, look, report};
-
-/// How long messages are gathered after a round.
-const GATHER_NS: u64 = 20_000_000;
 
 /// The sensor shows that it hears so often.
 const PROOF_NS: u64 = 60_000_000_000;
@@ -78,6 +73,7 @@ pub(super) struct Worker {
     problems: Vec<String>,
     sample: Sample,
     heard: Stamp,
+    pace: Pace,
     /// When the next proof is due that it hears.
     proof_ns: u64,
     condition: Option<(SensorState, Option<String>)>,
@@ -135,6 +131,7 @@ impl Worker {
             problems,
             sample,
             heard: now,
+            pace: Pace::new(now.boot_ns),
             proof_ns: now.boot_ns,
             condition: None,
             was_settled: false,
@@ -149,8 +146,7 @@ impl Worker {
             self.hand_over()?;
             self.tell_condition()?;
             self.prove()?;
-            let listens = self.wait(self.timeout(), true)?;
-            if listens {
+            if self.is_due()? {
                 self.hear()?;
             }
             let now = (self.clock)();
@@ -174,10 +170,8 @@ impl Worker {
         self.was_settled = is_settled;
     }
 
-    fn timeout(&self) -> Option<u64> {
-        let now = (self.clock)().boot_ns;
-        let due = self.watch.poll_timeout().unwrap_or(u64::MAX).min(self.proof_ns);
-        Some(due.saturating_sub(now))
+    fn timeout(&self, now_ns: u64) -> u64 {
+        self.watch.poll_timeout().unwrap_or(u64::MAX).min(self.proof_ns).saturating_sub(now_ns)
     }
 
     /// Once a minute something is done that must be heard. inotify has no such thing: there it is
@@ -196,18 +190,18 @@ impl Worker {
     }
 
     /// Waits; answers whether there is something to be heard.
-    fn wait(&mut self, within_ns: Option<u64>, listens: bool) -> Result<bool, WorkerError> {
-        let timeout = within_ns.map(|ns| Timespec {
-            tv_sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(u32::try_from(ns % 1_000_000_000).unwrap_or(0)),
-        });
+    fn wait(&mut self, within_ns: u64, listens: bool) -> Result<bool, WorkerError> {
+        let timeout = Timespec {
+            tv_sec: i64::try_from(within_ns / 1_000_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(u32::try_from(within_ns % 1_000_000_000).unwrap_or(0)),
+        };
         let urgent = PollFlags::PRI | PollFlags::ERR;
         let mut waited = vec![PollFd::new(&self.wake, PollFlags::IN)];
         waited.extend(self.mounts.as_ref().map(|mounts| PollFd::new(mounts, urgent)));
         if let (Means::Fanotify(listener), true) = (&self.means, listens) {
             waited.push(PollFd::from_borrowed_fd(listener.descriptor(), PollFlags::IN));
         }
-        match poll(&mut waited, timeout.as_ref()) {
+        match poll(&mut waited, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => {
                 let source = error.into();
@@ -232,16 +226,22 @@ impl Worker {
         Ok(heard || rung && matches!(self.means, Means::Inotify { .. }))
     }
 
-    /// Takes what has changed, not sooner than 20 ms after the last time.
-    fn hear(&mut self) -> Result<(), WorkerError> {
-        let due = self.heard.boot_ns.saturating_add(GATHER_NS);
-        loop {
-            let now = (self.clock)().boot_ns;
-            if now >= due {
-                break;
-            }
-            self.wait(Some(due - now), false)?;
+    /// Waits until something is due; answers whether messages are to be read.
+    fn is_due(&mut self) -> Result<bool, WorkerError> {
+        let now = (self.clock)().boot_ns;
+        let next = self.pace.next();
+        let within = match next {
+            Next::Listen => self.timeout(now),
+            Next::ReadAt(at) => at.saturating_sub(now).min(self.timeout(now)),
+        };
+        if self.wait(within, next == Next::Listen)? && next == Next::Listen {
+            self.pace.ready();
         }
+        Ok(matches!(self.pace.next(), Next::ReadAt(at) if at <= (self.clock)().boot_ns))
+    }
+
+    /// Takes what has changed.
+    fn hear(&mut self) -> Result<(), WorkerError> {
         loop {
             let before = self.heard;
             let heard = match &mut self.means {
@@ -252,13 +252,13 @@ impl Worker {
             };
             let now = (self.clock)();
             self.heard = now;
-            let unfinished = heard.unfinished;
             if heard.proved {
                 self.say(Said::Proved)?;
             }
             self.take(&heard, before, now);
             self.hand_over()?;
-            if !unfinished {
+            if !heard.unfinished {
+                self.pace.read(heard.was_any, now.boot_ns);
                 return Ok(());
             }
         }

@@ -4,20 +4,19 @@
 //! had no room for is counted there and becomes a loss here.
 
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
 use std::time::Duration;
 
 use cordon_proto::event::process::{Exit, Fork, ProcessId, Tier};
 use cordon_proto::event::{Body, Class, ClassCount, GapReason, Observation, ProcessEvent};
 use rustix::process::{Resource, Rlimit};
 use tokio::io::unix::AsyncFd;
-use tokio::time::Sleep;
 
 use crate::clock::Stamp;
 use crate::platform::linux::bpf::asm::AsmError;
 use crate::platform::linux::bpf::btf::{self, Btf, BtfError};
 use crate::platform::linux::bpf::ring::{Drained, LOSSLESS_MAX, Ring, RingError};
 use crate::platform::linux::bpf::sys::{Attached, Map, MapKind, SysError};
+use crate::platform::linux::ticks::Ticks;
 use crate::platform::linux::{heap, wait};
 use crate::sensor::{Loss, Outlet, SAMPLE_EVENTS_MAX, Sample};
 
@@ -89,8 +88,10 @@ pub(super) struct Watch {
     reconciler: Reconciler,
     /// What this kernel does not tell of a start.
     missing: Vec<&'static str>,
-    /// Until the ring is emptied; none while it is waited for.
-    gathering: Option<Pin<Box<Sleep>>>,
+    /// When the ring is emptied next, at the latest.
+    timer: Ticks,
+    /// It is, and not sooner.
+    gathering: bool,
 }
 
 /// All that wakes the sensor.
@@ -155,7 +156,8 @@ impl Watch {
             memory,
             reconciler,
             missing: Known::of(&offsets).missing(),
-            gathering: None,
+            timer: Ticks::none()?,
+            gathering: false,
         })
     }
 
@@ -176,6 +178,9 @@ impl Watch {
         outlet: &Outlet,
         standing: &mut Standing,
     ) -> End {
+        if let Err(error) = self.gather(Gather::WhenReady) {
+            return failed(error);
+        }
         loop {
             let list = match self.round(stamp, outlet).await {
                 Ok(Some(list)) => list,
@@ -216,7 +221,7 @@ impl Watch {
                 outlet.sample(sample).await?;
             }
             if drained.emptied {
-                self.gather(Gather::emptied(records));
+                self.gather(Gather::emptied(records)).map_err(failed)?;
                 return Ok(list);
             }
         }
@@ -224,27 +229,31 @@ impl Watch {
 
     async fn wake(&mut self) -> Result<Wake, End> {
         loop {
-            let Self { ring, memory, reconciler, gathering, unlooked, .. } = self;
-            let usual = LOOK_EVERY.min(reconciler.period());
-            let look = if *unlooked { LOOK_SOON.min(usual) } else { usual };
-            let ready = tokio::select! {
-                () = gathered(gathering), if gathering.is_some() => return Ok(Wake::Ring),
-                ready = tokio::time::timeout(look, ring.readable_mut()),
-                    if gathering.is_none() => ready,
+            let Self { ring, memory, reconciler, timer, gathering, .. } = self;
+            tokio::select! {
+                passed = timer.next() => {
+                    passed.map_err(failed)?;
+                    return Ok(Wake::Ring);
+                }
+                ready = ring.readable_mut(), if !*gathering => ready.map_err(failed)?.clear_ready(),
                 answer = memory.answer() => return Ok(Wake::Hashed(answer)),
                 list = reconciler.listed() => return Ok(Wake::Listed(list)),
-            };
-            let Ok(ready) = ready else { return Ok(Wake::Ring) };
-            ready.map_err(failed)?.clear_ready();
-            self.gather(Gather::ready());
+            }
+            self.gather(Gather::ready()).map_err(failed)?;
         }
     }
 
-    fn gather(&mut self, gather: Gather) {
-        self.gathering = match gather {
-            Gather::WhenReady => None,
-            Gather::After(wait) => Some(Box::pin(tokio::time::sleep(wait))),
+    /// Sets the timer. Only while the ring is waited for does the kernel wake for what comes into it.
+    fn gather(&mut self, gather: Gather) -> Result<(), BpfError> {
+        let wait = match gather {
+            Gather::WhenReady if self.ring.get_mut().arm() => None,
+            Gather::WhenReady => Some(Gather::QUIET),
+            Gather::After(wait) => Some(wait),
         };
+        self.gathering = wait.is_some();
+        let usual = LOOK_EVERY.min(self.reconciler.period());
+        let look = if self.unlooked { LOOK_SOON.min(usual) } else { usual };
+        Ok(self.timer.once(wait.unwrap_or(look))?)
     }
 
     /// One sample out of the ring, and how much of it that was.
@@ -254,7 +263,7 @@ impl Watch {
         let mut sample = Sample::default();
         let mut files = Vec::new();
         let drained =
-            ring.get_mut().drain(SAMPLE_EVENTS_MAX, |bytes| match Record::parse(bytes) {
+            ring.get_mut().take(SAMPLE_EVENTS_MAX, |bytes| match Record::parse(bytes) {
                 Ok(record) if exits.is_repeated(&record.event) => {}
                 Ok(Record { boot_ns, mut event, file, maker }) => {
                     remember(memory, &mut event, maker, boot_ns);
@@ -292,12 +301,6 @@ impl Watch {
         let drops = Drops { execs, forks, exits, others };
         let told = std::mem::replace(&mut self.told, Told { drops, at: now });
         Ok(drops.since(told.drops).loss(self.forks, told.at.time_ns, now.time_ns))
-    }
-}
-
-async fn gathered(gathering: &mut Option<Pin<Box<Sleep>>>) {
-    if let Some(sleep) = gathering {
-        sleep.await;
     }
 }
 

@@ -6,9 +6,6 @@
 
 use std::time::Duration;
 
-/// After the first record of a quiet moment.
-const QUIET: Duration = Duration::from_millis(20);
-
 /// While much happens.
 const BUSY: Duration = Duration::from_millis(60);
 
@@ -29,9 +26,12 @@ pub(super) enum Gather {
 }
 
 impl Gather {
+    /// After the first record of a quiet moment.
+    pub(super) const QUIET: Duration = Duration::from_millis(20);
+
     /// Something is in the ring.
     pub(super) fn ready() -> Self {
-        Self::After(QUIET)
+        Self::After(Self::QUIET)
     }
 
     /// So many records were in it.
@@ -39,7 +39,7 @@ impl Gather {
         match records {
             0..MUCH => Self::WhenReady,
             MUCH..STORM => Self::After(BUSY),
-            STORM.. => Self::After(QUIET),
+            STORM.. => Self::After(Self::QUIET),
         }
     }
 }
@@ -54,6 +54,6 @@ mod tests {
         assert_eq!(Gather::emptied(11), Gather::WhenReady);
         assert_eq!(Gather::emptied(12), Gather::After(BUSY));
         assert_eq!(Gather::emptied(511), Gather::After(BUSY));
-        assert_eq!(Gather::emptied(512), Gather::After(QUIET));
+        assert_eq!(Gather::emptied(512), Gather::After(Gather::QUIET));
     }
 }

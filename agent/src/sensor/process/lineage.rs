@@ -5,9 +5,12 @@
 //! parents that /proc named then. Starts from /proc are rounded down to a hundredth of a second.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use cordon_proto::event::process::{ANCESTORS_MAX, ProcessId};
+
+use super::pid_hasher::PidHasher;
 
 /// Processes that are remembered; twice what most machines may run. Beyond it chains end early.
 const LIVES_MAX: usize = 1 << 16;
@@ -21,7 +24,7 @@ pub(super) type Chain = Arc<[ProcessId]>;
 /// The processes that live, as far as they were told of.
 #[derive(Debug, Default)]
 pub(super) struct Lineage {
-    lives: HashMap<u32, Life>,
+    lives: HashMap<u32, Life, BuildHasherDefault<PidHasher>>,
 }
 
 #[derive(Debug)]

@@ -94,7 +94,7 @@ impl Groups {
         if let Some(known) = self.known.get(&id) {
             return known.clone();
         }
-        let path = self.tree.as_ref()?.path(id).ok().map(Text::from);
+        let path = self.tree.as_ref()?.path(id).ok().map(|path| Text::shared(&path));
         self.known.insert(id, path.clone());
         path
     }

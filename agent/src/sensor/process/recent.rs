@@ -20,7 +20,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     pub(super) fn get(&mut self, key: &K) -> Option<&V> {
-        if !self.young.contains_key(key) {
+        if !self.old.is_empty() && !self.young.contains_key(key) {
             let (key, value) = self.old.remove_entry(key)?;
             self.insert(key, value);
         }

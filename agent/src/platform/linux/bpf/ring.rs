@@ -67,7 +67,7 @@ pub const LOSSLESS_MAX: usize = 64;
 pub struct Drained {
     /// Records handed over.
     pub records: usize,
-    /// Whether the ring was found empty, so that the kernel will wake the reader for the next.
+    /// Whether the ring was found empty; once it is armed the kernel wakes the reader for the next.
     pub emptied: bool,
 }
 
@@ -93,19 +93,23 @@ impl Ring {
 
     /// Hands over up to `max` records, oldest first, and gives their room back.
     pub fn drain(&mut self, max: usize, mut each: impl FnMut(&[u8])) -> Result<Drained, RingError> {
+        let mut drained = Drained { records: 0, emptied: false };
+        loop {
+            let more = self.take(max.saturating_sub(drained.records), &mut each)?;
+            drained.records += more.records;
+            drained.emptied = more.emptied && self.arm();
+            if drained.emptied || drained.records >= max {
+                return Ok(drained);
+            }
+        }
+    }
+
+    /// The same, but gives the room of the last record back only with the next one's, or by
+    /// [`Self::arm`]: the kernel wakes the reader for what comes after a record whose room it has.
+    pub fn take(&mut self, max: usize, mut each: impl FnMut(&[u8])) -> Result<Drained, RingError> {
         let mut records = 0;
         while records < max {
-            // Together with the writer's own barrier between finishing a record and looking at the
-            // reader's place: either we see the record or the writer sees that we have caught up
-            // and wakes us. Without it both could miss the other and the ring would fall silent.
-            fence(Ordering::SeqCst);
-            if self.read == self.written().load(Ordering::Acquire) {
-                return Ok(Drained { records, emptied: true });
-            }
-            let head = self.head().load(Ordering::Acquire);
-            if head & BUSY != 0 {
-                return Ok(Drained { records, emptied: true });
-            }
+            let Some(head) = self.finished() else { return Ok(Drained { records, emptied: true }) };
             let length = head & !DISCARDED;
             let step = u64::from(length).saturating_add(HEADER_BYTES).next_multiple_of(8);
             if step > self.bytes {
@@ -115,10 +119,30 @@ impl Ring {
                 each(self.record(length));
                 records += 1;
             }
-            self.read += step;
             self.consumed().store(self.read, Ordering::Release);
+            self.read += step;
         }
         Ok(Drained { records, emptied: false })
+    }
+
+    /// Has the kernel wake the reader for the next record; answers whether none is there yet, for
+    /// which it would not.
+    pub fn arm(&mut self) -> bool {
+        self.consumed().store(self.read, Ordering::Release);
+        // Together with the writer's own barrier between finishing a record and looking at the
+        // reader's place: either we see the record or the writer sees that we have caught up
+        // and wakes us. Without it both could miss the other and the ring would fall silent.
+        fence(Ordering::SeqCst);
+        self.finished().is_none()
+    }
+
+    /// The head of the next record, if its writer has finished one.
+    fn finished(&self) -> Option<u32> {
+        if self.read == self.written().load(Ordering::Acquire) {
+            return None;
+        }
+        let head = self.head().load(Ordering::Acquire);
+        (head & BUSY == 0).then_some(head)
     }
 
     /// Where the next record stands within the records' memory.
