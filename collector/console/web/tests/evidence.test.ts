@@ -35,7 +35,7 @@ test('a bundle is exported and verified, in the words of `cordon verify`', async
   await page.getByRole('grid', { name: 'Events' }).waitFor();
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export and verify' }).click()]);
   await download.saveAs(file);
-  await page.getByText('Everything holds').waitFor();
+  await page.getByText('Everything holds', { exact: true }).waitFor();
   await page.getByText(`cordon verify ${download.suggestedFilename()}`).first().waitFor();
   const said = (await cordon('verify', file, '--json')).trim().split('\n').map((line) => JSON.parse(line) as { holds: boolean; sentence: string });
   expect(said.every((one) => one.holds)).toBe(true);
