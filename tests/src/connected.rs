@@ -13,6 +13,7 @@ use cordon_agent::enrol;
 use cordon_agent::identity::Identity;
 use cordon_agent::roster_keeper::Held;
 use cordon_packaging::clock::{Stopwatch, wait_until};
+use cordon_packaging::fleet::{Fleet, Plan};
 use cordon_proto::token::EnrolmentString;
 use futures_util::{StreamExt, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -98,8 +99,27 @@ pub struct Enrolled {
     pub roster: Held,
 }
 
+/// A collector that so many endpoints have enrolled at, and how long they took. None is connected yet,
+/// and what enrolment left behind in the collector's memory is gone.
+pub fn fleet(count: u32) -> Result<(Fleet, Enrolled, Duration)> {
+    raise_descriptor_limit(count)?;
+    let mut fleet = Fleet::make(Plan {
+        on_loopback: true,
+        collector_settings: format!("agents_per_address_max = {}", count + 100),
+        ..Plan::default()
+    })?;
+    let token = fleet.cordon(&["token", "create", "--uses", &count.to_string()])?;
+    let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no token")?;
+    let watch = Stopwatch::start();
+    let enrolled = enrol(token, count)?;
+    let took = watch.elapsed();
+    fleet.stop_collector()?;
+    fleet.start_collector()?;
+    Ok((fleet, enrolled, took))
+}
+
 /// Enrols so many, each as a machine would that has just got the agent.
-pub fn enrol(string: &str, count: u32) -> Result<Enrolled> {
+fn enrol(string: &str, count: u32) -> Result<Enrolled> {
     let string = &EnrolmentString::from_text(string)?;
     let share = |thread: u32| (0..count).filter(move |number| number % threads() == thread);
     std::thread::scope(|scope| {
@@ -137,7 +157,7 @@ fn enrol_some(string: &EnrolmentString, numbers: Vec<u32>) -> Result<Vec<(u32, I
 }
 
 /// Every connection is a descriptor here, too.
-pub fn raise_descriptor_limit(connections: u32) -> Result<()> {
+fn raise_descriptor_limit(connections: u32) -> Result<()> {
     let needed = u64::from(connections) + DESCRIPTORS_SPARE;
     let maximum = getrlimit(Resource::Nofile).maximum;
     if let Some(limit) = maximum.filter(|limit| *limit < needed) {

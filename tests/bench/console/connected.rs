@@ -5,9 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use cordon_packaging::clock::wait_until;
-use cordon_packaging::fleet::{Fleet, Plan};
 use cordon_tests::connected::{self, Crowd};
 use cordon_tests::crowd::Scene;
 use cordon_tests::measure::{Report, whole};
@@ -19,18 +18,7 @@ use crate::look;
 const STEP_MAX: Duration = Duration::from_secs(300);
 
 pub(crate) fn measure(count: u32, report: &mut Report) -> Result<()> {
-    connected::raise_descriptor_limit(count)?;
-    let mut fleet = Fleet::make(Plan {
-        on_loopback: true,
-        collector_settings: format!("agents_per_address_max = {}", count + 100),
-        ..Plan::default()
-    })?;
-    let token = fleet.cordon(&["token", "create", "--uses", &count.to_string()])?;
-    let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no token")?;
-    let enrolled = connected::enrol(token, count)?;
-    // What enrolment left behind in its memory is not what connections cost.
-    fleet.stop_collector()?;
-    fleet.start_collector()?;
+    let (fleet, enrolled, _took) = connected::fleet(count)?;
     let crowd = Crowd::start(enrolled)?;
     let all = usize::try_from(count)?;
     crowd.wait("connecting", STEP_MAX, |seen| seen.live == all)?;
@@ -42,10 +30,10 @@ pub(crate) fn measure(count: u32, report: &mut Report) -> Result<()> {
     let begun = crowd.seen().begun;
     crowd.wait("coming back", STEP_MAX, |seen| seen.live == all)?;
     report.figure("connected_endpoints", "agents that are connected", f64::from(count), "")?;
-    figures.tell_as(&WALK, "", "connected_", report)?;
-    figures.tell_as(&LIST, "", "connected_", report)?;
+    figures.tell(&WALK, "", "connected_", report)?;
+    figures.tell(&LIST, "", "connected_", report)?;
     report.row("sessions that began while the list was walked again", whole(begun - all), "");
-    figures.tell(&WALK, "storm_", report)?;
+    figures.tell(&WALK, "storm_", "storm_", report)?;
     figures::memory(scene.fleet().collector_pid(), "connected_", report)
 }
 

@@ -47,13 +47,8 @@ impl Figures {
         serde_json::from_str(&text).map(Self).context("a figure that the browser took is none")
     }
 
-    /// Tells of some; `before` is put before their keys, here and in the browser's file.
-    pub(crate) fn tell(&self, of: &[Figure], before: &str, report: &mut Report) -> Result<()> {
-        self.tell_as(of, before, before, report)
-    }
-
-    /// The same, with another name in the report than in the browser's file.
-    pub(crate) fn tell_as(
+    /// Tells of some; `before` stands before their keys in the browser's file, `told` in the report.
+    pub(crate) fn tell(
         &self,
         of: &[Figure],
         before: &str,

@@ -49,7 +49,7 @@ fn standing(counts: [u32; 2], report: &mut Report) -> Result<()> {
     report.figure("endpoints", "endpoints at the client", f64::from(counts[0]), "")?;
     report.figure("endpoints_other", "endpoints at another", f64::from(counts[1]), "")?;
     for of in [&FIRST[..], &WALK, &LIST] {
-        figures.tell(of, "", report)?;
+        figures.tell(of, "", "", report)?;
     }
     figures::memory(scene.fleet().collector_pid(), "", report)
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use cordon_packaging::clock::{Stopwatch, wait_until};
-use cordon_packaging::fleet::{Fleet, Plan};
+use cordon_packaging::fleet::Fleet;
 use cordon_tests::connected::{self, Crowd, Seen};
 use cordon_tests::measure::proc_file::{self, Memory};
 use cordon_tests::measure::spread::percentile;
@@ -35,21 +35,9 @@ fn fleet(options: Options, report: &mut Report) -> Result<()> {
     ensure!(options.seed.is_none(), "its rounds are not drawn from seeds");
     let count: u32 = if options.quick { 500 } else { 5000 };
     let calm = Duration::from_secs(if options.quick { 5 } else { 30 });
-    connected::raise_descriptor_limit(count)?;
-    let mut fleet = Fleet::make(Plan {
-        on_loopback: true,
-        collector_settings: format!("agents_per_address_max = {}", count + 100),
-        ..Plan::default()
-    })?;
-    let token = fleet.cordon(&["token", "create", "--uses", &count.to_string()])?;
-    let token = token.lines().find(|line| line.starts_with("cordon1:")).context("no token")?;
-    let watch = Stopwatch::start();
-    let enrolled = connected::enrol(token, count)?;
+    let (fleet, enrolled, enrolling) = connected::fleet(count)?;
     report.figure("connections", "simulated agents", f64::from(count), "")?;
-    report.row("enrolling them all", watch.elapsed().as_secs_f64(), "s");
-    // What enrolment left behind in its memory is not what connections cost.
-    fleet.stop_collector()?;
-    fleet.start_collector()?;
+    report.row("enrolling them all", enrolling.as_secs_f64(), "s");
     let (_, identity) = enrolled.identities.first().context("nobody enrolled")?;
     let (pin, roster) = (identity.pins.ca, enrolled.roster.reference);
     let person = Person::start(Door::open(&fleet, pin)?)?;
