@@ -4,14 +4,14 @@ import { useQuery } from '@tanstack/react-query';
 
 import { endpoint } from '../api/queries';
 import type { EventShown } from '../api/types';
+import { endpointOf } from '../words/summary';
 import { EventActions } from './EventActions';
 import { launched } from './launched';
 import { ProcessActions } from './ProcessActions';
 
 export function EventDeeds({ client, event }: { client: string; event: EventShown }) {
-  const [id = ''] = event.metadata.uid.split('/');
   // Its name of now: a command under another name is refused there.
-  const found = useQuery(endpoint(client, id)).data;
+  const found = useQuery(endpoint(client, endpointOf(event.metadata.uid))).data;
   if (!found) return null;
   if (event.class === 'process') {
     if (event.activity_name !== 'Launch') return null;

@@ -115,11 +115,21 @@ export const operators = (client: string) =>
     staleTime: 15_000,
   });
 
+interface CommandsAsked {
+  endpoint?: string;
+  waiting?: boolean;
+  limit: number;
+}
+
+/** One page of commands, newest first. */
+export const commandsPage = (client: string, asked: CommandsAsked, cursor?: string) =>
+  take(api.GET('/api/v1/commands', { params: { query: { ...of(client), ...asked, ...(cursor ? { cursor } : {}) } } }));
+
 /** Commands that more signatures can authorise, the newest of them. */
 export const waitingCommands = (client: string) =>
   queryOptions({
     queryKey: [client, 'commands', 'waiting'],
-    queryFn: () => take(api.GET('/api/v1/commands', { params: { query: { ...of(client), waiting: true, limit: 100 } } })),
+    queryFn: () => commandsPage(client, { waiting: true, limit: 100 }),
     refetchInterval: REFRESH_MS,
   });
 

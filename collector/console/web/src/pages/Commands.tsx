@@ -4,7 +4,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { Terminal } from 'lucide-react';
 
-import { api, take } from '../api/client';
+import { commandsPage } from '../api/queries';
 import type { Command } from '../api/types';
 import { Command as Line } from '../parts/Copy';
 import { Foreign } from '../parts/Foreign';
@@ -61,8 +61,7 @@ export function Commands() {
   const navigate = useNavigate();
   const found = useInfiniteQuery({
     queryKey: [client, 'commands', 'list'],
-    queryFn: ({ pageParam }) =>
-      take(api.GET('/api/v1/commands', { params: { query: { client, limit: 100, ...(pageParam ? { cursor: pageParam } : {}) } } })),
+    queryFn: ({ pageParam }) => commandsPage(client, { limit: 100 }, pageParam),
     initialPageParam: '',
     getNextPageParam: (last) => last.next ?? undefined,
   });

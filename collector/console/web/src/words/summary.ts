@@ -119,3 +119,6 @@ export function programName(launch: EventShown): string {
   const path = word(launch, 'process.file.path') || word(launch, 'process.name') || word(launch, 'process.cmd_line');
   return path.split('/').at(-1) || path;
 }
+
+/** Whose event it is, by its `ENDPOINT/LANE/EPOCH/SEQUENCE`. */
+export const endpointOf = (uid: string) => uid.split('/')[0] ?? '';

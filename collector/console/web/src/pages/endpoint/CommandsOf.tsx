@@ -6,8 +6,7 @@ import { Terminal } from 'lucide-react';
 
 import { Button } from 'react-aria-components';
 
-import { api, take } from '../../api/client';
-import { REFRESH_MS } from '../../api/queries';
+import { commandsPage, REFRESH_MS } from '../../api/queries';
 import type { EndpointWhole } from '../../api/types';
 import { Foreign } from '../../parts/Foreign';
 import { Answer, Empty } from '../../parts/Notice';
@@ -19,8 +18,7 @@ export function CommandsOf({ endpoint }: { endpoint: EndpointWhole }) {
   const { client, id } = endpoint;
   const asked = useInfiniteQuery({
     queryKey: [client, 'commands', 'of', id],
-    queryFn: ({ pageParam }) =>
-      take(api.GET('/api/v1/commands', { params: { query: { client, endpoint: id, limit: 30, ...(pageParam ? { cursor: pageParam } : {}) } } })),
+    queryFn: ({ pageParam }) => commandsPage(client, { endpoint: id, limit: 30 }, pageParam),
     initialPageParam: '',
     getNextPageParam: (last) => last.next ?? undefined,
     refetchInterval: REFRESH_MS,

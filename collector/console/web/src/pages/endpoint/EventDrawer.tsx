@@ -13,7 +13,7 @@ import { Foreign } from '../../parts/Foreign';
 import { Answer, Waiting } from '../../parts/Notice';
 import { Moment } from '../../parts/Time';
 import { parts } from '../../words/foreign';
-import { summary } from '../../words/summary';
+import { endpointOf, summary } from '../../words/summary';
 import { ClassBadge } from './Timeline';
 
 const ProveEvent = lazy(() => import('../evidence/ProveEvent'));
@@ -30,7 +30,7 @@ interface Props {
 }
 
 async function look(client: string, uid: string): Promise<EventShown> {
-  const endpoint = uid.split('/')[0] ?? '';
+  const endpoint = endpointOf(uid);
   let cursor: string | undefined;
   for (let page = 0; page < PAGES_MAX; page += 1) {
     const found = await eventsPage(client, { endpoint, where: `metadata.uid = ${uid}`, limit: 1 }, cursor);
