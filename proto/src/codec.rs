@@ -5,6 +5,9 @@
 //! and trailing bytes are all refused by one rule. Session messages are read leniently: fields
 //! that a newer peer added are passed over.
 
+use std::convert::Infallible;
+
+use minicbor::encode::Write;
 use minicbor::{Decode, Encode};
 
 /// Why bytes were not read.
@@ -34,9 +37,25 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// Where encoded bytes go. Most writes are the one byte that heads a short value, and calling for a
+/// copy of one byte costs several times as much as putting it there.
+struct Out<'a>(&'a mut Vec<u8>);
+
+impl Write for Out<'_> {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        match bytes {
+            [one] => self.0.push(*one),
+            bytes => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+}
+
 /// Encodes a value behind what is there.
 pub fn append<T: Encode<()>>(value: &T, bytes: &mut Vec<u8>) {
-    if let Err(error) = minicbor::encode(value, bytes) {
+    if let Err(error) = minicbor::encode(value, Out(bytes)) {
         unreachable!("encoding to memory failed: {error}");
     }
 }
