@@ -119,8 +119,9 @@ impl Debian {
         let (packages, script) = (part.join("packages"), part.join("build.sh"));
         fs::create_dir_all(&packages).with_context(|| format!("making {}", packages.display()))?;
         fs::write(&script, BUILD).context("writing how a disk is made")?;
-        let mut download = Command::new("apt-get");
-        download.args(["download", "-q"]).args(self.closure(part)?).current_dir(&packages);
+        let closure = self.closure(part)?;
+        let mut download = self.apt_get(part);
+        download.args(["download", "-q"]).args(closure).current_dir(&packages);
         ask("downloading a Debian for guests", &mut download)?;
         let mut build = Command::new("sh");
         build.arg(&script).arg(&packages).arg(&depot.modules).arg(part);
@@ -133,12 +134,18 @@ impl Debian {
         fs::write(part.join("recipe"), self.recipe()).context("noting how the disk was made")
     }
 
-    /// The packages, and all that they need on a machine that has none.
-    fn closure(self, part: &Path) -> Result<Vec<String>> {
-        let nothing = part.join("status");
-        fs::write(&nothing, "").context("writing an empty list of packages")?;
+    /// apt-get as on a machine that has nothing: what is installed here may be of a version that no
+    /// mirror has any more.
+    fn apt_get(self, part: &Path) -> Command {
         let mut command = Command::new("apt-get");
-        command.arg("-o").arg(format!("Dir::State::status={}", nothing.display()));
+        command.arg("-o").arg(format!("Dir::State::status={}", part.join("status").display()));
+        command
+    }
+
+    /// The packages, and all that they need.
+    fn closure(self, part: &Path) -> Result<Vec<String>> {
+        fs::write(part.join("status"), "").context("writing an empty list of packages")?;
+        let mut command = self.apt_get(part);
         command.args(["install", "--simulate", "--no-install-recommends"]);
         command.args(self.packages().split_whitespace());
         let text = ask("asking apt-get what a Debian for guests needs", &mut command)?;
