@@ -35,6 +35,9 @@ pub struct Sample {
     pub checkpoints: Vec<Checkpoint>,
     /// What the sensor knows it has missed.
     pub losses: Vec<Loss>,
+    /// For how long the first of these events waited at the sensor for more: what has gathered
+    /// there need not wait in the spool again.
+    pub gathered: Duration,
 }
 
 impl Sample {
@@ -169,6 +172,7 @@ impl Outlet {
 #[derive(Clone, Debug)]
 pub struct Tally {
     condition: Condition,
+    begun: bool,
     seen: u64,
     dropped: BTreeMap<GapReason, u64>,
     /// When it was last shown to see; or since when it should have been.
@@ -184,6 +188,7 @@ impl Tally {
         let state = SensorState::Blind;
         Self {
             condition: Condition { sensor, state, reason, tier: None },
+            begun: false,
             seen: 0,
             dropped: BTreeMap::new(),
             proved: None,
@@ -198,6 +203,7 @@ impl Tally {
                 let sees = sees(condition.state);
                 self.expected = sees.then(|| self.expected.unwrap_or(now));
                 self.condition = condition.clone();
+                self.begun = true;
             }
             Report::Proved => self.proved = Some(now),
             Report::Sample(sample) => {
@@ -210,6 +216,12 @@ impl Tally {
                 }
             }
         }
+    }
+
+    /// Whether it has said how it fares.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// By which means it sees processes, if it says that it sees.

@@ -227,6 +227,11 @@ impl Sensors {
         self.sensors.iter().map(|sensor| sensor.tally.health(now)).collect()
     }
 
+    /// Whether each has said how it fares.
+    pub(super) fn have_begun(&self) -> bool {
+        self.sensors.iter().all(|sensor| sensor.tally.has_begun())
+    }
+
     /// Ends all of them.
     pub(super) async fn stop(&mut self) {
         self.tasks.shutdown().await;

@@ -20,7 +20,8 @@ use crate::identity::{Certificate, StateDirError};
 use crate::kept;
 use crate::sensor::Sample;
 
-/// How long news of a sensor waits for more of them.
+/// How long news of a sensor waits for more of them; and the first health for sensors that have not
+/// said yet how they fare.
 const HEALTH_SOON: Duration = Duration::from_secs(2);
 
 /// Health is told no more often than this.
@@ -38,7 +39,7 @@ const RENEW_PERIOD: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct Upkeep {
     health_at: Duration,
-    health_told: Duration,
+    health_told: Option<Duration>,
     asking_health: bool,
     renew_at: Duration,
     renewing: bool,
@@ -51,8 +52,8 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn new(now: Duration, boot_ns: u64) -> Self {
         Self {
-            health_at: now,
-            health_told: Duration::ZERO,
+            health_at: now.saturating_add(HEALTH_SOON),
+            health_told: None,
             asking_health: false,
             renew_at: now,
             renewing: false,
@@ -66,8 +67,18 @@ impl Upkeep {
     /// not much more often than usual by one that changes all the time.
     pub(super) fn hasten_health(&mut self, now: Duration) {
         let soon = now.saturating_add(HEALTH_SOON);
-        let after_last = self.health_told.saturating_add(HEALTH_PERIOD_MIN);
-        self.health_at = self.health_at.min(soon.max(after_last));
+        let after_last = self.health_told.map(|told| told.saturating_add(HEALTH_PERIOD_MIN));
+        self.health_at = self.health_at.min(soon.max(after_last.unwrap_or_default()));
+    }
+
+    /// Whether health is to be told now. The first does not call blind who is only starting.
+    fn is_health_due(&mut self, now: Duration, sensors_have_begun: bool) -> bool {
+        let is_due = self.health_at <= now || self.health_told.is_none() && sensors_have_begun;
+        if is_due {
+            self.health_at = now.saturating_add(HEALTH_PERIOD);
+            self.health_told = Some(now);
+        }
+        is_due
     }
 
     /// Counts what was dropped before the spool took it.
@@ -117,9 +128,7 @@ impl Agent {
         self.send_canary();
         self.keep_budget();
         self.forget_unsent();
-        if self.upkeep.health_at <= now {
-            self.upkeep.health_at = now.saturating_add(HEALTH_PERIOD);
-            self.upkeep.health_told = now;
+        if self.upkeep.is_health_due(now, self.sensors.have_begun()) {
             self.ask_health();
         }
         if self.identity.certificate.renew_at_secs() <= secs {
@@ -232,6 +241,25 @@ impl Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_health_waits_for_the_sensors_but_not_for_long() {
+        let millis = Duration::from_millis;
+        let told = |begun_at: u64, news_at: u64| {
+            let mut upkeep = Upkeep::new(millis(0), 0);
+            let is_due = |at: &u64| {
+                if *at == news_at {
+                    upkeep.hasten_health(millis(*at));
+                }
+                upkeep.is_health_due(millis(*at), *at >= begun_at)
+            };
+            (0..=10_000).step_by(500).filter(is_due).collect::<Vec<_>>()
+        };
+        assert_eq!(told(500, 99_999), [500], "once all have begun");
+        assert_eq!(told(60_000, 99_999), [2_000], "one does not begin");
+        assert_eq!(told(60_000, 2_500), [2_000, 7_000], "and begins soon after");
+        assert_eq!(told(0, 7_000), [0, 9_000], "news later on");
+    }
 
     #[test]
     fn sleep_is_the_boot_time_clock_running_ahead_at_once() {

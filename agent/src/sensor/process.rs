@@ -9,6 +9,7 @@ mod audit;
 pub mod audit_record;
 mod bpf;
 mod connector;
+mod drops;
 mod gather;
 mod hash;
 mod hash_thread;

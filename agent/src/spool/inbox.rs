@@ -1,6 +1,7 @@
 //! Where samples wait for the spool's thread: bounded, in order, and quiet: only who must wakes it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cordon_proto::event::{Body, Lane, Observation};
 use tokio::sync::Semaphore;
@@ -24,8 +25,21 @@ const RUN_BYTES_OF_EVENT: usize = 1 << 10;
 struct Waiting {
     samples: Vec<Sample>,
     events: u32,
+    /// What they take of the room.
+    room: u32,
     /// There is something of the control lane.
     urgent: bool,
+    /// For how long one of the sensors had gathered.
+    gathered: Duration,
+}
+
+/// When what waits is to be stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Waits {
+    /// At once.
+    No,
+    /// With what comes soon; some of it has waited for so long already.
+    Gathered(Duration),
 }
 
 impl Waiting {
@@ -62,32 +76,33 @@ impl Inbox {
     /// Puts a sample in once there is room; answers whether the thread must be woken, none if it
     /// takes nothing any more.
     pub(super) async fn put(&self, sample: Sample) -> Option<bool> {
-        let room = self.shared.room.acquire_many(room_of(&sample)).await.ok()?;
-        room.forget();
-        Some(self.shared.put(sample))
+        let events = events_of(&sample);
+        self.shared.room.acquire_many(room_of(events)).await.ok()?.forget();
+        Some(self.shared.put(sample, events))
     }
 
     /// Puts a sample in if there is room, and gives it back otherwise.
     pub(super) fn try_put(&self, sample: Sample) -> Result<bool, Box<Sample>> {
-        let Ok(room) = self.shared.room.try_acquire_many(room_of(&sample)) else {
+        let events = events_of(&sample);
+        let Ok(room) = self.shared.room.try_acquire_many(room_of(events)) else {
             return Err(Box::new(sample));
         };
         room.forget();
-        Ok(self.shared.put(sample))
+        Ok(self.shared.put(sample, events))
     }
 }
 
 impl Taking {
-    /// Whether what waits is to be stored at once; none if nothing waits.
-    pub(super) fn is_due(&self) -> Option<bool> {
+    /// Whether what was put in can wait; none if there is nothing.
+    pub(super) fn waits(&self) -> Option<Waits> {
         let waiting = self.shared.lock();
-        (!waiting.samples.is_empty()).then(|| waiting.is_due())
+        let waits = if waiting.is_due() { Waits::No } else { Waits::Gathered(waiting.gathered) };
+        (!waiting.samples.is_empty()).then_some(waits)
     }
 
     /// Everything that waits, in order.
     pub(super) fn take(&self) -> Vec<Sample> {
-        let Waiting { samples, .. } = std::mem::take(&mut *self.shared.lock());
-        let room = samples.iter().map(room_of).sum::<u32>();
+        let Waiting { samples, room, .. } = std::mem::take(&mut *self.shared.lock());
         self.shared.room.add_permits(room as usize);
         samples
     }
@@ -98,8 +113,8 @@ impl Taking {
     }
 }
 
-fn room_of(sample: &Sample) -> u32 {
-    events_of(sample).clamp(1, SAMPLE_ROOM_MAX)
+fn room_of(events: u32) -> u32 {
+    events.clamp(1, SAMPLE_ROOM_MAX)
 }
 
 fn events_of(sample: &Sample) -> u32 {
@@ -112,14 +127,16 @@ fn events_of(sample: &Sample) -> u32 {
 }
 
 impl Shared {
-    fn put(&self, sample: Sample) -> bool {
+    fn put(&self, sample: Sample, events: u32) -> bool {
         let control = |seen: &Observation| seen.body.class().lane() == Lane::Control;
         // A loss becomes a gap, which is of the control lane, too.
         let urgent = !sample.losses.is_empty() || sample.observations.iter().any(control);
         let mut waiting = self.lock();
         let (first, was_due) = (waiting.samples.is_empty(), waiting.is_due());
-        waiting.events = waiting.events.saturating_add(events_of(&sample));
+        waiting.events = waiting.events.saturating_add(events);
+        waiting.room = waiting.room.saturating_add(room_of(events));
         waiting.urgent |= urgent;
+        waiting.gathered = waiting.gathered.max(sample.gathered);
         waiting.samples.push(sample);
         first || (waiting.is_due() && !was_due)
     }
@@ -159,9 +176,9 @@ mod tests {
         let (taking, inbox) = Inbox::new();
         let wakes = [1, 1, 509, 1, 1].map(|count| inbox.try_put(log(count)).unwrap());
         assert_eq!(wakes, [true, false, false, true, false]);
-        assert_eq!(taking.is_due(), Some(true));
+        assert_eq!(taking.waits(), Some(Waits::No));
         assert_eq!(taking.take().len(), 5);
-        assert_eq!(taking.is_due(), None);
+        assert_eq!(taking.waits(), None);
         assert!(inbox.try_put(log(1)).unwrap());
         assert!(inbox.try_put(sample(Body::Notice(Notice::Sleeping), 1)).unwrap(), "control");
     }
@@ -177,7 +194,7 @@ mod tests {
             sample
         };
         assert!(inbox.try_put(run(500 << 10)).unwrap());
-        assert_eq!(taking.is_due(), Some(false));
+        assert_eq!(taking.waits(), Some(Waits::Gathered(Duration::ZERO)));
         assert!(inbox.try_put(run(11 << 10)).unwrap(), "a batch is full");
         let taken = (0..100).filter(|_| inbox.try_put(run(16 << 10)).is_ok()).count();
         assert_eq!(taken, 90);

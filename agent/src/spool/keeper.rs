@@ -17,7 +17,7 @@ use cordon_proto::sign::batch::EpochCause;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::board::Board;
-use super::inbox::{Inbox, Taking};
+use super::inbox::{Inbox, Taking, Waits};
 use super::pace::{Due, Pace};
 use super::{Spool, SpoolError, SpoolLimits, Taken};
 use crate::clock::{self, Clock, Stamp};
@@ -358,9 +358,9 @@ impl Keeper {
 
     /// Looks into the inbox; what cannot wait is stored at once, with all that came before it.
     fn gather(&mut self) {
-        match self.taking.is_due() {
-            Some(true) => self.store(),
-            Some(false) => self.pace.gathered(self.clock.now()),
+        match self.taking.waits() {
+            Some(Waits::No) => self.store(),
+            Some(Waits::Gathered(length)) => self.pace.gathered(self.clock.now(), length),
             None => {}
         }
     }

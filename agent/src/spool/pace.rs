@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 /// How long the first of some telemetry waits for more at least, so that a batch and its signature
-/// are shared by what happens together. Sensors have gathered for a moment already: what comes after
-/// a quiet time does not wait again.
-const LINGER_MIN: Duration = Duration::from_millis(30);
+/// are shared by what happens together. What sensors have gathered has waited already, and what
+/// comes after a quiet time does not wait again.
+const LINGER_MIN: Duration = Duration::from_millis(50);
 
 /// How long it waits at most: while much happens, a batch costs the same however full it is. Also
 /// for how long nothing came in a quiet time.
@@ -51,10 +51,10 @@ impl Pace {
         Self { linger: LINGER_MIN, stored_at, synced_at, store_at: None, sync_at: None, alive_at }
     }
 
-    /// A sample waits to be stored.
-    pub(super) fn gathered(&mut self, now: Duration) {
+    /// A sample waits to be stored, of which the first event has waited for so long at its sensor.
+    pub(super) fn gathered(&mut self, now: Duration, already: Duration) {
         let busy = self.stored_at.is_some_and(|at| now.saturating_sub(at) < LINGER_MAX);
-        let wait = if busy { self.linger } else { Duration::ZERO };
+        let wait = if busy { self.linger.saturating_sub(already) } else { Duration::ZERO };
         self.store_at.get_or_insert(now + wait);
     }
 
@@ -109,7 +109,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Each line is `MILLISECONDS: DEED`; a `store` is followed by how the spool fared.
+    /// Each line is `MILLISECONDS: DEED`; a `gather` may be followed by for how long a sensor did,
+    /// a `store` is by how the spool fared.
     #[track_caller]
     fn check(timeline: &str, expected: &str) {
         let mut pace = Pace::new(Duration::ZERO);
@@ -118,7 +119,9 @@ mod tests {
             let (at, deed) = line.split_once(": ").unwrap();
             let now = Duration::from_millis(at.parse().unwrap());
             match deed {
-                "gather" => pace.gathered(now),
+                "gather" => pace.gathered(now, Duration::ZERO),
+                "gather 20" => pace.gathered(now, Duration::from_millis(20)),
+                "gather 240" => pace.gathered(now, Duration::from_millis(240)),
                 "store unsynced" => pace.stored(now, 1, true, false),
                 "store much" => pace.stored(now, MUCH_EVENTS, false, false),
                 "store synced" => pace.stored(now, 1, false, false),
@@ -140,25 +143,31 @@ mod tests {
     fn what_comes_after_a_quiet_time_is_stored_at_once() {
         check("0: gather\n 0: wait", "0 Store");
         check("0: store synced\n 240: gather\n 240: wait", "240 Store");
-        check("0: store synced\n 239: gather\n 268: wait\n 269: wait", "269 Store");
+        check("0: store synced\n 239: gather\n 288: wait\n 289: wait", "289 Store");
+    }
+
+    #[test]
+    fn what_has_gathered_at_its_sensor_does_not_wait_as_long_again() {
+        check("0: store synced\n 1: gather 20\n 30: wait\n 31: wait", "31 Store");
+        check("0: store much\n 1: gather 240\n 1: wait", "1 Store");
     }
 
     #[test]
     fn what_comes_soon_after_waits_a_moment_for_more_and_no_longer() {
         check(
-            "0: store synced\n 1: gather\n 20: gather\n 30: wait\n 31: wait\n 40: wait",
-            "31 Store",
+            "0: store synced\n 1: gather\n 20: gather\n 50: wait\n 51: wait\n 60: wait",
+            "51 Store",
         );
     }
 
     #[test]
     fn while_much_happens_batches_are_given_time_to_fill_and_then_not() {
         check(
-            "0: store much\n 0: gather\n 59: wait\n 60: wait\n 60: store much\n 60: gather\n 179: wait
-             180: wait\n 180: store much\n 180: store much\n 180: gather\n 419: wait\n 420: wait",
-            "60 Store, 180 Store, 420 Store",
+            "0: store much\n 0: gather\n 99: wait\n 100: wait\n 100: store much\n 100: gather
+             299: wait\n 300: wait\n 300: store much\n 300: gather\n 539: wait\n 540: wait",
+            "100 Store, 300 Store, 540 Store",
         );
-        check("0: store much\n 0: store synced\n 0: gather\n 29: wait\n 30: wait", "30 Store");
+        check("0: store much\n 0: store synced\n 0: gather\n 49: wait\n 50: wait", "50 Store");
     }
 
     #[test]

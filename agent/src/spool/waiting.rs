@@ -56,7 +56,7 @@ impl Waiting {
 
     /// Takes a sample in; its losses become gaps.
     pub(super) fn take(&mut self, sample: Sample, now: Stamp) {
-        let Sample { observations, checkpoints, losses } = sample;
+        let Sample { observations, checkpoints, losses, .. } = sample;
         for observation in observations {
             self.observe(&observation);
         }
@@ -243,7 +243,7 @@ mod tests {
         for time_ns in [30, 10, 20] {
             let observations = vec![log(time_ns, 1)];
             let checkpoints = vec![Checkpoint { key: "a".into(), value: Some(vec![1]) }];
-            waiting.take(Sample { observations, checkpoints, losses: vec![] }, NOW);
+            waiting.take(Sample { observations, checkpoints, ..Sample::default() }, NOW);
             waiting.shed_telemetry(GapReason::DiskFull);
         }
         let gaps = gaps(&waiting);

@@ -1,6 +1,8 @@
 //! Makes samples of entries: knows where reading stands, what is missing before an entry, and what
 //! is beyond a unit's limit. Pure.
 
+use std::time::Duration;
+
 use cordon_proto::Text;
 use cordon_proto::event::log::{Journal, LogSource};
 use cordon_proto::event::{Body, Class, ClassCount, GapReason, LogLine, Observation, Severity};
@@ -240,6 +242,8 @@ impl Follow {
     /// The sample under way, with the place behind its last entry.
     pub(super) fn take(&mut self, now: Stamp) -> Option<Sample> {
         let mut sample = std::mem::take(&mut self.sample);
+        let gathered_ns = self.began_ns.map_or(0, |began_ns| now.boot_ns.saturating_sub(began_ns));
+        sample.gathered = Duration::from_nanos(gathered_ns);
         let told = self.limit.tell(now.boot_ns);
         self.has_moved |= !told.is_empty();
         sample.losses.extend(told);
@@ -250,9 +254,7 @@ impl Follow {
             let held = self.limit.held().to_vec();
             sample.checkpoints.push(Place { cursor, held }.checkpoint());
         }
-        let Sample { observations, checkpoints, losses } = &sample;
-        let is_empty = observations.is_empty() && checkpoints.is_empty() && losses.is_empty();
-        (!is_empty).then_some(sample)
+        (!sample.is_empty()).then_some(sample)
     }
 }
 

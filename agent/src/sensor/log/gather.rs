@@ -46,7 +46,7 @@ impl<'a> Gathered<'a> {
 
     /// How many lines still fit; hands over first what leaves no room.
     pub(super) fn make_room(&mut self) -> Result<usize, Stopping> {
-        let Sample { observations, checkpoints, losses } = &self.sample;
+        let Sample { observations, checkpoints, losses, .. } = &self.sample;
         let used = observations.len().max(checkpoints.len()).max(losses.len());
         if used + OBSERVATIONS_MAX > SAMPLE_EVENTS_MAX || self.bytes >= SAMPLE_BYTES {
             self.hand_over()?;
@@ -113,8 +113,6 @@ impl<'a> Gathered<'a> {
     pub(super) fn hand_over(&mut self) -> Result<(), Stopping> {
         self.bytes = 0;
         let sample = std::mem::take(&mut self.sample);
-        let Sample { observations, checkpoints, losses } = &sample;
-        let is_empty = observations.is_empty() && checkpoints.is_empty() && losses.is_empty();
-        if is_empty { Ok(()) } else { (self.give)(sample) }
+        if sample.is_empty() { Ok(()) } else { (self.give)(sample) }
     }
 }

@@ -253,6 +253,7 @@ impl Reader {
             observations: logins.iter().map(observe).collect(),
             checkpoints: vec![Checkpoint { key: key.to_owned(), value: place }],
             losses: losses.into_iter().collect(),
+            ..Sample::default()
         });
     }
 

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use cordon_proto::event::process::{Exit, Fork, ProcessId, Tier};
-use cordon_proto::event::{Body, Class, ClassCount, GapReason, Observation, ProcessEvent};
+use cordon_proto::event::{Body, Observation, ProcessEvent};
 use rustix::process::{Resource, Rlimit};
 use tokio::io::unix::AsyncFd;
 
@@ -20,6 +20,7 @@ use crate::platform::linux::ticks::Ticks;
 use crate::platform::linux::{heap, wait};
 use crate::sensor::{Loss, Outlet, SAMPLE_EVENTS_MAX, Sample};
 
+use super::drops::Drops;
 use super::gather::Gather;
 use super::hash::Answer;
 use super::lineage::List;
@@ -41,9 +42,12 @@ const LOOK_SOON: Duration = Duration::from_secs(2);
 const LOSS_PERIOD_NS: u64 = 1_000_000_000;
 
 /// Resolving a program's path and finding its working directory costs four system calls; a sample
-/// with more starts than this is a storm whose processes are gone already. Both are unavailable
-/// then, as they are for a process that ends before the ring is emptied.
-const RESOLVED_MAX: usize = 8;
+/// with more starts than this of processes that have not ended within it is a storm. Both are
+/// unavailable then, as they are for a process that ends before the ring is emptied.
+const RESOLVED_MAX: usize = 32;
+
+/// With this part of the ring unread its reader is woken, though it means to wait.
+const UNREAD_PART: i32 = 4;
 
 /// Two threads of one process that end at once can report its end twice, one right after another.
 const RECENT_EXITS: usize = 16;
@@ -90,8 +94,9 @@ pub(super) struct Watch {
     missing: Vec<&'static str>,
     /// When the ring is emptied next, at the latest.
     timer: Ticks,
-    /// It is, and not sooner.
-    gathering: bool,
+    gather: Gather,
+    /// As many observations as there were in the last sample.
+    expected: usize,
 }
 
 /// All that wakes the sensor.
@@ -106,16 +111,6 @@ enum Wake {
 struct Told {
     drops: Drops,
     at: Stamp,
-}
-
-/// Records that the kernel could not hand over, since the programs were loaded.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Drops {
-    execs: u64,
-    forks: u64,
-    exits: u64,
-    /// Programs that did not run, or records that made no sense: of any kind.
-    others: u64,
 }
 
 impl Watch {
@@ -157,7 +152,8 @@ impl Watch {
             reconciler,
             missing: Known::of(&offsets).missing(),
             timer: Ticks::none()?,
-            gathering: false,
+            gather: Gather::default(),
+            expected: 0,
         })
     }
 
@@ -213,15 +209,16 @@ impl Watch {
             }
         };
         self.reconciler.begin_if_due(stamp());
-        let mut records = 0;
+        let (mut records, mut bytes, ring_bytes) = (0, 0, self.ring.get_ref().bytes());
         loop {
             let (sample, drained) = self.sample(stamp).map_err(failed)?;
             records += drained.records;
+            bytes += drained.bytes;
             if !sample.observations.is_empty() || !sample.losses.is_empty() {
                 outlet.sample(sample).await?;
             }
             if drained.emptied {
-                self.gather(Gather::emptied(records)).map_err(failed)?;
+                self.gather(self.gather.next(records, bytes, ring_bytes)).map_err(failed)?;
                 return Ok(list);
             }
         }
@@ -229,13 +226,19 @@ impl Watch {
 
     async fn wake(&mut self) -> Result<Wake, End> {
         loop {
-            let Self { ring, memory, reconciler, timer, gathering, .. } = self;
+            let Self { ring, memory, reconciler, timer, gather, .. } = self;
             tokio::select! {
                 passed = timer.next() => {
                     passed.map_err(failed)?;
                     return Ok(Wake::Ring);
                 }
-                ready = ring.readable_mut(), if !*gathering => ready.map_err(failed)?.clear_ready(),
+                ready = ring.readable_mut() => {
+                    ready.map_err(failed)?.clear_ready();
+                    if *gather != Gather::WhenReady {
+                        // The kernel does not wake for what gathers, but for a ring that fills.
+                        return Ok(Wake::Ring);
+                    }
+                }
                 answer = memory.answer() => return Ok(Wake::Hashed(answer)),
                 list = reconciler.listed() => return Ok(Wake::Listed(list)),
             }
@@ -245,28 +248,33 @@ impl Watch {
 
     /// Sets the timer. Only while the ring is waited for does the kernel wake for what comes into it.
     fn gather(&mut self, gather: Gather) -> Result<(), BpfError> {
-        let wait = match gather {
-            Gather::WhenReady if self.ring.get_mut().arm() => None,
-            Gather::WhenReady => Some(Gather::QUIET),
-            Gather::After(wait) => Some(wait),
+        let armed = gather == Gather::WhenReady && self.ring.get_mut().arm();
+        self.gather = if armed || gather != Gather::WhenReady { gather } else { Gather::ready() };
+        let wait = match self.gather {
+            Gather::After(wait) => wait,
+            Gather::WhenReady => {
+                let usual = LOOK_EVERY.min(self.reconciler.period());
+                if self.unlooked { LOOK_SOON.min(usual) } else { usual }
+            }
         };
-        self.gathering = wait.is_some();
-        let usual = LOOK_EVERY.min(self.reconciler.period());
-        let look = if self.unlooked { LOOK_SOON.min(usual) } else { usual };
-        Ok(self.timer.once(wait.unwrap_or(look))?)
+        Ok(self.timer.once(wait)?)
     }
 
     /// One sample out of the ring, and how much of it that was.
     fn sample(&mut self, stamp: fn() -> Stamp) -> Result<(Sample, Drained), BpfError> {
-        let Self { ring, exits, malformed, memory, forks, .. } = self;
+        let Self { ring, exits, malformed, memory, forks, expected, .. } = self;
         let now = stamp();
-        let mut sample = Sample::default();
-        let mut files = Vec::new();
+        let mut sample =
+            Sample { observations: Vec::with_capacity(*expected), ..Sample::default() };
+        let (mut files, mut ended) = (Vec::new(), Vec::new());
         let drained =
             ring.get_mut().take(SAMPLE_EVENTS_MAX, |bytes| match Record::parse(bytes) {
                 Ok(record) if exits.is_repeated(&record.event) => {}
                 Ok(Record { boot_ns, mut event, file, maker }) => {
                     remember(memory, &mut event, maker, boot_ns);
+                    if let ProcessEvent::Exit(exit) = &event {
+                        ended.push(exit.pid);
+                    }
                     if matches!(event, ProcessEvent::Fork(_)) && !*forks {
                         return;
                     }
@@ -279,9 +287,10 @@ impl Watch {
                     *malformed += 1;
                 }
             })?;
-        if files.len() <= RESOLVED_MAX {
-            resolve(&mut sample.observations, &files);
-        }
+        *expected = sample.observations.len();
+        ended.sort_unstable();
+        resolve(&mut sample.observations, &files, &ended);
+        sample.gathered = self.gather.length();
         if now.boot_ns.saturating_sub(self.told.at.boot_ns) >= LOSS_PERIOD_NS {
             sample.losses.extend(self.loss(now)?);
             self.unlooked = false;
@@ -304,46 +313,27 @@ impl Watch {
     }
 }
 
-impl Drops {
-    fn since(self, before: Self) -> Self {
-        Self {
-            execs: self.execs.saturating_sub(before.execs),
-            forks: self.forks.saturating_sub(before.forks),
-            exits: self.exits.saturating_sub(before.exits),
-            others: self.others.saturating_sub(before.others),
-        }
-    }
-
-    /// Forks that would not have been told are no lost events, but are named: chains of makers may
-    /// end early by them.
-    fn loss(self, tells_forks: bool, from_ns: u64, to_ns: u64) -> Option<Loss> {
-        let Self { execs, forks, exits, others } = self;
-        let count = execs + exits + others + if tells_forks { forks } else { 0 };
-        let detail = format!("{execs} starts, {forks} forks, {exits} ends, {others} of any kind");
-        (count > 0).then(|| Loss {
-            reason: GapReason::KernelRing,
-            counts: vec![ClassCount { class: Class::Process, count }],
-            from_ns,
-            to_ns,
-            detail: Some(detail),
-        })
-    }
-}
-
 #[derive(Debug, Default)]
 struct RecentExits {
-    processes: [(u32, Option<u64>); RECENT_EXITS],
+    pids: [u32; RECENT_EXITS],
+    starts: [Option<u64>; RECENT_EXITS],
     next: usize,
 }
 
 impl RecentExits {
     fn is_repeated(&mut self, event: &ProcessEvent) -> bool {
         let ProcessEvent::Exit(exit) = event else { return false };
-        let process = (exit.pid, exit.start_boot_ns);
-        if self.processes.contains(&process) {
+        // Almost none has the number of another, which one look over all tells.
+        if self.pids.contains(&exit.pid)
+            && self
+                .pids
+                .iter()
+                .zip(&self.starts)
+                .any(|told| told == (&exit.pid, &exit.start_boot_ns))
+        {
             return true;
         }
-        self.processes[self.next] = process;
+        (self.pids[self.next], self.starts[self.next]) = (exit.pid, exit.start_boot_ns);
         self.next = (self.next + 1) % RECENT_EXITS;
         false
     }
@@ -366,7 +356,9 @@ fn maps(ring_bytes: usize) -> Result<(Ring, Map, Map), BpfError> {
 
 impl Maps {
     fn of(ring: &Ring, scratch: &Map, drops: &Map) -> Self {
-        Self { ring: ring.as_raw_fd(), scratch: scratch.as_raw_fd(), drops: drops.as_raw_fd() }
+        let unread_bytes_max = i32::try_from(ring.bytes()).unwrap_or(i32::MAX) / UNREAD_PART;
+        let [ring, scratch, drops] = [ring.as_raw_fd(), scratch.as_raw_fd(), drops.as_raw_fd()];
+        Self { ring, unread_bytes_max, scratch, drops }
     }
 }
 
@@ -409,21 +401,24 @@ fn remember(memory: &mut Memory, event: &mut ProcessEvent, maker: Option<Process
     }
 }
 
-/// Adds the resolved path and the working directory where the process still lives; where it has ended within the sample
-/// there is nothing to look for.
-fn resolve(observations: &mut [Observation], files: &[(usize, File)]) {
-    let mut ended = Vec::new();
-    for seen in &*observations {
-        if let Body::Process(ProcessEvent::Exit(exit)) = &seen.body {
-            ended.push(exit.pid);
+/// Adds the resolved path and the working directory where the process still lives; where it has
+/// ended within the sample (`ended`, sorted) there is nothing to look for.
+fn resolve(observations: &mut [Observation], files: &[(usize, File)], ended: &[u32]) {
+    let mut living = Vec::new();
+    for (index, file) in files {
+        if let Some(Body::Process(ProcessEvent::Exec(exec))) =
+            observations.get(*index).map(|seen| &seen.body)
+            && ended.binary_search(&exec.pid).is_err()
+        {
+            living.push((*index, exec.pid, *file));
         }
     }
-    for (index, file) in files {
-        let Some(seen) = observations.get_mut(*index) else { continue };
-        if let Body::Process(ProcessEvent::Exec(exec)) = &mut seen.body
-            && !ended.contains(&exec.pid)
-        {
-            let resolved = proc_file::resolve(exec.pid, *file);
+    if living.len() > RESOLVED_MAX {
+        return;
+    }
+    for (index, pid, file) in living {
+        let resolved = proc_file::resolve(pid, file);
+        if let Body::Process(ProcessEvent::Exec(exec)) = &mut observations[index].body {
             exec.cwd = resolved.as_ref().and_then(|resolved| resolved.cwd.clone());
             exec.image_resolved = resolved.map(|resolved| resolved.image);
         }
@@ -431,66 +426,4 @@ fn resolve(observations: &mut [Observation], files: &[(usize, File)]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn exit(pid: u32, start_boot_ns: u64) -> ProcessEvent {
-        let start_boot_ns = Some(start_boot_ns);
-        let (parent_pid, uid, wait_status) = (Some(1), Some(0), Some(0));
-        ProcessEvent::Exit(Exit {
-            tier: Tier::Bpf,
-            pid,
-            start_boot_ns,
-            parent_pid,
-            uid,
-            wait_status,
-        })
-    }
-
-    #[test]
-    fn an_end_told_twice_counts_once_and_a_number_used_again_counts() {
-        let mut exits = RecentExits::default();
-        let seen = [(7, 1), (8, 1), (7, 1), (7, 2)]
-            .map(|(pid, start)| exits.is_repeated(&exit(pid, start)));
-        assert_eq!(seen, [false, false, true, false]);
-    }
-
-    /// Loads and hangs on every program for a moment, as this kernel is and as poorer ones are.
-    #[test]
-    fn programs_load_whatever_a_kernel_does_not_tell() {
-        let Ok((points, whole)) = kernel() else { return };
-        let poorer = [
-            whole,
-            Offsets { session: None, ..whole },
-            Offsets { tty: None, ..whole },
-            Offsets { login_uid: None, ..whole },
-            Offsets { audit_session: None, ..whole },
-            Offsets { state: None, ..whole },
-        ];
-        for offsets in poorer {
-            let loaded = maps(64 << 10).and_then(|(ring, scratch, drops)| {
-                load(points, &offsets, Maps::of(&ring, &scratch, &drops))
-            });
-            match loaded {
-                Ok(programs) => assert_eq!(programs.len(), 3),
-                // Without the right to BPF there is nothing to try.
-                Err(BpfError::Sys(error) | BpfError::Ring(RingError::Sys(error))) => {
-                    assert!(error.is_not_permitted(), "{error}");
-                    return;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    #[test]
-    fn losses_are_told_by_difference_and_only_where_there_are_some() {
-        let before = Drops { execs: 10, forks: 0, exits: 4, others: 0 };
-        assert_eq!(before.since(before).loss(true, 1, 2), None);
-        let after = Drops { execs: 12, forks: 9, exits: 5, others: 1 };
-        let loss = after.since(before).loss(false, 1, 2).unwrap();
-        assert_eq!(loss.reason, GapReason::KernelRing);
-        assert_eq!(loss.counts, [ClassCount { class: Class::Process, count: 4 }]);
-        assert_eq!(loss.detail.as_deref(), Some("2 starts, 9 forks, 1 ends, 1 of any kind"));
-    }
-}
+mod tests;

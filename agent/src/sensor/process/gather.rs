@@ -2,18 +2,20 @@
 //!
 //! Emptying the ring at every wake costs ten times the processor time and slows the machine's own
 //! work by a third. While much happens it is not even waited for: the ring is emptied at its times,
-//! the longer apart the cheaper, as long as a storm fits it several times.
+//! the longer apart the cheaper. They grow step by step, as long as what comes meanwhile takes a
+//! small part of the ring; a storm that comes between them wakes the reader from within the kernel
+//! (`programs.rs`).
 
 use std::time::Duration;
 
-/// While much happens.
-const BUSY: Duration = Duration::from_millis(60);
+/// The longest that records gather: for so long an event may be late while much happens.
+const LONG: Duration = Duration::from_millis(360);
 
-/// So many records in one emptying are much.
-const MUCH: usize = 12;
+/// So many records in one emptying are more than a process that starts and one that ends.
+const MUCH: usize = 4;
 
-/// So many, a quarter of the smallest usual ring, are a storm, which is emptied often.
-const STORM: usize = 512;
+/// What comes in between two emptyings is to fill this part of the ring at most.
+const PART: u64 = 8;
 
 /// When the ring is emptied next.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -34,13 +36,27 @@ impl Gather {
         Self::After(Self::QUIET)
     }
 
-    /// So many records were in it.
-    pub(super) fn emptied(records: usize) -> Self {
-        match records {
-            0..MUCH => Self::WhenReady,
-            MUCH..STORM => Self::After(BUSY),
-            STORM.. => Self::After(Self::QUIET),
+    /// For how long records gather.
+    pub(super) fn length(self) -> Duration {
+        match self {
+            Self::WhenReady => Duration::ZERO,
+            Self::After(length) => length,
         }
+    }
+
+    /// So many records were in it, which took so many bytes of all that it has.
+    pub(super) fn next(self, records: usize, bytes: u64, ring_bytes: u64) -> Self {
+        if records < MUCH {
+            return Self::WhenReady;
+        }
+        let waited = match self {
+            Self::WhenReady => Self::QUIET,
+            Self::After(waited) => waited,
+        };
+        let part = u32::try_from(ring_bytes / PART).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
+        let filling = waited.saturating_mul(part) / bytes;
+        Self::After(filling.min(waited * 2).clamp(Self::QUIET, LONG))
     }
 }
 
@@ -48,12 +64,45 @@ impl Gather {
 mod tests {
     use super::*;
 
+    const RING: u64 = 16 << 10;
+
+    /// What follows from emptyings with so many records and bytes each, in milliseconds; 0 waits
+    /// for the first record.
+    #[track_caller]
+    fn check(emptied: &[(usize, u64)], expected: &[u128]) {
+        let mut gather = Gather::ready();
+        let next = |(records, bytes): &(usize, u64)| {
+            gather = gather.next(*records, *bytes, RING);
+            match gather {
+                Gather::WhenReady => 0,
+                Gather::After(wait) => wait.as_millis(),
+            }
+        };
+        assert_eq!(emptied.iter().map(next).collect::<Vec<_>>(), expected);
+    }
+
     #[test]
-    fn much_is_gathered_for_longer_and_a_storm_is_not() {
-        assert_eq!(Gather::emptied(0), Gather::WhenReady);
-        assert_eq!(Gather::emptied(11), Gather::WhenReady);
-        assert_eq!(Gather::emptied(12), Gather::After(BUSY));
-        assert_eq!(Gather::emptied(511), Gather::After(BUSY));
-        assert_eq!(Gather::emptied(512), Gather::After(Gather::QUIET));
+    fn little_is_waited_for() {
+        check(&[(0, 0), (3, 300), (3, 4000)], &[0, 0, 0]);
+    }
+
+    #[test]
+    fn while_much_happens_more_is_gathered_step_by_step() {
+        let much = [(4, 100), (6, 200), (9, 300), (12, 400), (15, 500)];
+        check(&much, &[40, 80, 160, 320, 360]);
+        check(&[(4, 100), (6, 200), (3, 100), (4, 100)], &[40, 80, 0, 40]);
+    }
+
+    #[test]
+    fn what_fills_the_ring_is_fetched_sooner() {
+        check(&[(4, 100), (9, 1024), (40, 4096), (40, 4096)], &[40, 80, 40, 20]);
+        check(&[(9, 16 << 10)], &[20]);
+    }
+
+    #[test]
+    fn no_size_and_no_number_is_too_great() {
+        let gather = Gather::After(LONG);
+        assert_eq!(gather.next(usize::MAX, u64::MAX, RING), Gather::After(Gather::QUIET));
+        assert_eq!(gather.next(usize::MAX, 0, u64::MAX), Gather::After(LONG));
     }
 }

@@ -21,6 +21,8 @@ pub(super) const DROP_COUNTERS: u32 = 3;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Maps {
     pub(super) ring: RawFd,
+    /// With so much unread in the ring its reader is woken, however long it means to wait.
+    pub(super) unread_bytes_max: i32,
     pub(super) scratch: RawFd,
     pub(super) drops: RawFd,
 }
@@ -199,10 +201,18 @@ fn args(asm: &mut Assembler, offsets: &Offsets) {
     asm.bind(end).store(Size::Word, R8, Place::ARGS_BYTES, R7);
 }
 
-/// Sends R3 bytes at R8 into the ring; counts the record when there is no room.
+/// Sends R3 bytes at R8 into the ring; counts the record when there is no room. Uses R7.
+///
+/// The kernel wakes a reader for the first record after those that it has read; one that lets
+/// records gather is woken here as well.
 fn send(asm: &mut Assembler, maps: Maps, kind: RecordKind) {
-    let end = asm.label();
-    asm.load_map(R1, maps.ring).copy(R2, R8).set(R4, 0).call(KernelCall::RingOutput);
+    const UNREAD: i32 = 0;
+    const FORCE_WAKE: i32 = 2;
+    let (little, end) = (asm.label(), asm.label());
+    asm.copy(R7, R3).load_map(R1, maps.ring).set(R2, UNREAD).call(KernelCall::RingQuery);
+    asm.set(R4, 0).jump_if(R0, When::Below, maps.unread_bytes_max, little);
+    asm.set(R4, FORCE_WAKE).bind(little);
+    asm.load_map(R1, maps.ring).copy(R2, R8).copy(R3, R7).call(KernelCall::RingOutput);
     asm.jump_if(R0, When::Equal, 0, end);
     asm.store_value(Size::Word, R10, -4, kind.counter()).copy(R2, R10).add(R2, -4);
     asm.load_map(R1, maps.drops).call(KernelCall::MapLookup).jump_if(R0, When::Equal, 0, end);
@@ -214,7 +224,7 @@ fn send(asm: &mut Assembler, maps: Maps, kind: RecordKind) {
 mod tests {
     use super::*;
 
-    const MAPS: Maps = Maps { ring: 3, scratch: 4, drops: 5 };
+    const MAPS: Maps = Maps { ring: 3, unread_bytes_max: 1 << 14, scratch: 4, drops: 5 };
 
     #[track_caller]
     fn check(code: Result<Vec<Instruction>, AsmError>, instructions_max: usize) {

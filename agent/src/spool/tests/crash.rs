@@ -64,7 +64,7 @@ fn appends_until_it_is_killed() {
     for id in last_id(&mut spool) + 1.. {
         let seen = if id % 5 == 0 { started(id) } else { line(id, 200) };
         let checkpoints = vec![mark("id", id)];
-        let sample = Sample { observations: vec![seen], checkpoints, losses: vec![] };
+        let sample = Sample { observations: vec![seen], checkpoints, ..Sample::default() };
         stored(spool.append([sample], at(id)));
         writeln!(out, "taken {id}").unwrap();
     }

@@ -67,7 +67,7 @@ fn notes_checkpoints_and_epochs_go_through_the_thread() {
         assert_eq!(spool.note("a").await.unwrap().unwrap(), b"1");
         let checkpoints = vec![mark("log/1", 1)];
         let observations = vec![line(1, 10)];
-        spool.append(Sample { observations, checkpoints, losses: vec![] }).await.unwrap();
+        spool.append(Sample { observations, checkpoints, ..Sample::default() }).await.unwrap();
         assert_eq!(spool.checkpoints("log/").await.unwrap().len(), 1);
         let cause = cordon_proto::sign::batch::EpochCause::RolledBack;
         let all = Some(Cursor::default());

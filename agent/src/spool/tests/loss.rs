@@ -295,7 +295,7 @@ fn without_any_room_telemetry_is_counted_and_control_kept_until_there_is_some() 
     }
     let lines = (1..=5).map(|id| line(id, 3000)).collect();
     let observations =
-        Sample { observations: lines, checkpoints: vec![mark("line", 5)], losses: vec![] };
+        Sample { observations: lines, checkpoints: vec![mark("line", 5)], ..Sample::default() };
     let taken = spool.append([observations], at(2));
     let Taken::Waiting(why) = taken else { panic!("there was room") };
     assert!(why.starts_with("cannot append to the spool") && why.contains("full"), "{why}");

@@ -67,7 +67,7 @@ fn live(deeds: &[Deed], limits: SpoolLimits) -> Collector {
                     observations.push(started(starts));
                 }
                 let checkpoints = vec![mark("line", lines)];
-                let sample = Sample { observations, checkpoints, losses: vec![] };
+                let sample = Sample { observations, checkpoints, ..Sample::default() };
                 stored(spool.append([sample], now));
             }
             Deed::Deliver { batches, acknowledged, at_once } => {

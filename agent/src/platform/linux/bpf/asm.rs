@@ -92,6 +92,8 @@ pub enum KernelCall {
     BootTime = 125,
     /// `bpf_ringbuf_output`
     RingOutput = 130,
+    /// `bpf_ringbuf_query`
+    RingQuery = 134,
 }
 
 /// Why a program could not be assembled: a mistake in the function that emitted it.

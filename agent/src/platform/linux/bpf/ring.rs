@@ -57,6 +57,8 @@ pub struct Ring {
     page_bytes: usize,
     bytes: u64,
     read: u64,
+    /// A record that begins at the ring's end and goes on at its start, put together.
+    wrapped: Vec<u8>,
 }
 
 /// So many records in one emptying are far from filling any ring: nothing was lost beside them.
@@ -67,6 +69,8 @@ pub const LOSSLESS_MAX: usize = 64;
 pub struct Drained {
     /// Records handed over.
     pub records: usize,
+    /// The room that they took.
+    pub bytes: u64,
     /// Whether the ring was found empty; once it is armed the kernel wakes the reader for the next.
     pub emptied: bool,
 }
@@ -79,10 +83,17 @@ impl Ring {
         let entries = u32::try_from(bytes).unwrap_or(u32::MAX);
         let map = Map::create(MapKind::Ring, name, 0, entries)?;
         let consumer = Mapping::new(&map, page_bytes, 0, libc::PROT_READ | libc::PROT_WRITE)?;
-        // The kernel maps the records twice in a row, so that one that wraps reads in one piece.
-        let producer = Mapping::new(&map, page_bytes + 2 * bytes, page_bytes, libc::PROT_READ)?;
+        // The kernel would map the records twice in a row, for one that wraps to read in one piece.
+        // But each page counts as this process's memory as often as it is mapped.
+        let producer = Mapping::new(&map, page_bytes + bytes, page_bytes, libc::PROT_READ)?;
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        Ok(Self { map, consumer, producer, page_bytes, bytes, read: 0 })
+        Ok(Self { map, consumer, producer, page_bytes, bytes, read: 0, wrapped: Vec::new() })
+    }
+
+    /// How much it holds.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The map that programs write into.
@@ -93,10 +104,11 @@ impl Ring {
 
     /// Hands over up to `max` records, oldest first, and gives their room back.
     pub fn drain(&mut self, max: usize, mut each: impl FnMut(&[u8])) -> Result<Drained, RingError> {
-        let mut drained = Drained { records: 0, emptied: false };
+        let mut drained = Drained { records: 0, bytes: 0, emptied: false };
         loop {
             let more = self.take(max.saturating_sub(drained.records), &mut each)?;
             drained.records += more.records;
+            drained.bytes += more.bytes;
             drained.emptied = more.emptied && self.arm();
             if drained.emptied || drained.records >= max {
                 return Ok(drained);
@@ -107,9 +119,11 @@ impl Ring {
     /// The same, but gives the room of the last record back only with the next one's, or by
     /// [`Self::arm`]: the kernel wakes the reader for what comes after a record whose room it has.
     pub fn take(&mut self, max: usize, mut each: impl FnMut(&[u8])) -> Result<Drained, RingError> {
-        let mut records = 0;
+        let (mut records, begin) = (0, self.read);
         while records < max {
-            let Some(head) = self.finished() else { return Ok(Drained { records, emptied: true }) };
+            let Some(head) = self.finished() else {
+                return Ok(Drained { records, bytes: self.read - begin, emptied: true });
+            };
             let length = head & !DISCARDED;
             let step = u64::from(length).saturating_add(HEADER_BYTES).next_multiple_of(8);
             if step > self.bytes {
@@ -122,7 +136,7 @@ impl Ring {
             self.consumed().store(self.read, Ordering::Release);
             self.read += step;
         }
-        Ok(Drained { records, emptied: false })
+        Ok(Drained { records, bytes: self.read - begin, emptied: false })
     }
 
     /// Has the kernel wake the reader for the next record; answers whether none is there yet, for
@@ -151,17 +165,33 @@ impl Ring {
     }
 
     fn head(&self) -> &AtomicU32 {
-        // SAFETY: the place is below `bytes` and a multiple of 8, the mapping holds `2 * bytes`
-        // after its first page, and the kernel writes this word atomically.
+        // SAFETY: the place is below `bytes` and a multiple of 8, as is `bytes`, which the mapping
+        // holds after its first page, and the kernel writes this word atomically.
         unsafe { self.producer.start.add(self.page_bytes + self.place()).cast().as_ref() }
     }
 
-    fn record(&self, length: u32) -> &[u8] {
-        let start = self.page_bytes + self.place() + 8;
-        let length = usize::try_from(length).unwrap_or(0);
-        // SAFETY: `drain` has checked that the record with its header is no longer than `bytes`,
-        // and the memory is mapped twice in a row. The record is finished (not busy), so that the
-        // kernel does not write to it again before its room is given back, which takes `&mut self`.
+    fn record(&mut self, length: u32) -> &[u8] {
+        let [length, bytes] = [u64::from(length), self.bytes];
+        let [length, bytes] = [length, bytes].map(|size| usize::try_from(size).unwrap_or(0));
+        let start = (self.place() + 8) % bytes.max(1);
+        let first = length.min(bytes - start);
+        if first == length {
+            return self.finished_bytes(start, length);
+        }
+        let mut wrapped = std::mem::take(&mut self.wrapped);
+        wrapped.clear();
+        wrapped.extend_from_slice(self.finished_bytes(start, first));
+        wrapped.extend_from_slice(self.finished_bytes(0, length - first));
+        self.wrapped = wrapped;
+        &self.wrapped
+    }
+
+    /// Bytes of the record that is read. To be asked only for what lies within it and the ring.
+    fn finished_bytes(&self, start: usize, length: usize) -> &[u8] {
+        let start = self.page_bytes + start;
+        // SAFETY: `record` asks for what is within the `bytes` that the mapping holds after its
+        // first page. The record is finished (not busy), so that the kernel does not write to it
+        // again before its room is given back, which takes `&mut self`.
         unsafe { std::slice::from_raw_parts(self.producer.start.add(start).as_ptr(), length) }
     }
 
