@@ -315,25 +315,18 @@ impl Watch {
 
 #[derive(Debug, Default)]
 struct RecentExits {
-    pids: [u32; RECENT_EXITS],
-    starts: [Option<u64>; RECENT_EXITS],
+    processes: [(u32, Option<u64>); RECENT_EXITS],
     next: usize,
 }
 
 impl RecentExits {
     fn is_repeated(&mut self, event: &ProcessEvent) -> bool {
         let ProcessEvent::Exit(exit) = event else { return false };
-        // Almost none has the number of another, which one look over all tells.
-        if self.pids.contains(&exit.pid)
-            && self
-                .pids
-                .iter()
-                .zip(&self.starts)
-                .any(|told| told == (&exit.pid, &exit.start_boot_ns))
-        {
+        let process = (exit.pid, exit.start_boot_ns);
+        if self.processes.contains(&process) {
             return true;
         }
-        (self.pids[self.next], self.starts[self.next]) = (exit.pid, exit.start_boot_ns);
+        self.processes[self.next] = process;
         self.next = (self.next + 1) % RECENT_EXITS;
         false
     }
