@@ -11,8 +11,9 @@ use std::time::Duration;
 /// The longest that records gather: for so long an event may be late while much happens.
 const LONG: Duration = Duration::from_millis(360);
 
-/// So many records in one emptying are more than a process that starts and one that ends.
-const MUCH: usize = 4;
+/// So many records within [`Gather::QUIET`] are much, and as many more as it is longer: some seventy
+/// processes a second. Of fewer each is told soon.
+const MUCH: u32 = 4;
 
 /// What comes in between two emptyings is to fill this part of the ring at most.
 const PART: u64 = 8;
@@ -46,13 +47,14 @@ impl Gather {
 
     /// So many records were in it, which took so many bytes of all that it has.
     pub(super) fn next(self, records: usize, bytes: u64, ring_bytes: u64) -> Self {
-        if records < MUCH {
-            return Self::WhenReady;
-        }
         let waited = match self {
             Self::WhenReady => Self::QUIET,
             Self::After(waited) => waited,
         };
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        if Self::QUIET.saturating_mul(records) < waited.saturating_mul(MUCH) {
+            return Self::WhenReady;
+        }
         let part = u32::try_from(ring_bytes / PART).unwrap_or(u32::MAX);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
         let filling = waited.saturating_mul(part) / bytes;
@@ -88,9 +90,14 @@ mod tests {
 
     #[test]
     fn while_much_happens_more_is_gathered_step_by_step() {
-        let much = [(4, 100), (6, 200), (9, 300), (12, 400), (15, 500)];
+        let much = [(4, 100), (8, 200), (16, 300), (32, 400), (64, 500)];
         check(&much, &[40, 80, 160, 320, 360]);
-        check(&[(4, 100), (6, 200), (3, 100), (4, 100)], &[40, 80, 0, 40]);
+        check(&[(4, 100), (8, 200), (15, 100), (4, 100)], &[40, 80, 0, 40]);
+    }
+
+    #[test]
+    fn what_trickles_is_not_waited_for_however_long_it_goes_on() {
+        check(&[(4, 100), (7, 200), (4, 100), (7, 200)], &[40, 0, 40, 0]);
     }
 
     #[test]
