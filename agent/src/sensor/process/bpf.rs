@@ -248,8 +248,10 @@ impl Watch {
 
     /// Sets the timer. Only while the ring is waited for does the kernel wake for what comes into it.
     fn gather(&mut self, gather: Gather) -> Result<(), BpfError> {
-        let armed = gather == Gather::WhenReady && self.ring.get_mut().arm();
-        self.gather = if armed || gather != Gather::WhenReady { gather } else { Gather::ready() };
+        self.gather = match gather {
+            Gather::WhenReady if !self.ring.get_mut().arm() => Gather::ready(),
+            Gather::WhenReady | Gather::After(_) => gather,
+        };
         let wait = match self.gather {
             Gather::After(wait) => wait,
             Gather::WhenReady => {
